@@ -1,0 +1,79 @@
+"""Every error that leaves a module, as one tree.
+
+A branch stands for what the caller does next, so there are three and no more:
+
+    OtaFluxError
+    ├── Refused              what a device, a hook or a person sent is wrong: 4xx, or exit 2
+    │   ├── BadName          a device, repository, tag, version or channel that cannot be one
+    │   ├── BadSetting       a setting that is wrong, or not built yet
+    │   └── BadHook          a webhook body that is no JSON, or of no known shape
+    ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
+    │   └── Unreachable      the registry as a whole does not answer: let one key try for all
+    └── Unusable             this digest, verified, cannot be served: look at the next lower one
+        ├── Unsigned         … yet: its signature may still come
+        └── Incomplete       … yet: a blob that its manifest names is not there
+
+`Unusable` itself is a verdict on bytes and final for them; its two leaves are looked at again.
+`Gone` is no error but an answer, and so it is a look (see `otaflux.model.look`).
+
+Messages are for the reader: what happened, to which device and tag, and what to do about it.
+They never hold a secret.
+"""
+
+from __future__ import annotations
+
+
+class OtaFluxError(Exception):
+    """The root: whatever this project raises on purpose."""
+
+
+class Refused(OtaFluxError):
+    """What was sent or set is wrong, and only its sender can mend it."""
+
+
+class BadName(Refused):
+    """A device, repository, tag, version or channel that cannot be one."""
+
+
+class BadSetting(Refused):
+    """A setting that is wrong: its name, what was found, what was expected.
+
+    `complaints` holds one line for each setting that is wrong, so that all are told at once.
+    """
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints
+
+
+class BadHook(Refused):
+    """A webhook body that is no JSON, or has no known shape."""
+
+
+class Undecided(OtaFluxError):
+    """Nothing was learnt, so nothing changes; it is worth asking again.
+
+    `retry_after` is in seconds, as the other side asked for it, or None where it did not say.
+    `hint` says what a person can do about it, or is empty.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.hint = hint
+
+
+class Unreachable(Undecided):
+    """The registry as a whole does not answer: not only this device would fail now."""
+
+
+class Unusable(OtaFluxError):
+    """Verified content that cannot be served; a verdict that is final for its digest."""
+
+
+class Unsigned(Unusable):
+    """No signature that holds was found; one may still be pushed."""
+
+
+class Incomplete(Unusable):
+    """A blob that the manifest names is missing from the registry; it may still come."""

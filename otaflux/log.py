@@ -1,0 +1,56 @@
+"""Every event that OtaFlux logs, declared once, and how a line is written.
+
+One JSON object a line on stdout: `timestamp` (UTC, ISO 8601), `level`, `event`, and fields. The
+events are fixed words, listed in docs/logs.md; what varies is in the fields.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+
+import structlog
+
+
+class Event(StrEnum):
+    """The fixed words; docs/logs.md says what each means and what to do."""
+
+    SERVER_STARTED = "server_started"
+    SERVER_STOPPING = "server_stopping"
+    SERVER_STOPPED = "server_stopped"
+    HOOK_ACCEPTED = "hook_accepted"
+    HOOK_IGNORED = "hook_ignored"
+    HOOK_REJECTED = "hook_rejected"
+    RECONCILED = "reconciled"
+    RELEASE_PUBLISHED = "release_published"
+    RELEASE_REFUSED = "release_refused"
+    RELEASE_WITHDRAWN = "release_withdrawn"
+    REGISTRY_FAILED = "registry_failed"
+    RUN_CRASHED = "run_crashed"
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+def configure(level: str, form: str) -> None:
+    """Write lines of `level` (debug, info, warning, error) and above to stdout.
+
+    `form` is `json` or `console`.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer()
+            if form == "console"
+            else structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,1 @@
+"""Frozen values: what was parsed at the edge, and is believed from there on."""

@@ -1,0 +1,146 @@
+"""What a registry holds: digests, descriptors, manifests, indexes, listings.
+
+Source of the formats: the OCI image specification 1.1 (`descriptor.md`, `manifest.md`,
+`image-index.md`) and Docker's schema 2, which differs in media types only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from otaflux.errors import BadName
+from otaflux.model.names import Tag
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+
+TITLE = "org.opencontainers.image.title"
+VERSION = "org.opencontainers.image.version"
+CREATED = "org.opencontainers.image.created"
+REVISION = "org.opencontainers.image.revision"
+SOURCE = "org.opencontainers.image.source"
+DESCRIPTION = "org.opencontainers.image.description"
+URL = "org.opencontainers.image.url"
+DEVICE = "io.otaflux.device"
+FIRMWARE_PATH = "io.otaflux.firmware.path"
+UNPACK = "io.otaflux.unpack"
+REFERENCE_TYPE = "vnd.docker.reference.type"
+
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+
+NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """`algorithm:hex` of bytes; sha256 or sha512, lower-case, of the right length."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Read `sha256:…`; raises `BadName` where it is no digest that OtaFlux can check."""
+        algorithm, _, digits = text.partition(":")
+        if len(digits) != _HEX_LENGTH.get(algorithm) or not _HEX.fullmatch(digits):
+            raise BadName("this is no sha256 or sha512 digest")
+        return cls(algorithm, digits)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """For whom a child of an index is; empty strings where it does not say."""
+
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """Points at bytes: what they are, their digest, their size in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    platform: Platform | None = None
+    artifact_type: str = ""
+
+    @property
+    def title(self) -> str:
+        """The file's name as its pusher wrote it: untrusted, never a path of ours."""
+        return self.annotations.get(TITLE, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One artifact: its layers, in the order of the manifest.
+
+    `digest` is computed over the bytes that were read, `size` is their number. `artifact_type` is
+    the manifest's, else the config's media type.
+    """
+
+    digest: Digest
+    size: int
+    media_type: str
+    artifact_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    subject: Descriptor | None = None
+
+    @property
+    def is_container_image(self) -> bool:
+        """A container image by the contract: such a config, and no layer with a title."""
+        return self.config.media_type in {OCI_CONFIG, DOCKER_CONFIG} and not any(
+            layer.title for layer in self.layers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Several manifests under one digest, usually one a platform."""
+
+    digest: Digest
+    size: int
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    subject: Descriptor | None = None
+    artifact_type: str = ""
+
+
+Artifact = Manifest | Index
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tags of a repository.
+
+    `tags` are those that the OCI grammar allows, in no order. `repository_known` is False where the
+    source said that it does not know the repository; `tags` is empty then.
+    """
+
+    tags: tuple[Tag, ...]
+    repository_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The answer that a tag is not there: a 404 whose OCI error body says so, nothing less."""

@@ -1,0 +1,76 @@
+"""What a webhook says, and what it makes OtaFlux do: look at a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from otaflux.model.names import Device, Tag
+
+MAX_TOUCH_TAGS = 32  # newest tag names that a touch carries; the listing shows the rest
+MAX_TOUCH_HOOKS = 32  # newest hook ids that a touch carries, for the log
+
+
+class Action(StrEnum):
+    """What happened to a tag or a digest."""
+
+    PUSH = "push"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class HookEvent:
+    """Something was pushed or deleted: where to look, never what is there.
+
+    Strings are as the sender wrote them, not yet parsed: `repository` whole and lower-cased,
+    `tag` and `digest` empty where the event names none.
+    """
+
+    action: Action
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A part of a known payload that asks for nothing; `repository` is empty where unknown."""
+
+    repository: str
+    reason: str
+
+
+class Priority(IntEnum):
+    """Who goes first; lower is sooner."""
+
+    HOOK = 0
+    FIRST_POLL = 1
+    START = 2
+    RECHECK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A reason to look at a device. Touches of a device add up while it waits.
+
+    `hooks` are the ids of the hooks behind it, `since` is when the first of them came (seconds of
+    the monotonic clock), `tags` are names that the listing may not show yet, newest last.
+    """
+
+    device: Device
+    priority: Priority
+    hooks: tuple[str, ...] = ()
+    since: float | None = None
+    tags: tuple[Tag, ...] = ()
+
+    def __add__(self, later: Touch) -> Touch:
+        """Both reasons in one: the more urgent priority, the first arrival, the newest names."""
+        arrivals = [at for at in (self.since, later.since) if at is not None]
+        tags = dict.fromkeys(tag for tag in self.tags if tag not in later.tags)
+        return Touch(
+            self.device,
+            min(self.priority, later.priority),
+            tuple(dict.fromkeys(self.hooks + later.hooks))[-MAX_TOUCH_HOOKS:],
+            min(arrivals, default=None),
+            (*tags, *dict.fromkeys(later.tags))[-MAX_TOUCH_TAGS:],
+        )

@@ -1,0 +1,45 @@
+"""What one look at one tag found: a small closed union, for `match`.
+
+A look that learnt nothing is no look: it raises `Undecided`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otaflux.model.artifact import Digest, Gone
+from otaflux.model.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The release is on disk, whole."""
+
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A verdict on verified bytes: final for this digest, the limits and the program's version."""
+
+    manifest_digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsSignature:
+    """The bytes may be good; no signature that holds is there yet."""
+
+    manifest_digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A blob that the manifest names is not in the registry (yet)."""
+
+    manifest_digest: Digest
+    reason: str
+
+
+Look = Usable | Unfit | AwaitsSignature | Lacking | Gone

@@ -1,0 +1,137 @@
+"""Names of devices, repositories, tags and channels, and the rule from one to the other.
+
+The grammar is that of the OCI distribution specification ("Pulling manifests", `<name>` and
+`<reference>`). A name is parsed once, where it comes in; past that it is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from otaflux.errors import BadName
+
+MAX_DEVICE = 200  # characters of a device's name
+MAX_REPOSITORY = 255  # characters; many registries refuse more
+MAX_TAG = 128  # characters, from the distribution specification
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{MAX_TAG - 1}}}")
+_CHANNEL = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+STABLE = "stable"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Device:
+    """What runs the same firmware: 1 to 200 characters of the OCI grammar, `/` allowed."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Device:
+        """Read a device's name; raises `BadName` saying what is wrong with it."""
+        if len(text) > MAX_DEVICE:
+            raise BadName(f"A device's name has at most {MAX_DEVICE} characters, not {len(text)}")
+        if not _NAME.fullmatch(text):
+            raise BadName(
+                "A device's name is lower-case letters and digits, joined by '.', '_', '-' or '/'"
+            )
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Repository:
+    """A repository of a registry, whole: prefix and device."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """Read a repository's name; raises `BadName` where the OCI grammar has no such name."""
+        if len(text) > MAX_REPOSITORY or not _NAME.fullmatch(text):
+            raise BadName("this cannot be the name of a repository")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """A tag, as the registry has it: case and a leading `v` are kept."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Tag:
+        """Read a tag; raises `BadName` where the OCI grammar has no such tag."""
+        if not _TAG.fullmatch(text):
+            raise BadName("this cannot be a tag")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_channel(text: str) -> str:
+    """Read a channel's name, which is a SemVer pre-release identifier; raises `BadName`."""
+    if not _CHANNEL.fullmatch(text):
+        raise BadName("A channel's name is letters, digits and '-', 64 at most")
+    return text
+
+
+class NotServed(BadName):
+    """A repository or device that this server leaves alone; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """The one rule from repository to device, and whether it is served.
+
+    `prefix` is without its last `/`, and empty where repositories are devices. `closed` says that
+    only `devices` are served: with credentials and no prefix, everything that the credentials can
+    read would be public otherwise. `listed` says whether the registry is asked what lies under the
+    prefix.
+    """
+
+    prefix: str = ""
+    devices: frozenset[Device] = frozenset()
+    closed: bool = False
+
+    @classmethod
+    def of(cls, prefix: str, devices: frozenset[Device], *, credentials: bool) -> Namespace:
+        """The rule for a `REPOSITORY_PREFIX` as written; `/` alone serves every repository.
+
+        Raises `BadName` where the prefix cannot be one.
+        """
+        bare = prefix.strip("/")
+        if bare:
+            Repository.parse(bare)
+        return cls(bare, devices, closed=credentials and not prefix.strip())
+
+    @property
+    def listed(self) -> bool:
+        """Whether the registry's listing names devices: only under a prefix."""
+        return bool(self.prefix)
+
+    def repository(self, device: Device) -> Repository:
+        """Where a device's releases lie; raises `NotServed` for one that is not served."""
+        if self.closed and device not in self.devices:
+            raise NotServed(
+                f"device '{device}' is not in DEVICES, and with credentials and no"
+                " REPOSITORY_PREFIX nothing else is served"
+            )
+        return Repository(f"{self.prefix}/{device}" if self.prefix else device.name)
+
+    def device(self, repository: str) -> Device:
+        """The device of a repository; raises `NotServed` or `BadName` with the reason."""
+        if self.prefix and not repository.startswith(self.prefix + "/"):
+            raise NotServed(f"not under REPOSITORY_PREFIX '{self.prefix}'")
+        device = Device.parse(repository[len(self.prefix) + 1 :] if self.prefix else repository)
+        self.repository(device)
+        return device

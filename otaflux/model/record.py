@@ -1,0 +1,95 @@
+"""What OtaFlux holds of one device: what each channel is told, and why not something else.
+
+A record is a value. Only the reconciler makes a new one; the catalog keeps it and tells those who
+listen. Times are seconds since the epoch, for they outlive the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from otaflux.model.artifact import Digest
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.release import Release
+from otaflux.model.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A channel's current release, since when, and whether it took the place of another."""
+
+    release: Release
+    since: float
+    replaced_another: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A release that is neither current nor kept any more, but still on disk.
+
+    `at` is when it stopped. A withdrawn one is served to nobody but who began it before.
+    """
+
+    release: Release
+    at: float
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why the bytes of one manifest cannot be served: final while `judged_by` is the same.
+
+    `judged_by` names the limits and the version of OtaFlux that the verdict depends on.
+    """
+
+    tag: Tag
+    manifest_digest: Digest
+    reason: str
+    judged_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One device, as its catalog file has it.
+
+    `source` and `prefix` say which registry and `REPOSITORY_PREFIX` it was read from. `channels`
+    has an entry for each channel that has a release, `stable` among them; `kept` are releases below
+    those that were pulled before, highest first. `looked` says whether a look at the source was
+    ever finished, `found_by_poll` that nothing but a poll ever named the device.
+    """
+
+    device: Device
+    source: str
+    prefix: str = ""
+    channels: Mapping[str, Standing] = field(default=MappingProxyType({}), hash=False)
+    kept: tuple[Release, ...] = ()
+    leaving: tuple[Leaving, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    looked: bool = False
+    found_by_poll: bool = False
+
+    def standing(self, channel: str = STABLE) -> Standing | None:
+        """What a channel is told; None where nothing is."""
+        return self.channels.get(channel)
+
+    def current(self, channel: str = STABLE) -> Release | None:
+        """The release that a channel is told; None where there is none."""
+        standing = self.channels.get(channel)
+        return standing.release if standing else None
+
+    def served(self) -> Iterator[Release]:
+        """Every release that a pin may name: the current ones, then the kept, highest first."""
+        yield from dict.fromkeys(standing.release for standing in self.channels.values())
+        yield from self.kept
+
+    def pinned(self, version: Version) -> Release | None:
+        """The served release of exactly that version; of equal ones the settled one."""
+        same = [release for release in self.served() if release.version == version]
+        return max(same, key=lambda release: release.order, default=None)
+
+    def held(self) -> Iterator[Release]:
+        """Every release whose file must stay on disk."""
+        yield from self.served()
+        yield from (leaving.release for leaving in self.leaving)

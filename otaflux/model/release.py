@@ -1,0 +1,75 @@
+"""A release: firmware that lies on disk, and everything that devices are told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otaflux.model.artifact import Digest
+from otaflux.model.names import Device, Tag
+from otaflux.model.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over one file's bytes: `size` in bytes, `crc32` as zlib has it, the others in hex."""
+
+    size: int
+    crc32: int
+    md5: str
+    sha1: str
+    sha256: str
+
+    @property
+    def digest(self) -> Digest:
+        """The file's own digest, which names it in the store."""
+        return Digest("sha256", self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What an ESP image says of itself: chip family ("ESP32-S3"), version and project name.
+
+    `version` and `project` are empty where the image has no application description.
+    """
+
+    family: str
+    version: str = ""
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """One unpacked file: its sums, and its chip where the image says one."""
+
+    sums: Sums
+    chip: Chip | None = None
+
+    @property
+    def firmware_digest(self) -> Digest:
+        """The digest of the bytes that devices get; not the blob's, which may be packed."""
+        return self.sums.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One tag of one device, resolved, checked, unpacked and on disk.
+
+    `manifest_digest` is what the tag resolved to (an index's own digest, where it is one);
+    `blob_digest` is the layer's, as pushed. `summary` and `page` are the annotations
+    `description` and `url`, empty where there are none. `warnings` are sentences for people.
+    """
+
+    device: Device
+    tag: Tag
+    version: Version
+    manifest_digest: Digest
+    blob_digest: Digest
+    firmware: Firmware
+    summary: str = ""
+    page: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Sorts releases of a device: version, then build identifiers, then the tag's text."""
+        return (*self.version.key, self.tag.text)

@@ -1,0 +1,83 @@
+"""Versions: which tag is one, and which of two is higher.
+
+SemVer 2.0.0 (semver.org), after one leading `v` or `V` is taken off and `_` is read as `+`, for
+the OCI grammar has no `+` in a tag. Precedence is SemVer's; what SemVer leaves equal is settled
+by build identifiers, so that every replica settles it the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import semver
+
+from otaflux.errors import BadName
+
+MAX_VERSION = 128  # characters; a version comes from a tag
+
+_MEANT = re.compile(r"[vV]?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[-_+].*)?")
+
+
+def _identifiers(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Dot-separated identifiers in SemVer's order: numbers by value and below words."""
+    return tuple(
+        (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        for part in text.split(".")
+    )
+
+
+@dataclass(frozen=True)
+class Version:
+    """A SemVer 2.0.0 version; `text` is what devices are told, without `v` and with `+`."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read a tag or a query's version; raises `BadName` where it is not SemVer 2.0.0.
+
+        A space is read as `+` too, for that is what `+` in a query decodes to.
+        """
+        if len(text) > MAX_VERSION:
+            raise BadName(f"A version has at most {MAX_VERSION} characters")
+        bare = text[1:] if text[:1] in {"v", "V"} else text
+        bare = bare.replace("_", "+").replace(" ", "+")
+        if not bare.isascii() or not semver.Version.is_valid(bare):
+            raise BadName("A version is SemVer 2.0.0, such as 1.4.0 or 1.5.0-rc.1")
+        return cls(bare)
+
+    @cached_property
+    def _parts(self) -> semver.Version:
+        return semver.Version.parse(self.text)
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """Sorts as SemVer does, then by build identifiers: none is below any."""
+        parts = self._parts
+        pre = (0, _identifiers(parts.prerelease)) if parts.prerelease else (1, ())
+        build = _identifiers(parts.build) if parts.build else ()
+        return (parts.major, parts.minor, parts.patch, pre, build)
+
+    @property
+    def precedence(self) -> tuple[object, ...]:
+        """SemVer's own precedence, which build identifiers do not count in."""
+        return self.key[:4]
+
+    @property
+    def channel(self) -> str:
+        """The first pre-release identifier; empty for a stable version."""
+        return (self._parts.prerelease or "").split(".", 1)[0]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def meant(tag: str) -> Version | None:
+    """The version that was probably meant by a tag that is none, such as 1.2 or 2025.08.01."""
+    match = _MEANT.fullmatch(tag)
+    if match is None:
+        return None
+    major, minor, patch = (int(part or 0) for part in match.groups())
+    return Version(f"{major}.{minor}.{patch}")

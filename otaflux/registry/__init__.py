@@ -1,0 +1,1 @@
+"""Where releases come from: a remote registry or the embedded folder, behind the same methods."""

@@ -1,0 +1,104 @@
+"""The few methods that every place of releases has.
+
+`remote.py` asks a registry over HTTP, `layout.py` reads the embedded folder. Whoever uses a source
+does not know which it is. Coroutines run on the event loop and never block it; the reader of a blob
+blocks, and is for a thread.
+
+Errors, of every method: `Undecided` (or `Unreachable`) where nothing was learnt; `Unusable` where
+verified bytes are no manifest that OtaFlux can read; `Incomplete` where a blob is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
+from otaflux.model.names import Device, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The tag still resolves to the digest that the caller knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to be pushed as a layer: `title` is the name that others will see."""
+
+    path: Path
+    title: str
+    media_type: str
+
+
+class BlobReader(Protocol):
+    """A blob's bytes for a thread, checked on the way: nobody reaches the end of bad ones."""
+
+    def read(self) -> bytes:
+        """The next bytes, at most 1 MiB; empty once all were given and size and digest hold.
+
+        Blocks. Raises `Undecided` where the source failed or the bytes do not match their digest,
+        `Incomplete` where the blob is missing.
+        """
+        ...
+
+
+class Source(Protocol):
+    """A place of releases."""
+
+    @property
+    def name(self) -> str:
+        """What the catalog writes down of it: an URL without credentials, or `embedded`."""
+        ...
+
+    async def devices(self) -> frozenset[Device] | None:
+        """The devices that its listing names; None where it has none or refuses to list."""
+        ...
+
+    async def tags(self, device: Device) -> Listing:
+        """All tags of a device, read whole, or `Undecided`."""
+        ...
+
+    async def resolve(
+        self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
+    ) -> Artifact | Unchanged | Gone:
+        """What a tag or digest stands for, its own digest computed over the bytes.
+
+        With `known`, answers `Unchanged` where the reference still resolves to it, for one small
+        request where the source allows.
+        """
+        ...
+
+    def open_blob(
+        self, device: Device, descriptor: Descriptor, *, max_bytes: int
+    ) -> AbstractAsyncContextManager[BlobReader]:
+        """A reader over one blob; leaving the context ends it, whatever its thread is doing.
+
+        Raises `Unusable` where the descriptor's size is above `max_bytes`.
+        """
+        ...
+
+    async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
+        """The artifacts whose subject is `digest` (referrers API, else the fallback tag)."""
+        ...
+
+    async def push(
+        self,
+        device: Device,
+        tag: Tag,
+        files: Sequence[File],
+        *,
+        annotations: Mapping[str, str],
+        force: bool,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Digest:
+        """Push files as one artifact, the tag last; answers the manifest's digest.
+
+        The same files under the same tag change nothing and give the same digest. `progress` hears
+        of each number of bytes that went. Raises `Refused` where the tag is taken by other bytes
+        and `force` is false.
+        """
+        ...
