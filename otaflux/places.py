@@ -1,0 +1,84 @@
+"""Who may have one of a few places: the rule, and a gate that keeps to it.
+
+Of two or more places one is kept for hooks; of one none is, and priority decides. First polls of
+unknown devices have a quarter, at least one. The work queue's runs and the streams of pulls keep
+to the same rule. All on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from otaflux.model.event import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How many there are at once, and how many of them a priority may have."""
+
+    total: int
+
+    def admit(self, priority: Priority, busy: Mapping[Priority, int]) -> bool:
+        """Whether one more of that priority may have a place beside the `busy` ones."""
+        if sum(busy.values()) >= self.total:
+            return False
+        if priority is Priority.HOOK:
+            return True
+        others = sum(busy.values()) - busy.get(Priority.HOOK, 0)
+        if others >= max(1, self.total - 1):
+            return False
+        return priority is not Priority.FIRST_POLL or busy.get(priority, 0) < max(
+            1, self.total // 4
+        )
+
+
+class Gate:
+    """Lets in as many as there are places, by priority, then in the order they came."""
+
+    def __init__(self, total: int) -> None:
+        self._places = Places(total)
+        self._busy: Counter[Priority] = Counter()
+        self._line: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    @asynccontextmanager
+    async def place(self, priority: Priority) -> AsyncIterator[None]:
+        """Wait for a place and have it while the context lasts."""
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._line, (priority, next(self._order), turn))
+        self._let_in()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(priority)
+            raise
+        try:
+            yield
+        finally:
+            self._leave(priority)
+
+    def _leave(self, priority: Priority) -> None:
+        self._busy[priority] -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        passed = []
+        while self._line:
+            entry = heapq.heappop(self._line)
+            priority, _, turn = entry
+            if turn.done():
+                continue
+            if self._places.admit(priority, self._busy):
+                self._busy[priority] += 1
+                turn.set_result(None)
+            else:
+                passed.append(entry)
+        self._line = passed
+        heapq.heapify(self._line)
