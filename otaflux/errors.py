@@ -68,7 +68,15 @@ class Unreachable(Undecided):
 
 
 class Unusable(OtaFluxError):
-    """Verified content that cannot be served; a verdict that is final for its digest."""
+    """Verified content that cannot be served; a verdict that is final for its digest.
+
+    `digest` is the manifest's, as text, where the bytes were no manifest that could be returned
+    and the caller would not know it otherwise; else empty.
+    """
+
+    def __init__(self, message: str, *, digest: str = "") -> None:
+        super().__init__(message)
+        self.digest = digest
 
 
 class Unsigned(Unusable):

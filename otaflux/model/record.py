@@ -63,7 +63,9 @@ class Record:
     device: Device
     source: str
     prefix: str = ""
-    channels: Mapping[str, Standing] = field(default=MappingProxyType({}), hash=False)
+    channels: Mapping[str, Standing] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
     kept: tuple[Release, ...] = ()
     leaving: tuple[Leaving, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
