@@ -28,6 +28,8 @@ class Event(StrEnum):
     RELEASE_WITHDRAWN = "release_withdrawn"
     REGISTRY_FAILED = "registry_failed"
     RUN_CRASHED = "run_crashed"
+    SECRET_READ_AGAIN = "secret_read_again"
+    SECRET_KEPT = "secret_kept"
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

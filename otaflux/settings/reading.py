@@ -1,0 +1,221 @@
+"""From flags, environment and a file to `Settings`, with all complaints at once.
+
+A flag wins over the environment, the environment over the file of `--env-file`, that over the
+default; an empty value is none. A secret also has a `…_FILE` form that names a file, read again
+when it changes; both forms at once are refused, wherever they stand. Complaints show what was
+found and where, but nothing of a secret.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otaflux.errors import BadName, BadSetting, Undecided
+from otaflux.model.names import Namespace
+from otaflux.secret import secret_file
+from otaflux.settings import envfile
+from otaflux.settings.table import SETTINGS, Setting, Settings
+from otaflux.settings.values import Wrong, path
+
+MAX_SHOWN = 80  # characters of a wrong value in a complaint
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A value as it was written, and where."""
+
+    text: str
+    where: str
+
+
+class _Places:
+    """The places where a value may stand, the strongest first."""
+
+    def __init__(
+        self,
+        flags: Mapping[str, str | None],
+        environment: Mapping[str, str],
+        env_file: Path | None,
+    ) -> None:
+        self._flags = flags
+        self._environment = environment
+        self._file: Mapping[str, str] = {} if env_file is None else envfile.read(env_file)
+        self._file_name = str(env_file)
+
+    def find(self, field: str) -> _Found | None:
+        """The value that counts; None where it is set nowhere, or only to nothing."""
+        name = field.upper()
+        flag = "--" + field.replace("_", "-")
+        for text, where in (
+            (self._flags.get(field), flag),
+            (self._environment.get(name), "environment"),
+            (self._file.get(name), self._file_name),
+        ):
+            if text and text.strip():
+                return _Found(text, where)
+        return None
+
+
+def read(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    *,
+    env_file: Path | None = None,
+    only: Collection[str] | None = None,
+) -> Settings:
+    """Settings from their places; raises `BadSetting` with a line for each that is wrong.
+
+    `flags` has an entry for each flag by its setting's field (`registry_url`,
+    `webhook_secret_file`), None where it was not given. With `only`, settings whose field is not
+    in it are left at their defaults: a command does not stop for what it does not use.
+    """
+    places = _Places(flags, environment, env_file)
+    complaints: list[str] = []
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        if only is not None and setting.field not in only:
+            continue
+        try:
+            value = _value(setting, places)
+        except BadSetting as error:
+            complaints.extend(error.complaints)
+        else:
+            if value is not None:
+                values[setting.field] = value
+    settings = _finished(values)
+    complaints.extend(_together(settings, complaints))
+    if complaints:
+        raise BadSetting(*complaints)
+    return settings
+
+
+def _value(setting: Setting, places: _Places) -> object | None:
+    """The parsed value of one setting; None where it is not set."""
+    found = places.find(setting.field)
+    named = places.find(setting.field + "_file") if setting.secret else None
+    if setting.not_built and (found or named):
+        return _not_built(setting, found)
+    if found and named:
+        raise BadSetting(
+            f"{setting.name}: found it ({found.where}) and {setting.name}_FILE ({named.where}),"
+            " expected one of the two"
+        )
+    if named:
+        return _from_file(setting, named)
+    return None if found is None else _parsed(setting, found)
+
+
+def _parsed(setting: Setting, found: _Found) -> object:
+    try:
+        value: object = setting.parse(found.text if setting.secret else found.text.strip())
+    except Wrong as error:
+        seen = error.found or ("a value (hidden)" if setting.secret else _shown(found.text))
+        raise BadSetting(
+            f"{setting.name}: found {seen} ({found.where}), expected {error.expected}"
+        ) from None
+    return value
+
+
+def _from_file(setting: Setting, named: _Found) -> object:
+    """A secret that is read again when its file changes; read once now, so that it is there."""
+    name = f"{setting.name}_FILE"
+    try:
+        secret = secret_file(name, path(named.text.strip()))
+        secret.current()
+    except Wrong as error:
+        raise BadSetting(
+            f"{name}: found {_shown(named.text)} ({named.where}), expected {error.expected}"
+        ) from None
+    except Undecided as error:
+        raise BadSetting(
+            f"{name}: found {_shown(named.text)} ({named.where}), expected a readable file with"
+            f" the secret in it ({str(error).rpartition(': ')[2]})"
+        ) from None
+    return secret
+
+
+def _not_built(setting: Setting, found: _Found | None) -> object | None:
+    """None where the value is the default anyhow; else a refusal, for ignoring it would mislead."""
+    if found is not None and setting.default and not setting.secret:
+        value = _parsed(setting, found)
+        if value == setting.parse(setting.default):
+            return None
+    where = found.where if found else f"{setting.name}_FILE"
+    raise BadSetting(f"{setting.name}: found a value ({where}), expected none: {setting.not_built}")
+
+
+def _shown(text: str) -> str:
+    short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return repr(short)
+
+
+def _finished(values: dict[str, Any]) -> Settings:
+    """Settings whose registry has its scheme."""
+    address = values.get("registry_url")
+    if address and "://" not in address:
+        scheme = "http" if values.get("registry_insecure") else "https"
+        values["registry_url"] = f"{scheme}://{address}"
+    return Settings(**values)
+
+
+def _together(settings: Settings, complaints: Sequence[str]) -> list[str]:
+    """Complaints about settings that do not fit each other, where each by itself was right."""
+    wrong = {complaint.partition(":")[0].removesuffix("_FILE") for complaint in complaints}
+    return [
+        complaint
+        for names, complaint in (
+            (("REPOSITORY_PREFIX",), _prefix(settings)),
+            (("REGISTRY_USERNAME", "REGISTRY_PASSWORD"), _credentials(settings)),
+            (("TLS_CERT_PATH", "TLS_KEY_PATH"), _certificate(settings)),
+            (("DATA_DIR",), _folder(settings)),
+        )
+        if complaint and wrong.isdisjoint(names)
+    ]
+
+
+def _prefix(settings: Settings) -> str:
+    try:
+        Namespace.of(settings.repository_prefix, settings.devices, credentials=False)
+    except BadName as error:
+        return (
+            f"REPOSITORY_PREFIX: found {_shown(settings.repository_prefix)}, expected lower-case"
+            f" names joined by '/', such as firmware or acme/firmware, or / alone; {error}"
+        )
+    return ""
+
+
+def _folder(settings: Settings) -> str:
+    where = settings.data_dir
+    if where.is_dir() or not where.exists():
+        return ""
+    return f"DATA_DIR: found '{where}', which is a file, expected a folder or a place for one"
+
+
+def _credentials(settings: Settings) -> str:
+    if (settings.registry_username is None) == (settings.registry_password is None):
+        return ""
+    given, missing = "REGISTRY_USERNAME", "REGISTRY_PASSWORD"
+    if settings.registry_username is None:
+        given, missing = missing, given
+    return f"{missing}: found none, expected one, for {given} is set"
+
+
+def _certificate(settings: Settings) -> str:
+    cert, key = settings.tls_cert_path, settings.tls_key_path
+    if cert is None and key is None:
+        return ""
+    if cert is None or key is None:
+        given, missing = ("KEY", "CERT") if cert is None else ("CERT", "KEY")
+        return f"TLS_{missing}_PATH: found none, expected one, for TLS_{given}_PATH is set"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except OSError as error:  # ssl.SSLError is one
+        return (
+            f"TLS_CERT_PATH: found '{cert}' with key '{key}', expected a PEM certificate and its"
+            f" key, without a passphrase ({error.strerror or error})"
+        )
+    return ""

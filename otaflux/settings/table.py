@@ -1,0 +1,189 @@
+"""Every setting, declared once: the one table that flags, environment, help and checks come from.
+
+A field's name is the setting's: `registry_url` is `REGISTRY_URL` in the environment and
+`--registry-url` as a flag. docs/configuration.md says more about each, and a test compares the two.
+Values are parsed and frozen; only `cli` and `app` see them together, rooms below get what they use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otaflux.model.names import Device, Namespace
+from otaflux.secret import Current, Fixed, Secret
+from otaflux.settings import values
+from otaflux.settings.values import Address, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of one setting besides its value.
+
+    `default` is as a person would write it, empty where the setting is unset. `secret` values are
+    never shown and have a `…_FILE` form. `not_built` says what is missing where setting it (to
+    anything but its default) would promise what this version does not do.
+    """
+
+    field: str
+    parse: Callable[[str], Any]
+    default: str
+    meaning: str
+    secret: bool = False
+    not_built: str = ""
+
+    @property
+    def name(self) -> str:
+        """As in the environment."""
+        return self.field.upper()
+
+    @property
+    def flag(self) -> str:
+        """As on a command line."""
+        return "--" + self.field.replace("_", "-")
+
+
+def _setting(
+    parse: Callable[[str], Any],
+    default: str | None,
+    meaning: str,
+    *,
+    secret: bool = False,
+    not_built: str = "",
+) -> Any:
+    """A field of `Settings`. `default` is parsed as a set value is; None is a default of None."""
+    value = None if default is None else parse(default)
+    spec = (parse, default or "", meaning, secret, not_built)
+    return dataclasses.field(default=value, metadata={"setting": spec})
+
+
+def _secret(text: str) -> Current[Secret]:
+    return Fixed(Secret(text))
+
+
+_NO_BROKER = "MQTT is not built yet"
+_NO_KEYS = "signatures are not checked yet, so everything would be served unsigned"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked. `Settings()` is what an empty environment gives."""
+
+    registry_url: str | None = _setting(
+        values.registry_url, None, "Registry, https://host[:port]; unset: the embedded folder"
+    )
+    registry_insecure: bool = _setting(
+        values.boolean, "false", "Take http where REGISTRY_URL names no scheme"
+    )
+    repository_prefix: str = _setting(
+        values.text, "", "Part of a repository's name before the device's; / serves every one"
+    )
+    registry_username: str | None = _setting(values.text, None, "User name for the registry")
+    registry_password: Current[Secret] | None = _setting(
+        _secret, None, "Password or token for the registry", secret=True
+    )
+    registry_auth_file: Path | None = _setting(
+        values.file, None, "Credentials as podman and docker keep them"
+    )
+    registry_ca_cert_path: Path | None = _setting(
+        values.certificates, None, "PEM file with roots to trust besides the system's"
+    )
+    registry_concurrency: int = _setting(
+        values.integer(1, 256), "8", "Devices brought up to date at once"
+    )
+    registry_rate: float = _setting(
+        values.number(0.01, 10_000, "20"), "20", "Devices checked again a second, at most"
+    )
+    listen_addr: Address = _setting(
+        Address.parse, "0.0.0.0:8080", "Where devices and hooks are answered"
+    )
+    metrics_listen_addr: Address = _setting(
+        Address.parse,
+        "0.0.0.0:9090",
+        "Where operators are answered",
+        not_built="the operators' port is not built yet",
+    )
+    tls_cert_path: Path | None = _setting(
+        values.file, None, "PEM file with the certificate (and chain) for LISTEN_ADDR"
+    )
+    tls_key_path: Path | None = _setting(values.file, None, "PEM file with the certificate's key")
+    public_url: str | None = _setting(
+        values.public_url, None, "Address that links to firmware carry, http(s)://host"
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        values.networks, "", "Networks whose X-Forwarded-* headers are believed"
+    )
+    webhook_secret: Current[Secret] | None = _setting(
+        _secret, None, "Secrets that hooks may carry, white space between; unset: 403", secret=True
+    )
+    devices: frozenset[Device] = _setting(values.devices, "", "Devices to have ready at start")
+    recheck_interval: float = _setting(
+        values.seconds(0.1, 604_800, "300"), "300", "Seconds until a device is checked again"
+    )
+    channels: tuple[str, ...] = _setting(
+        values.channels, "", "Pre-release channels to serve besides stable, such as beta rc"
+    )
+    keep_versions: int = _setting(
+        values.integer(0, 1000), "3", "Older releases of a device kept on disk"
+    )
+    max_firmware_size: int = _setting(
+        values.size, "256MiB", "Largest blob and largest firmware; unpacking may take four times it"
+    )
+    data_dir: Path = _setting(
+        values.path, "./otaflux-data", "Embedded folder, firmware and catalog"
+    )
+    max_downloads: int = _setting(values.integer(1, 1_000_000), "2000", "Downloads at once")
+    cosign_pub_key_path: Path | None = _setting(
+        values.path, None, "PEM file with keys; nothing unsigned is served", not_built=_NO_KEYS
+    )
+    require_bound_tag: bool = _setting(
+        values.boolean,
+        "false",
+        "Refuse artifacts whose signed manifest does not name version and device",
+        not_built=_NO_KEYS,
+    )
+    mqtt_url: str | None = _setting(
+        values.text, None, "Broker for notifications", not_built=_NO_BROKER
+    )
+    mqtt_username: str | None = _setting(
+        values.text, None, "User name for the broker", not_built=_NO_BROKER
+    )
+    mqtt_password: Current[Secret] | None = _setting(
+        _secret, None, "Password for the broker", secret=True, not_built=_NO_BROKER
+    )
+    mqtt_topic: str | None = _setting(
+        values.text, None, "Topic above the devices' own", not_built=_NO_BROKER
+    )
+    mqtt_ca_cert_path: Path | None = _setting(
+        values.path, None, "PEM file with roots for the broker", not_built=_NO_BROKER
+    )
+    mqtt_client_cert_path: Path | None = _setting(
+        values.path, None, "Client certificate for the broker", not_built=_NO_BROKER
+    )
+    mqtt_client_key_path: Path | None = _setting(
+        values.path, None, "Key of the client certificate", not_built=_NO_BROKER
+    )
+    shutdown_timeout: float = _setting(
+        values.seconds(0, 86_400, "30"), "30", "Seconds for downloads under way when it stops"
+    )
+    log_level: str = _setting(values.level, "info", "debug, info, warning or error")
+    log_format: str | None = _setting(
+        values.log_format, None, "json or console; unset: console on a terminal, else json"
+    )
+
+    def namespace(self, *, credentials: bool) -> Namespace:
+        """The rule from repositories to devices; `credentials` says whether any are used."""
+        if self.registry_url is None:
+            return Namespace()
+        return Namespace.of(self.repository_prefix, self.devices, credentials=credentials)
+
+
+def _declared() -> Iterator[Setting]:
+    for field in dataclasses.fields(Settings):
+        yield Setting(field.name, *field.metadata["setting"])
+
+
+SETTINGS: tuple[Setting, ...] = tuple(_declared())

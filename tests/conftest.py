@@ -1,0 +1,52 @@
+"""What all tests share: the `real` marker, and a clean environment.
+
+A test that needs a program from Debian carries `@pytest.mark.real("program")`. Where the program is
+missing it is skipped by name, which the summary shows; with `CI=true` it fails instead, for a check
+that quietly runs less than it says is worse than none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from otaflux.settings import SETTINGS
+
+SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # where Debian puts servers; often not in PATH
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is; None where it is not installed."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests whose real program is missing; with CI=true leave them to `pytest_runtest_setup`."""
+    if os.environ.get("CI") == "true":
+        return
+    for item in items:
+        for name in _missing(item):
+            item.add_marker(pytest.mark.skip(reason=f"{name} is not installed"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail, and do not skip, where a program is missing in CI."""
+    if os.environ.get("CI") == "true":
+        for name in _missing(item):
+            pytest.fail(f"{name} is not installed, and CI=true does without nothing", pytrace=False)
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    """The programs that a test names and this machine lacks."""
+    named = [str(name) for marker in item.iter_markers("real") for name in marker.args]
+    return [name for name in named if find_program(name) is None]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings in the environment of whoever runs the tests do not reach the programs under test."""
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.name, raising=False)
+        monkeypatch.delenv(f"{setting.name}_FILE", raising=False)
