@@ -22,8 +22,15 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN]))
 
 
+def pytest_configure() -> None:
+    """Settings in the environment of whoever runs the tests do not reach what is tested."""
+    for setting in SETTINGS:
+        os.environ.pop(setting.name, None)
+        os.environ.pop(f"{setting.name}_FILE", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests whose real program is missing; with CI=true leave them to `pytest_runtest_setup`."""
+    """Skip tests whose real program is missing; with CI=true they are left, to fail below."""
     if os.environ.get("CI") == "true":
         return
     for item in items:
@@ -42,11 +49,3 @@ def _missing(item: pytest.Item) -> list[str]:
     """The programs that a test names and this machine lacks."""
     named = [str(name) for marker in item.iter_markers("real") for name in marker.args]
     return [name for name in named if find_program(name) is None]
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings in the environment of whoever runs the tests do not reach the programs under test."""
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.name, raising=False)
-        monkeypatch.delenv(f"{setting.name}_FILE", raising=False)
