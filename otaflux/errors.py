@@ -5,6 +5,9 @@ A branch stands for what the caller does next, so there are three and no more:
     OtaFluxError
     ├── Refused              what a device, a hook or a person sent is wrong: 4xx, or exit 2
     │   ├── BadName          a device, repository, tag, version or channel that cannot be one
+    │   ├── NotThere         nothing is under that name or address
+    │   ├── WrongMethod      the address is there, but not for that method
+    │   ├── Changed          the rest of a download whose firmware is another by now
     │   ├── BadSetting       a setting that is wrong, or not built yet
     │   └── BadHook          a webhook body that is no JSON, or of no known shape
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
@@ -33,6 +36,22 @@ class Refused(OtaFluxError):
 
 class BadName(Refused):
     """A device, repository, tag, version or channel that cannot be one."""
+
+
+class NotThere(Refused):
+    """Nothing is under the name or address that was asked for."""
+
+
+class WrongMethod(Refused):
+    """The address is there, but takes other methods only; `allowed` names them."""
+
+    def __init__(self, *allowed: str) -> None:
+        super().__init__(f"This address takes {' and '.join(allowed)}")
+        self.allowed = allowed
+
+
+class Changed(Refused):
+    """The rest of a download was asked for, and its firmware is another by now: begin anew."""
 
 
 class BadSetting(Refused):

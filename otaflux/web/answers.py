@@ -1,0 +1,299 @@
+"""Every head and body that devices get, and the table of ready ones for plain polls.
+
+Pure. An `Answer` is a value: status, headers in their order and capitals, and a body or a span of
+a firmware file. What differs from one sending of it to the next (the protocol's version, `Date`,
+`Connection`) is put in when it is rendered, so that whoever sends it sends the same bytes.
+
+Boards read with small buffers: a plain `/version` answer with its body fits 256 bytes and a plain
+`/firmware` head 252, so nothing adds a header to an answer that did not ask for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from base64 import b64encode
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import msgspec
+
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.model.release import Firmware, Release
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+BYTES = "application/octet-stream"
+MUTABLE = "no-cache, no-transform"  # proxies that compress took Content-Length away from boards
+IMMUTABLE = "public, max-age=31536000, immutable"
+BUSY_RETRY_AFTER = 10  # seconds after which a board may ask again while no download place is free
+
+_PHRASES = {
+    200: "OK",
+    206: "Partial Content",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    416: "Range Not Satisfiable",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+# What a 304 repeats of the 200 (RFC 9110 section 15.4.5).
+_OF_A_304 = frozenset({"ETag", "Cache-Control", "Vary"})
+
+Header = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Part of a file: `length` bytes, at least one, from `start`."""
+
+    start: int
+    length: int
+
+    @property
+    def last(self) -> int:
+        """The last byte's offset, as `Content-Range` has it."""
+        return self.start + self.length - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, but for what `render` puts in.
+
+    `headers` have their order, and `Content-Length` where it has one. Either `body` follows, or
+    the bytes `span` of a firmware file, which `render` does not hold; nothing follows for HEAD.
+    """
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes = b""
+    span: Span | None = None
+
+    @property
+    def etag(self) -> str:
+        """Its ETag with its quotes, or nothing."""
+        return next((value for name, value in self.headers if name == "ETag"), "")
+
+    def with_headers(self, *more: Header) -> Answer:
+        """The same with more headers, after its own."""
+        return replace(self, headers=self.headers + more)
+
+    def without_body(self) -> Answer:
+        """The answer to HEAD: the same headers (RFC 9110 section 9.3.2)."""
+        return replace(self, body=b"", span=None)
+
+    def render(
+        self, date: bytes, *, version: tuple[int, int] = (1, 1), keep_alive: bool = True
+    ) -> bytes:
+        """Head and body in one piece; of an answer with a `span`, the head.
+
+        `date` is the value of `Date`, `version` that of the request, `keep_alive` whether the
+        connection stays open after it.
+        """
+        before, kept, closed = self._pieces(version)
+        return b"".join((before, date, kept if keep_alive else closed))
+
+    def ready(self) -> Ready:
+        """The same bytes as `render` gives over HTTP/1.1, cut where the date goes."""
+        return Ready(*self._pieces((1, 1)))
+
+    def _pieces(self, version: tuple[int, int]) -> tuple[bytes, bytes, bytes]:
+        """What stands before the date's value, and after it: kept alive, and closed."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
+        protocol = "HTTP/1.1" if version >= (1, 1) else "HTTP/1.0"
+        before = f"{protocol} {self.status} {_PHRASES[self.status]}\r\n{lines}Date: "
+        # Over HTTP/1.1 staying open is the rule that goes without saying, over 1.0 closing is
+        # (RFC 9112 section 9.3).
+        plain = b"\r\n\r\n" + self.body
+        if version >= (1, 1):
+            return before.encode(), plain, b"\r\nConnection: close" + plain
+        return before.encode(), b"\r\nConnection: keep-alive" + plain, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An answer over HTTP/1.1 as bytes, with a hole for the date's value."""
+
+    before: bytes
+    kept: bytes
+    closed: bytes
+
+    def at(self, date: bytes, *, keep_alive: bool = True) -> bytes:
+        """The whole answer."""
+        return b"".join((self.before, date, self.kept if keep_alive else self.closed))
+
+
+@lru_cache(maxsize=2)
+def http_date(second: int) -> bytes:
+    """A second since the epoch as `Date` has it (RFC 9110 section 5.6.7), in any locale."""
+    at = time.gmtime(second)
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.tm_wday]
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+    return (
+        f"{day}, {at.tm_mday:02} {month[at.tm_mon - 1]} {at.tm_year:04}"
+        f" {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
+    ).encode()
+
+
+def content_path(firmware: Firmware) -> str:
+    """The address of those bytes that never changes meaning."""
+    return f"/firmware/sha256/{firmware.sums.sha256}"
+
+
+def health() -> Answer:
+    """The process can answer."""
+    return _whole(b"ok", TEXT)
+
+
+def version_text(release: Release) -> Answer:
+    """Three lines without a newline at the end: version, CRC-32 in decimal, size in bytes."""
+    sums = release.firmware.sums
+    return _whole(f"{release.version}\n{sums.crc32}\n{sums.size}".encode(), TEXT)
+
+
+def version_json(release: Release, origin: str) -> Answer:
+    """The same and more for programs; `origin` is the scheme and host that its link carries."""
+    sums = release.firmware.sums
+    told = {
+        "device": release.device.name,
+        "version": release.version.text,
+        "tag": release.tag.text,
+        "crc32": sums.crc32,
+        "size": sums.size,
+        "md5": sums.md5,
+        "sha1": sums.sha1,
+        "sha256": sums.sha256,
+        "manifest_digest": str(release.manifest_digest),
+        "url": origin + content_path(release.firmware),
+    }
+    return json_body(told).with_headers(("Vary", "Accept"))
+
+
+def json_body(told: object) -> Answer:
+    """A JSON document on a mutable address."""
+    return _whole(msgspec.json.encode(told), JSON)
+
+
+def firmware(held: Firmware, *, immutable: bool = False) -> Answer:
+    """All bytes of a firmware; `immutable` on the address that names its content."""
+    size = held.sums.size
+    return Answer(
+        200,
+        (
+            ("Content-Type", BYTES),
+            ("Content-Length", str(size)),
+            ("ETag", f'"{held.sums.sha256[:32]}"'),
+            ("Accept-Ranges", "bytes"),
+            ("Cache-Control", IMMUTABLE if immutable else MUTABLE),
+        ),
+        span=Span(0, size),
+    )
+
+
+def part(whole: Answer, span: Span) -> Answer:
+    """206 with `span` of a whole firmware."""
+    size = whole.span.length if whole.span else 0
+    headers = tuple(
+        (name, str(span.length) if name == "Content-Length" else value)
+        for name, value in whole.headers
+    )
+    content_range = ("Content-Range", f"bytes {span.start}-{span.last}/{size}")
+    return Answer(206, (*headers, content_range), span=span)
+
+
+def not_modified(whole: Answer) -> Answer:
+    """304: the client has it already. No body, so no length of one."""
+    return Answer(304, tuple(line for line in whole.headers if line[0] in _OF_A_304))
+
+
+def unsatisfiable(whole: Answer) -> Answer:
+    """416: the file is shorter than that; says how long it is (RFC 9110 section 15.5.17)."""
+    size = whole.span.length if whole.span else 0
+    return failed(416, "The range lies outside of the firmware").with_headers(
+        ("Content-Range", f"bytes */{size}")
+    )
+
+
+def repr_digest(sha256: str) -> Header:
+    """`Repr-Digest` of the whole, whatever part of it is sent (RFC 9530 section 3)."""
+    return ("Repr-Digest", f"sha-256=:{b64encode(bytes.fromhex(sha256)).decode()}:")
+
+
+def failed(status: int, text: str, *, retry_after: float | None = None) -> Answer:
+    """A short plain text for what went wrong; `retry_after` is in seconds."""
+    body = text.encode()
+    headers: tuple[Header, ...] = (
+        ("Content-Type", TEXT),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", MUTABLE),
+    )
+    if retry_after is not None:
+        headers += (("Retry-After", str(max(1, round(retry_after)))),)
+    return Answer(status, headers, body)
+
+
+def busy() -> Answer:
+    """503 while no download place is free: boards take that more calmly than a broken download."""
+    return failed(503, "All download places are taken", retry_after=BUSY_RETRY_AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainPoll:
+    """What a plain poll is answered with, and which release it tells."""
+
+    release: Release
+    ready: Ready
+
+
+class PlainPolls:
+    """Targets of plain polls and their ready answers; on the event loop alone.
+
+    Hears of each record in the step in which it changes. A device has one target, or three where
+    its name has a `/`, which clients may escape.
+    """
+
+    def __init__(self) -> None:
+        self._ready: dict[str, PlainPoll] = {}
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def get(self, target: str) -> PlainPoll | None:
+        """The answer to a plain poll for that target, byte for byte; None where there is none."""
+        return self._ready.get(target)
+
+    def hear(self, device: Device, record: Record | None) -> None:
+        """A device is told something else from now on, or nothing."""
+        release = record.current() if record else None
+        names = {device.name, device.name.replace("/", "%2F"), device.name.replace("/", "%2f")}
+        targets = [f"/version?device={name}" for name in names]
+        if release is None:
+            for target in targets:
+                self._ready.pop(target, None)
+            return
+        poll = PlainPoll(release, version_text(release).ready())
+        self._ready.update(dict.fromkeys(targets, poll))
+
+
+def _whole(body: bytes, content_type: str) -> Answer:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+    return Answer(
+        200,
+        (
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            ("ETag", f'"{etag}"'),
+            ("Cache-Control", MUTABLE),
+        ),
+        body,
+    )
