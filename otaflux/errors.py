@@ -9,9 +9,14 @@ A branch stands for what the caller does next, so there are three and no more:
     │   ├── WrongMethod      the address is there, but not for that method
     │   ├── Changed          the rest of a download whose firmware is another by now
     │   ├── BadSetting       a setting that is wrong, or not built yet
-    │   └── BadHook          a webhook body that is no JSON, or of no known shape
+    │   ├── BadHook          a webhook body that is no JSON, or of no known shape
+    │   ├── HooksClosed      a webhook while no secret is set, so that nobody could prove himself
+    │   ├── Unproven         a webhook without a proof that its sender knows the secret
+    │   ├── TooLarge         a webhook body above the limit
+    │   └── TooSlow          a webhook body that did not come in time
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
-    │   └── Unreachable      the registry as a whole does not answer: let one key try for all
+    │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
+    │   └── Crowded          too many ask for the same thing at once: come again
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
         └── Incomplete       … yet: a blob that its manifest names is not there
@@ -69,6 +74,22 @@ class BadHook(Refused):
     """A webhook body that is no JSON, or has no known shape."""
 
 
+class HooksClosed(Refused):
+    """No secret for webhooks is set, so none is taken."""
+
+
+class Unproven(Refused):
+    """A webhook whose sender did not prove that it knows the secret."""
+
+
+class TooLarge(Refused):
+    """A webhook body above the limit."""
+
+
+class TooSlow(Refused):
+    """A webhook body that did not come in time."""
+
+
 class Undecided(OtaFluxError):
     """Nothing was learnt, so nothing changes; it is worth asking again.
 
@@ -84,6 +105,10 @@ class Undecided(OtaFluxError):
 
 class Unreachable(Undecided):
     """The registry as a whole does not answer: not only this device would fail now."""
+
+
+class Crowded(Undecided):
+    """Too many ask for the same thing at once; `retry_after` says when to come again."""
 
 
 class Unusable(OtaFluxError):

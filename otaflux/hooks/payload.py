@@ -1,0 +1,142 @@
+"""From the bytes of a hook to its parts: what every source's parser stands on.
+
+Pure, and for hostile bytes: `BadHook` is all that leaves it. Fields that no parser asks for are
+skipped, never built, so that a body of 8 MiB costs little more than its own size. A part that
+makes no sense raises `Malformed`, and `each` turns that into `Noise` beside its good siblings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from otaflux.errors import BadHook
+from otaflux.model.event import Action, HookEvent, Noise
+
+MAX_PARTS = 1000  # of one hook that are read; registries send one, and the re-check sees the rest
+_FORM = "application/x-www-form-urlencoded"
+_BOM = b"\xef\xbb\xbf"
+
+Part = HookEvent | Noise
+Headers = Mapping[str, str]  # with lower-case names
+T = TypeVar("T")
+ABSENT = msgspec.Raw()
+
+
+class Malformed(BadHook):
+    """A part of a known envelope that makes no sense; the message says which field."""
+
+
+class Lenient(msgspec.Struct, frozen=True):
+    """A JSON object of which only the declared fields are read, whatever else is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The request that a registry would send: what `otaflux hook-example` prints."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What an example tells of: a tag of a repository, its manifest's digest, and when."""
+
+    repository: str
+    tag: str
+    digest: str
+    at: datetime
+
+
+def form_json(headers: Headers, body: bytes) -> bytes | None:
+    """The JSON in a form's `payload=`, as GitHub and Gitea send it; None where it is no such form.
+
+    curl names JSON a form when nobody says otherwise, so the content type alone proves nothing.
+    """
+    if not headers.get("content-type", "").lower().startswith(_FORM):
+        return None
+    for field in body.split(b"&", MAX_PARTS):
+        name, found, value = field.partition(b"=")
+        if found and name == b"payload":
+            return unquote_to_bytes(value.replace(b"+", b" "))
+    return None
+
+
+def payload_of(headers: Headers, body: bytes) -> bytes:
+    """The JSON of a hook: its body, or what a form holds of it; without a byte order mark."""
+    held = form_json(headers, body)
+    return (body if held is None else held).removeprefix(_BOM)
+
+
+def read(decoder: msgspec.json.Decoder[T], payload: bytes | msgspec.Raw) -> T:
+    """The declared fields of some JSON; raises `Malformed` where they are of another type."""
+    try:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"malformed event: {error}") from None
+    except UnicodeDecodeError:
+        raise Malformed("malformed event: a text is not UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadHook(f"The body is no JSON that can be read: {error}") from None
+
+
+def each(parts: Sequence[T] | None, one: Callable[[T], Iterable[Part]]) -> tuple[Part, ...]:
+    """What every part says; a bad one becomes `Noise` with its reason, the others stand."""
+    parts = parts or ()
+    said: list[Part] = []
+    for part in parts[:MAX_PARTS]:
+        try:
+            said.extend(one(part))
+        except BadHook as error:
+            said.append(Noise("", str(error)))
+    if len(parts) > MAX_PARTS:
+        said.append(Noise("", f"{len(parts) - MAX_PARTS} more events in one hook were not read"))
+    return tuple(said)
+
+
+def event(action: Action, repository: str, *, tag: str | None, digest: str | None = None) -> Part:
+    """One event, its repository lower-cased: owners keep their capitals, repositories have none.
+
+    Registries write "" for what is absent as often as they leave it out.
+    """
+    if not repository:
+        return Noise("", "malformed event: it names no repository")
+    return HookEvent(action, repository.lower(), tag or "", digest or "")
+
+
+def joined(*names: str | None) -> str:
+    """The parts of a repository's name that there are, joined by `/`."""
+    return "/".join(name for name in names if name)
+
+
+def is_text(value: msgspec.Raw) -> bool:
+    """Whether some JSON is a string."""
+    return bytes(memoryview(value)[:1]) == b'"'
+
+
+def is_object(value: msgspec.Raw) -> bool:
+    """Whether some JSON is an object."""
+    return bytes(memoryview(value)[:1]) == b"{"
+
+
+_TEXT = msgspec.json.Decoder(str)
+
+
+def text(value: msgspec.Raw) -> str:
+    """A JSON string's text; empty for anything else."""
+    try:
+        return read(_TEXT, value) if is_text(value) else ""
+    except BadHook:
+        return ""
+
+
+def as_json(value: object) -> bytes:
+    """An example's body, compact as registries send it."""
+    return json.dumps(value, separators=(",", ":")).encode()
