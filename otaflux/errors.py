@@ -111,6 +111,10 @@ class Crowded(Undecided):
     """Too many ask for the same thing at once; `retry_after` says when to come again."""
 
 
+class NotNow(Undecided):
+    """A device may ask again soon, and is told so: 503 with this text and `retry_after`."""
+
+
 class Unusable(OtaFluxError):
     """Verified content that cannot be served; a verdict that is final for its digest.
 

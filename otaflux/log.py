@@ -28,6 +28,9 @@ class Event(StrEnum):
     RELEASE_WITHDRAWN = "release_withdrawn"
     REGISTRY_FAILED = "registry_failed"
     RUN_CRASHED = "run_crashed"
+    REQUEST_CRASHED = "request_crashed"
+    REQUEST_FAILED = "request_failed"
+    DEVICE_NOT_SERVED = "device_not_served"
     SECRET_READ_AGAIN = "secret_read_again"
     SECRET_KEPT = "secret_kept"
 

@@ -155,6 +155,17 @@ class WorkQueue:
         self._changed.set()
         return waiting.ended
 
+    def give_up(self, device: Device) -> None:
+        """Take out a key that only first polls put in, and its failures; its future is cancelled.
+
+        For devices that nothing but polls names. A key that a hook touched stays, and one that runs.
+        """
+        waiting = self._waiting.get(device)
+        if waiting is not None and waiting.touch.priority is Priority.FIRST_POLL:
+            del self._waiting[device]
+            self._failures.pop(device, None)
+            waiting.ended.cancel()
+
     async def run(self) -> None:
         """Let keys run until cancelled; those under way are cancelled with it."""
         async with asyncio.TaskGroup() as runs:

@@ -152,13 +152,18 @@ def content_path(firmware: Firmware) -> str:
 
 def health() -> Answer:
     """The process can answer."""
-    return _whole(b"ok", TEXT)
+    return plain_text("ok")
+
+
+def plain_text(text: str) -> Answer:
+    """A short text on a mutable address."""
+    return _whole(text.encode(), TEXT)
 
 
 def version_text(release: Release) -> Answer:
     """Three lines without a newline at the end: version, CRC-32 in decimal, size in bytes."""
     sums = release.firmware.sums
-    return _whole(f"{release.version}\n{sums.crc32}\n{sums.size}".encode(), TEXT)
+    return plain_text(f"{release.version}\n{sums.crc32}\n{sums.size}")
 
 
 def version_json(release: Release, origin: str) -> Answer:

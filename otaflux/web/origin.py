@@ -1,0 +1,74 @@
+"""Who a client is and under which address it reached us, with or without proxies in between.
+
+Pure. `X-Forwarded-*` is believed from peers in the trusted networks alone: anybody can write it.
+Hosts are checked before they go into a link, and so are addresses before they name anybody.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from multidict import MultiMapping
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """`public_url` is what links carry, or None for what the client used."""
+
+    public_url: str | None = None
+    trusted: tuple[Network, ...] = ()
+
+    def trusts(self, peer: str) -> bool:
+        """Whether a peer is one of the trusted proxies."""
+        if not self.trusted:
+            return False
+        address = _address(peer)
+        return address is not None and any(address in network for network in self.trusted)
+
+    def client(self, peer: str, headers: MultiMapping[str]) -> str:
+        """The client's address: the peer's, or the nearest one that a trusted proxy vouches for."""
+        if not self.trusts(peer):
+            return peer
+        hops = ",".join(headers.getall("X-Forwarded-For", [])).split(",")
+        nearest = peer
+        for hop in reversed(hops):
+            address = _address(hop.strip())
+            if address is None:
+                break
+            nearest = str(address)
+            if not self.trusts(nearest):
+                break
+        return nearest
+
+    def url(self, peer: str, headers: MultiMapping[str], *, secure: bool, local: str) -> str:
+        """The scheme and host for links, without a slash at the end.
+
+        `secure` says that the connection is TLS, `local` is the address that it reached, for
+        clients that send no usable `Host`.
+        """
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        scheme = "https" if secure else "http"
+        host = headers.get("Host", "")
+        if self.trusts(peer):
+            # The first value is what the client used; proxies behind append theirs.
+            said = headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
+            scheme = said if said in {"http", "https"} else scheme
+            host = headers.get("X-Forwarded-Host", host).split(",")[0].strip()
+        return f"{scheme}://{host if _HOST.fullmatch(host) else local}"
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # A server on [::] sees IPv4 peers as ::ffff:a.b.c.d.
+    return getattr(address, "ipv4_mapped", None) or address
