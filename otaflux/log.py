@@ -30,6 +30,7 @@ class Event(StrEnum):
     RUN_CRASHED = "run_crashed"
     REQUEST_CRASHED = "request_crashed"
     REQUEST_FAILED = "request_failed"
+    DOWNLOAD_DROPPED = "download_dropped"
     DEVICE_NOT_SERVED = "device_not_served"
     SECRET_READ_AGAIN = "secret_read_again"
     SECRET_KEPT = "secret_kept"
