@@ -43,6 +43,7 @@ __all__ = [
     "SOURCES",
     "Delivery",
     "Example",
+    "Headers",
     "Proof",
     "Pushed",
     "Source",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import msgspec
 
-from otaflux.hooks.hook import Hook
+from otaflux.hooks.hook import GITEA_HEADERS, Hook
 from otaflux.hooks.payload import (
     Example,
     Headers,
@@ -28,7 +28,6 @@ from otaflux.hooks.payload import (
 )
 from otaflux.model.event import Action, Noise
 
-_EVENT_HEADERS = ("x-gitea-event", "x-forgejo-event", "x-gogs-event")
 _ACTIONS = {"created": Action.PUSH, "deleted": Action.DELETE}
 
 
@@ -54,7 +53,7 @@ _BODY = msgspec.json.Decoder(_Body)
 
 def recognises(hook: Hook) -> bool:
     """By one of its own event headers, else by a `package` that is not GitHub's."""
-    if any(hook.headers.get(name) for name in _EVENT_HEADERS):
+    if hook.is_gitea:
         return True
     if hook.headers.get("x-github-event"):
         return False
@@ -63,7 +62,7 @@ def recognises(hook: Hook) -> bool:
 
 def parse(headers: Headers, payload: bytes) -> tuple[Part, ...]:
     """Container packages that were created or deleted; everything else is noise."""
-    kind = next((headers[name] for name in _EVENT_HEADERS if headers.get(name)), "package")
+    kind = next((headers[name] for name in GITEA_HEADERS if headers.get(name)), "package")
     if kind != "package":
         return (Noise("", f"Gitea's event '{kind}' asks for nothing"),)
     body = read(_BODY, payload)

@@ -69,7 +69,9 @@ _BODY = msgspec.json.Decoder(_Body)
 
 
 def recognises(hook: Hook) -> bool:
-    """By the header `X-GitHub-Event` (Gitea sends it too, and is asked first), else by its keys."""
+    """By the header `X-GitHub-Event`, unless it is Gitea that sends it, else by its keys."""
+    if hook.is_gitea:
+        return False
     if hook.headers.get("x-github-event"):
         return True
     if hook.keys.has("registry_package") or hook.keys.has("zen", "hook_id"):

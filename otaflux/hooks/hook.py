@@ -9,6 +9,8 @@ import msgspec
 from otaflux.errors import BadHook
 from otaflux.hooks.payload import ABSENT, Headers, Lenient, Malformed, is_object, read, text
 
+GITEA_HEADERS = ("x-gitea-event", "x-forgejo-event", "x-gogs-event")
+
 
 class Keys(Lenient, frozen=True):
     """The top-level keys by which the formats differ; their values are not looked into."""
@@ -72,6 +74,11 @@ class Hook:
         except Malformed:
             raise BadHook("The body is JSON, but no object, so it is no hook") from None
         return cls(headers, payload, keys, text(keys.type), named)
+
+    @property
+    def is_gitea(self) -> bool:
+        """Whether Gitea or Forgejo sent it, which send GitHub's headers too."""
+        return any(self.headers.get(name) for name in GITEA_HEADERS)
 
     @property
     def is_empty(self) -> bool:

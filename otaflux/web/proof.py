@@ -51,7 +51,8 @@ def check_head(
     `Unproven` where nothing is proven or claimed.
     """
     shown = [*_shown(headers), *map(_unquoted, in_query)]
-    if any([_holds(proof, secrets) for proof in shown if proof]):
+    held = [_holds(proof, secrets) for proof in shown if proof]
+    if any(held):
         return None
     macs = tuple(_claimed(headers))
     if macs:
@@ -71,7 +72,8 @@ def check_body(claims: Claims, texts: Iterable[bytes], secrets: Sequence[bytes])
     """
     for text in texts:
         macs = [hmac.new(secret, text, hashlib.sha256).hexdigest().encode() for secret in secrets]
-        if any([hmac.compare_digest(mac, claimed) for mac in macs for claimed in claims.macs]):
+        fits = [hmac.compare_digest(mac, claimed) for mac in macs for claimed in claims.macs]
+        if any(fits):
             return
     raise Unproven("The HMAC does not fit the body: the sender has another secret")
 
@@ -79,7 +81,8 @@ def check_body(claims: Claims, texts: Iterable[bytes], secrets: Sequence[bytes])
 def _holds(proof: bytes, secrets: Sequence[bytes]) -> bool:
     """Whether a proof is one of the secrets; looks at each, so that nothing can be timed."""
     digest = hashlib.sha256(proof).digest()
-    return any([hmac.compare_digest(digest, hashlib.sha256(secret).digest()) for secret in secrets])
+    same = [hmac.compare_digest(digest, hashlib.sha256(secret).digest()) for secret in secrets]
+    return any(same)
 
 
 def _shown(headers: Headers) -> Iterator[bytes]:
@@ -121,5 +124,5 @@ def _unquoted(secret: str) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    """A header's bytes as they came: aiohttp decodes what is no UTF-8 to surrogates."""
-    return text.encode("utf-8", "surrogateescape")
+    """Bytes to compare, whatever the text is: what is no UTF-8 was decoded to surrogates."""
+    return text.encode("utf-8", "surrogatepass")

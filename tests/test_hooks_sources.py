@@ -1,0 +1,343 @@
+"""What each source's parser makes of the odd things that its registry sends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hook_files import payload
+
+from otaflux import hooks
+from otaflux.hooks.payload import MAX_PARTS
+from otaflux.model.event import Action, HookEvent, Noise
+
+JSON = {"content-type": "application/json"}
+EVENTS_V2 = {"content-type": "application/vnd.docker.distribution.events.v2+json"}
+DIGEST = "sha256:" + "ab" * 32
+
+
+def said(
+    body: object, source: str | None = None, headers: dict[str, str] = JSON
+) -> tuple[HookEvent | Noise, ...]:
+    """The parts of a hook with this JSON."""
+    return hooks.parse(headers, json.dumps(body).encode(), source).parts
+
+
+def changed(file: str, *keys: str | int, to: object) -> object:
+    """A payload's JSON with one value replaced."""
+    body = json.loads(payload(file).body)
+    inner = body
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = to
+    return body
+
+
+def events(*found: object) -> dict[str, object]:
+    """A distribution envelope."""
+    return {"events": list(found)}
+
+
+def target(**fields: object) -> dict[str, object]:
+    """A distribution event that pushes a manifest, but for what is told."""
+    return {"action": "push", "target": {"repository": "firmware/lamp", **fields}}
+
+
+# --- distribution -----------------------------------------------------------------------------
+
+
+def test_one_bad_event_among_good_ones_is_noise_with_its_reason() -> None:
+    """The good events of an envelope count, whatever stands between them."""
+    bad = [{}, None, 7, {"action": "push"}, target(tag=5), target(repository=None, tag="1.0.0")]
+    first, *reasons, last = said(events(target(tag="1.0.0"), *bad, target(tag="1.0.1")))
+    assert first == HookEvent(Action.PUSH, "firmware/lamp", "1.0.0")
+    assert last == HookEvent(Action.PUSH, "firmware/lamp", "1.0.1")
+    assert len(reasons) == len(bad)
+    for part in reasons:
+        assert isinstance(part, Noise)
+        assert "malformed event" in part.reason
+
+
+def test_version_3_writes_empty_texts_for_what_is_absent() -> None:
+    """An empty tag, digest or media type is none."""
+    gone = {"mediaType": "", "digest": "", "size": 0, "repository": "firmware/lamp", "tag": "1.0.0"}
+    parts = said(events({"action": "delete", "target": gone}), headers=EVENTS_V2)
+    assert parts == (HookEvent(Action.DELETE, "firmware/lamp", "1.0.0", ""),)
+    repository = {"mediaType": "", "digest": "", "size": 0, "repository": "firmware/lamp"}
+    parts = said(events({"action": "delete", "target": repository}), headers=EVENTS_V2)
+    assert parts == (HookEvent(Action.DELETE, "firmware/lamp", "", ""),)
+
+
+@pytest.mark.parametrize("body", [{}, {"events": []}, {"events": None}])
+def test_an_empty_envelope_says_nothing_and_is_no_error(body: object) -> None:
+    """An envelope without events is acknowledged: an error would be repeated for ever."""
+    assert said(body, headers=EVENTS_V2) == ()
+    assert said(body, "distribution") == ()
+
+
+def test_an_envelope_without_end_is_read_up_to_a_limit() -> None:
+    """Only so many events of one hook are read, and the rest is told of."""
+    parts = said(events(*(target(tag=f"1.0.{n}") for n in range(MAX_PARTS + 7))))
+    assert len(parts) == MAX_PARTS + 1
+    assert isinstance(parts[-1], Noise)
+    assert parts[-1].reason.startswith("7 more events")
+
+
+def test_a_blob_is_told_from_a_manifest_by_its_media_type() -> None:
+    """A layer's push is noise; an unknown type of manifest is a manifest."""
+    blob, manifest = said(
+        events(
+            target(mediaType="application/octet-stream", digest=DIGEST),
+            target(mediaType="application/vnd.example.manifest", digest=DIGEST),
+        )
+    )
+    assert isinstance(blob, Noise)
+    assert manifest == HookEvent(Action.PUSH, "firmware/lamp", "", DIGEST)
+
+
+# --- Harbor -----------------------------------------------------------------------------------
+
+
+def test_harbor_1_10_names_a_push_otherwise() -> None:
+    """Old Harbor's pushImage is the push of an artifact."""
+    body = changed("harbor-push_artifact.json", "type", to="pushImage")
+    assert isinstance(said(body)[0], HookEvent)
+
+
+def test_a_repository_in_a_project_may_have_slashes() -> None:
+    """The name is the whole repository's, however deep it lies in its project."""
+    body = changed(
+        "harbor-push_artifact.json",
+        *("event_data", "repository", "repo_full_name"),
+        to="firmware/sub/dir/lamp",
+    )
+    assert [part.repository for part in said(body)] == ["firmware/sub/dir/lamp"]
+
+
+def test_without_the_full_name_project_and_name_are_joined() -> None:
+    """An older payload without repo_full_name still names its repository."""
+    repository = {"name": "sub/lamp", "namespace": "firmware"}
+    body = changed("harbor-push_artifact.json", "event_data", "repository", to=repository)
+    assert [part.repository for part in said(body)] == ["firmware/sub/lamp"]
+
+
+@pytest.mark.parametrize("data", [{}, {"resources": []}, {"resources": [5]}, {"resources": "x"}])
+def test_a_malformed_push_of_harbor_is_noise(data: object) -> None:
+    """A known type with a broken body is acknowledged with its reason."""
+    (part,) = said({"type": "PUSH_ARTIFACT", "occur_at": 1, "event_data": data})
+    assert isinstance(part, Noise)
+    assert "malformed" in part.reason
+
+
+def replication(**fields: object) -> object:
+    """Harbor's replication event with one artifact as told."""
+    return changed(
+        "harbor-replication.json",
+        *("event_data", "replication", "successful_artifact"),
+        to=[fields],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name_tag", "references", "tags"),
+    [
+        ("lamp:1.2.3", None, ["1.2.3"]),
+        ("lamp [1 item(s) in total]", None, [""]),
+        ("lamp [2 item(s) in total]", ["1.2.3", "1.2.4"], ["1.2.3", "1.2.4"]),
+        ("lamp:[1.2.3,1.2.4]", None, ["1.2.3", "1.2.4"]),
+        ("sub/lamp:1.2.3", None, ["1.2.3"]),
+    ],
+)
+def test_a_replication_is_a_push_at_its_destination(
+    name_tag: str, references: list[str] | None, tags: list[str]
+) -> None:
+    """`name_tag` is written for people, and never taken for a tag."""
+    parts = said(replication(name_tag=name_tag, references=references))
+    name = "firmware/sub/lamp" if "/" in name_tag else "firmware/lamp"
+    assert list(parts) == [HookEvent(Action.PUSH, name, tag) for tag in tags]
+
+
+@pytest.mark.parametrize("name_tag", ["lamp", "", None, "lamp some words", "lamp:", "[x]"])
+def test_a_replication_that_names_nothing_whole_is_noise(name_tag: str | None) -> None:
+    """Of a nested repository Harbor tells only a part, which would be another device."""
+    (part,) = said(replication(name_tag=name_tag))
+    assert isinstance(part, Noise)
+
+
+@pytest.mark.parametrize("status", ["Running", "Pending", "Error", "", None])
+def test_a_replication_that_did_not_succeed_is_noise(status: str | None) -> None:
+    """Harbor tells of each step of a replication; only its success is a push."""
+    body = changed("harbor-replication.json", "event_data", "replication", "job_status", to=status)
+    (part,) = said(body)
+    assert isinstance(part, Noise)
+
+
+@pytest.mark.parametrize("kind", ["DELETE_CHART", "QUOTA_WARNING", "harbor.quota.exceeded", "x"])
+def test_every_other_type_of_harbor_is_noise(kind: str) -> None:
+    """Types that come with later versions are acknowledged."""
+    (part,) = said({"type": kind, "occur_at": 1})
+    assert isinstance(part, Noise)
+    assert kind in part.reason
+
+
+# --- zot --------------------------------------------------------------------------------------
+
+
+def test_zot_in_structured_mode_is_read_too() -> None:
+    """A relay that puts the event into one body changes nothing."""
+    data = json.loads(payload("zot-image_updated.json").body)
+    body = {"specversion": "1.0", "type": "zotregistry.image.updated", "data": data}
+    assert said(body) == hooks.parse(*_sent("zot-image_updated.json")).parts
+
+
+def test_zots_manifest_of_4_mib_is_skipped() -> None:
+    """The manifest that comes along as a text is not looked into."""
+    body = changed("zot-image_updated.json", "manifest", to="x" * (4 << 20))
+    headers = payload("zot-image_updated.json").headers
+    assert len(said(body, headers=headers)) == 1
+
+
+def _sent(file: str) -> tuple[dict[str, str], bytes]:
+    sent = payload(file)
+    return sent.headers, sent.body
+
+
+# --- GitHub -----------------------------------------------------------------------------------
+
+
+def github(event: str = "package", **fields: object) -> tuple[HookEvent | Noise, ...]:
+    """What GitHub's hook says with these fields of its package changed."""
+    body = json.loads(payload("ghcr-registry_package_published.json").body)
+    package = body.pop("registry_package")
+    package.update({key: value for key, value in fields.items() if key in package})
+    package["package_version"].update(
+        {key: value for key, value in fields.items() if key not in package}
+    )
+    body["package"] = package
+    return said(body, headers={"x-github-event": event})
+
+
+def test_github_keeps_an_owners_capitals_and_registries_have_none() -> None:
+    """Owner and package are lower-cased, as ghcr.io itself does."""
+    (part,) = github(package_url="ghcr.io/Firmware/Sub/Lamp:1.2.3")
+    assert part.repository == "firmware/sub/lamp"
+
+
+def test_without_its_address_a_package_is_named_by_owner_and_name() -> None:
+    """The address is only where the name is read from, and not needed."""
+    (part,) = github(package_url="", name="Lamp")
+    assert part == HookEvent(Action.PUSH, "firmware/lamp", "1.2.3", part.digest)
+
+
+def test_an_address_without_tag_is_a_push_by_digest() -> None:
+    """GitHub writes "" for the tag of an untagged version."""
+    (part,) = github(
+        package_url="ghcr.io/Firmware/lamp:",
+        container_metadata={"tag": {"name": "", "digest": "sha256:short"}},
+    )
+    assert isinstance(part, HookEvent)
+    assert (part.repository, part.tag) == ("firmware/lamp", "")
+    assert part.digest.startswith("sha256:c66a")
+
+
+def test_without_metadata_the_address_tells_the_tag() -> None:
+    """Older GitHub Enterprise sends no container_metadata."""
+    (part,) = github(container_metadata=None)
+    assert isinstance(part, HookEvent)
+    assert part.tag == "1.2.3"
+
+
+def test_packages_of_other_kinds_are_noise() -> None:
+    """An npm package of the same organisation is acknowledged, and nothing else."""
+    (part,) = github(package_type="npm", ecosystem="npm", container_metadata=None)
+    assert isinstance(part, Noise)
+    assert "no container" in part.reason
+
+
+@pytest.mark.parametrize("event", ["push", "star", "workflow_run", "ping"])
+def test_other_events_of_github_are_noise(event: str) -> None:
+    """Who sends everything, sends a lot that asks for nothing."""
+    (part,) = said({"ref": "refs/heads/main"}, headers={"x-github-event": event})
+    assert isinstance(part, Noise)
+
+
+# --- Gitea and Forgejo ------------------------------------------------------------------------
+
+
+def test_forgejo_is_gitea_with_a_header_of_its_own() -> None:
+    """Forgejo's hook is read as Gitea's, also where a proxy lets only one header through."""
+    sent = payload("gitea-package_created.json")
+    expected = hooks.parse(sent.headers, sent.body)
+    for headers in ({"x-forgejo-event": "package"}, {"x-forgejo-event": "package"} | sent.headers):
+        assert hooks.parse(headers, sent.body) == expected
+
+
+def test_gitea_tells_children_of_an_index_by_digest() -> None:
+    """The version of a manifest without tag is its digest."""
+    body = changed("gitea-package_created.json", "package", "version", to=DIGEST)
+    (part,) = said(body, "gitea")
+    assert part == HookEvent(Action.PUSH, "firmware/sensor-esp32", DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"), [(("package", "type"), "npm"), (("action",), "renamed")]
+)
+def test_other_packages_and_actions_of_gitea_are_noise(keys: tuple[str, ...], value: str) -> None:
+    """Only containers that come or go are events."""
+    (part,) = said(changed("gitea-package_created.json", *keys, to=value), "gitea")
+    assert isinstance(part, Noise)
+
+
+# --- ACR, Docker Hub, Quay, generic -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["ping", "quarantine", "chart_push", "chart_delete"])
+def test_other_actions_of_azure_are_noise(action: str) -> None:
+    """Pings, quarantine and charts ask for nothing."""
+    body = {"id": "1", "timestamp": "2026-09-21T14:15:23Z", "action": action}
+    if action != "ping":
+        body["target"] = {"repository": "firmware/lamp"}
+    (part,) = said(body)
+    assert isinstance(part, Noise)
+
+
+@pytest.mark.parametrize("time", [1790000123, 1.79e9, "1.4e+09", None])
+def test_docker_hubs_times_may_be_anything(time: object) -> None:
+    """Docker Hub writes times as integers, as floats and as nothing."""
+    body = changed("dockerhub-push.json", "push_data", "pushed_at", to=time)
+    assert said(body) == (HookEvent(Action.PUSH, "firmware/sensor-esp32", "1.2.3"),)
+
+
+def test_several_tags_in_one_hook_of_quay_are_several_events() -> None:
+    """Each updated tag counts, and a bad one hinders no other."""
+    body = changed("quay-repo_push.json", "updated_tags", to=["1.2.3", 7, "1.2.4"])
+    first, bad, last = said(body)
+    assert isinstance(bad, Noise)
+    assert [part.tag for part in (first, last)] == ["1.2.3", "1.2.4"]
+
+
+def test_quay_of_long_ago_tells_tags_as_an_object() -> None:
+    """The keys of `updated_tags` are the tags there."""
+    body = changed("quay-repo_push.json", "updated_tags", to={"1.2.3": "image", "latest": "image"})
+    assert [part.tag for part in said(body)] == ["1.2.3", "latest"]
+
+
+def test_quays_other_notifications_are_noise() -> None:
+    """A build or a mirror's sync has the same keys without the tags."""
+    body = json.loads(payload("quay-repo_push.json").body)
+    del body["updated_tags"]
+    (part,) = said(body | {"message": "TEST NOTIFICATION"})
+    assert isinstance(part, Noise)
+
+
+def test_the_generic_format_needs_a_repository_and_nothing_else() -> None:
+    """Tag, digest and action may be told; a push is the default."""
+    lamp = "Firmware/Lamp"
+    assert said({"repository": lamp}) == (HookEvent(Action.PUSH, "firmware/lamp"),)
+    assert said({"repository": lamp, "tag": "1.0.0", "digest": DIGEST, "action": "DELETE"}) == (
+        HookEvent(Action.DELETE, "firmware/lamp", "1.0.0", DIGEST),
+    )
+    (part,) = said({"repository": lamp, "action": "explode"})
+    assert isinstance(part, Noise)
+    (part,) = said({"repository": lamp, "tag": 1.2})
+    assert isinstance(part, Noise)
