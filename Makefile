@@ -1,0 +1,66 @@
+# Everything that people and CI run. `make` alone lists it.
+#
+# Needs: make, git, Python 3.11 or newer, and apt for what else is missing (see setup/debian).
+
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+export PYTHON
+
+# Real programs that tests talk to, as Debian's packages; one that cannot be had skips its tests.
+PROGRAMS := buildah curl docker-registry mosquitto nginx-light openssl skopeo swupdate umoci zstd
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint programs coverage bench fuzz simulate interop lock clean
+
+help: ## this list
+	@awk -F ":.*## " '/^[a-z]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run-ready ## the main job in under a minute: push, hook, polls, download; leaves nothing
+	@$(BIN)/python demo/demo.py
+
+test: programs lint ## everything that is checked: style, types, layers, docs, tests with real programs
+	@$(BIN)/pytest -n 2
+
+lint: $(VENV)/.dev-ready ## style and types
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+programs: ## the real programs that tests talk to
+	@setup/debian $(PROGRAMS)
+
+coverage: programs $(VENV)/.dev-ready ## the tests, and which lines and branches none of them runs
+	@$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered
+
+bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in bench/README.md
+	@set -e; for script in bench/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
+
+fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
+	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
+
+simulate: $(VENV)/.dev-ready ## the seeded whole-program simulations, with many more seeds than the tests
+	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-500} $(BIN)/pytest -n 2 tests/scenarios
+
+interop: programs $(VENV)/.dev-ready ## other real programs where they can be had; says what it ran and skipped
+	@$(BIN)/python setup/interop.py
+
+lock: ## the lock files anew from pyproject.toml; LOCK=--upgrade takes newer versions
+	@rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet uv==0.13.9
+	@set -e; compile=".lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK)"; \
+	$$compile pyproject.toml -o requirements.lock; \
+	$$compile --group dev pyproject.toml -o requirements-dev.lock; \
+	$$compile --group build -o requirements-build.lock
+	@rm -rf .lock
+
+clean: ## what the commands above made in this folder
+	@rm -rf $(VENV) .lock build dist .*_cache .hypothesis .coverage*
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.run-ready: requirements.lock requirements-build.lock pyproject.toml setup/venv
+	@setup/venv $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev-ready: requirements-dev.lock requirements-build.lock pyproject.toml setup/venv
+	@setup/venv $(VENV) requirements-dev.lock
+	@touch $@ $(VENV)/.run-ready
