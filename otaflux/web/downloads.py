@@ -25,6 +25,7 @@ from aiohttp import web
 
 from otaflux.errors import NotNow
 from otaflux.log import Event, log
+from otaflux.store import Opened
 from otaflux.web.answers import BUSY_RETRY_AFTER, Answer, Span
 from otaflux.web.written import Written, rendered
 
@@ -32,7 +33,6 @@ PATIENCE = 4.0  # seconds that a download waits for a place; ESPHome gives up af
 STALLED = 5 * 60.0  # seconds without taking a byte
 SLOW_AFTER = 10 * 60.0  # seconds after which a download must have had its pace
 SLOWEST = 512  # bytes a second
-LOOK_EVERY = 5.0  # seconds
 
 QUEUE = 256 << 10  # bytes not yet sent that the kernel holds for a board
 WIDE_QUEUE = 4 << 20  # … for one that empties half of `QUEUE` within `QUICK`
@@ -43,10 +43,10 @@ CHUNK = 64 << 10  # bytes for one write under TLS
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not everywhere; Linux and macOS
 
 
-class Downloads:
-    """The places for downloads, and those under way.
+class Sender:
+    """Sends firmware, to `places` clients at once.
 
-    `finished` and `broken_off` count those that ended; a client that hangs up is no error.
+    `finished` and `broken_off` count what ended; a client that hangs up is no error.
     """
 
     def __init__(self, places: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,7 +60,7 @@ class Downloads:
 
     @property
     def full(self) -> bool:
-        """Whether no place is free."""
+        """Whether all places are taken."""
         return self._busy >= self._places
 
     @property
@@ -92,34 +92,31 @@ class Downloads:
         finally:
             self._leave()
 
-    async def send(self, request: web.BaseRequest, answer: Answer, fd: int) -> Written:
-        """Send an answer's head and its span of the file `fd`; answers what the handler returns.
+    async def send(
+        self, request: web.BaseRequest, answer: Answer, opened: Opened, span: Span
+    ) -> Written:
+        """Send an answer's head and the bytes of `span`, once there is a place.
 
-        Within a place. Whether all of it went is in the counters: a client that hung up, or was
-        dropped, or a file that could not be read, ends the connection and raises nothing.
+        Answers what the handler returns. Raises `NotNow` where no place gets free soon enough. A
+        client that hangs up or is dropped, or a file that cannot be read, ends the connection, is
+        counted, and raises nothing.
         """
-        with self._sending(request.transport) as sending:
-            try:
-                await sending.head(request, rendered(answer, request))
-                if answer.span is not None:
-                    await sending.body(request, fd, answer.span)
-            except ConnectionError:
-                self.broken_off += 1
-                return Written(answer, sent=True, close=True)
-            except asyncio.CancelledError:
-                self.broken_off += 1
-                raise
+        async with self.place():
+            with self._sending(request.transport) as sending:
+                try:
+                    await sending.head(request, rendered(answer, request))
+                    await sending.body(request, opened.fd, span)
+                except ConnectionError:
+                    self.broken_off += 1
+                    return Written(answer, sent=True, close=True)
+                except asyncio.CancelledError:
+                    self.broken_off += 1
+                    raise
         self.finished += 1
         return Written(answer, sent=True)
 
-    async def watch(self) -> None:
-        """Look at all that are under way every few seconds, for ever."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            self.look()
-
     def look(self) -> None:
-        """Drop those who are too slow."""
+        """Drop those who are too slow; to be called every few seconds."""
         now = self._clock()
         for sending in list(self._under_way.values()):
             reason = sending.too_slow(now)

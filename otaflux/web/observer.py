@@ -5,6 +5,7 @@ Called on the event loop for every request, so it must be quick and never raise.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from otaflux.model.names import Device
@@ -25,6 +26,13 @@ class Observer(Protocol):
         """A device was found at hand, or had to be looked for."""
         ...
 
+    def plain(self, devices: Collection[Device], answered: int, busy: int) -> None:
+        """So many plain polls were answered 200 and 503 since the last call, for those devices.
+
+        They come this way alone, every second and in one call, for they are too many for more.
+        """
+        ...
+
 
 class Nobody:
     """An observer that hears nothing."""
@@ -36,4 +44,7 @@ class Nobody:
         """Nothing."""
 
     def lookup(self, *, hit: bool) -> None:
+        """Nothing."""
+
+    def plain(self, devices: Collection[Device], answered: int, busy: int) -> None:
         """Nothing."""

@@ -82,10 +82,17 @@ class Connections:
         self._told: WeakKeyDictionary[object, Told] = WeakKeyDictionary()
 
     def tell(
-        self, connection: object, release: Release, *, channel: str = STABLE, pinned: bool = False
+        self,
+        connection: object,
+        release: Release,
+        *,
+        channel: str = STABLE,
+        pinned: bool = False,
+        at: float | None = None,
     ) -> None:
-        """`/version` told that release. Not for connections that many clients may share."""
-        self._told[connection] = Told(release, channel, pinned, self._clock())
+        """`/version` told that release, now or `at`. Not where many clients share a connection."""
+        told_at = self._clock() if at is None else at
+        self._told[connection] = Told(release, channel, pinned, told_at)
 
     def follow(self, connection: object) -> Told | None:
         """What was told directly before this request, lately enough; it is forgotten now."""
