@@ -60,6 +60,10 @@ class OpenFile(Protocol):
         """Append all of `data`."""
         ...
 
+    def restart(self) -> None:
+        """Throw away all that was written; the next write is the first."""
+        ...
+
     def sync(self) -> None:
         """Return once everything written so far is on the disk."""
         ...
@@ -118,6 +122,10 @@ class _RealFile:
         left = memoryview(data).cast("B")
         while left:
             left = left[os.write(self._descriptor, left) :]
+
+    def restart(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
 
     def sync(self) -> None:
         os.fsync(self._descriptor)
@@ -213,6 +221,11 @@ class NewFile:
         """Append all of `data`."""
         with explained(f"write to {self.path.parent}"):
             self._file.write(data)
+
+    def restart(self) -> None:
+        """Throw away all that was written; the next write is the first."""
+        with explained(f"write to {self.path.parent}"):
+            self._file.restart()
 
     def sync(self) -> None:
         """Return once everything written so far is on the disk; `keep_as` does so by itself."""

@@ -54,6 +54,15 @@ class Source(Protocol):
         """What the catalog writes down of it: an URL without credentials, or `embedded`."""
         ...
 
+    @property
+    def certain(self) -> bool:
+        """Whether one look is enough to say that a tag, or a whole device, is gone.
+
+        True for the embedded folder, which is whole or not readable. A registry may be in the
+        middle of being restored, and lists whole what is not all there yet: False.
+        """
+        ...
+
     async def devices(self) -> frozenset[Device] | None:
         """The devices that its listing names; None where it has none or refuses to list."""
         ...
