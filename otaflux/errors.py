@@ -16,7 +16,7 @@ A branch stands for what the caller does next, so there are three and no more:
     │   └── TooSlow          a webhook body that did not come in time
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
     │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
-    │   └── Crowded          too many ask for the same thing at once: come again
+    │   └── NotNow           too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
         └── Incomplete       … yet: a blob that its manifest names is not there
@@ -107,12 +107,8 @@ class Unreachable(Undecided):
     """The registry as a whole does not answer: not only this device would fail now."""
 
 
-class Crowded(Undecided):
-    """Too many ask for the same thing at once; `retry_after` says when to come again."""
-
-
 class NotNow(Undecided):
-    """A device may ask again soon, and is told so: 503 with this text and `retry_after`."""
+    """Who asked may ask again soon, and is told so: 503 with this text and `retry_after`."""
 
 
 class Unusable(OtaFluxError):

@@ -29,7 +29,7 @@ from otaflux.model.version import Version, meant
 
 # cosign's tags (`sha256-….sig`), and the referrers tag schema of the distribution specification,
 # which shortens a long algorithm's digest to 64 characters.
-_SIGNATURE = re.compile(r"sha(?:256|512)-[0-9a-f]{64,128}(?:\.(?:sig|att|sbom))?")
+_SIGNATURE = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 _DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+")
 
 

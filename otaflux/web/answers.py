@@ -31,6 +31,7 @@ BUSY_RETRY_AFTER = 10  # seconds after which a board may ask again while no down
 
 _PHRASES = {
     200: "OK",
+    202: "Accepted",
     206: "Partial Content",
     304: "Not Modified",
     400: "Bad Request",

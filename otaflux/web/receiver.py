@@ -13,7 +13,6 @@ is acknowledged, with its reason: registries repeat what is not answered 2xx, so
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,22 +24,16 @@ from aiohttp import hdrs, web
 from structlog.contextvars import bound_contextvars
 
 from otaflux import hooks
-from otaflux.errors import (
-    BadHook,
-    Crowded,
-    HooksClosed,
-    OtaFluxError,
-    TooLarge,
-    TooSlow,
-    Undecided,
-    Unproven,
-)
+from otaflux.errors import BadHook, NotNow, NotThere, OtaFluxError, TooLarge, TooSlow
 from otaflux.intake import Accepted, Ignored, Intake
 from otaflux.log import Event, log
 from otaflux.model.event import Noise, Touch
 from otaflux.model.names import Device
 from otaflux.web import proof
+from otaflux.web.answers import JSON, Answer, failed, http_date
+from otaflux.web.refusals import refuse
 from otaflux.web.rejections import Rejections
+from otaflux.web.written import Written
 
 MAX_BODY = 8 << 20  # bytes; zot puts a manifest of up to 4 MiB into its hooks
 MAX_UNPROVEN = 16  # bodies read at once whose sender is not proven yet
@@ -54,13 +47,14 @@ ADDRESS = "/hooks/registry"
 HARBOR_ALIAS = "/webhooks/harbor"
 _SECRET_IN_QUERY = frozenset({"dockerhub", "quay", "generic"})  # they can send it nowhere else
 
-_STATUS: tuple[tuple[type[OtaFluxError], int], ...] = (
-    (HooksClosed, 403),
-    (Unproven, 401),
-    (TooLarge, 413),
-    (TooSlow, 408),
-    (BadHook, 400),
-    (Undecided, 503),
+NO_POST = failed(
+    405,
+    "Hooks are sent here with POST. docs/hooks.md says how each registry is set up, and"
+    " 'otaflux hook-example' prints a request to try",
+).with_headers(("Allow", "POST"))
+NO_SOURCE = (
+    f"There is no such source. {ADDRESS}/SOURCE takes {', '.join(sorted(hooks.SOURCES))};"
+    f" {ADDRESS} takes all of them"
 )
 
 
@@ -101,6 +95,11 @@ class Receiver:
         self._unproven = 0
         self._rejections = Rejections(clock)
 
+    @property
+    def unproven(self) -> int:
+        """How many bodies are being read whose sender is not proven yet."""
+        return self._unproven
+
     def routes(self) -> list[web.RouteDef]:
         """The addresses, for `Application.add_routes`."""
         handlers = {
@@ -114,22 +113,23 @@ class Receiver:
             for path, handler in handlers.items()
         ]
 
-    async def _any(self, request: web.Request) -> web.Response:
+    async def _any(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, request.match_info.get("source"))
 
-    async def _harbor(self, request: web.Request) -> web.Response:
+    async def _harbor(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "harbor")
 
-    async def _answer(self, request: web.Request, source: str | None) -> web.Response:
+    async def _answer(self, request: web.Request, source: str | None) -> web.StreamResponse:
         """One hook from its head to its answer."""
         if request.method != hdrs.METH_POST:
-            return _not_a_hook()
+            head = request.method == hdrs.METH_HEAD
+            return Written(NO_POST.without_body() if head else NO_POST)
         hook = self._new_id()
         with bound_contextvars(hook=hook):
             try:
                 secrets = proof.check_open(self._secrets())
                 if source is not None and source not in hooks.SOURCES:
-                    return _no_such_source()
+                    raise NotThere(NO_SOURCE)
                 headers = [(name.lower(), value) for name, value in request.headers.items()]
                 body = await self._proven(request, headers, source, secrets)
                 delivery = hooks.parse(dict(headers), body, source)
@@ -164,7 +164,7 @@ class Receiver:
     def _place(self) -> Iterator[None]:
         """A place among the bodies that are read before their sender is proven."""
         if self._unproven >= MAX_UNPROVEN:
-            raise Crowded("Too many hooks wait for their proof at once", retry_after=1)
+            raise NotNow("Too many hooks wait for their proof at once", retry_after=1)
         self._unproven += 1
         try:
             yield
@@ -187,7 +187,7 @@ class Receiver:
             raise BadHook(f"The body broke off: {type(error).__name__}") from None
         return bytes(body)
 
-    async def _enqueued(self, hook: str, delivery: hooks.Delivery) -> web.Response:
+    async def _enqueued(self, hook: str, delivery: hooks.Delivery) -> web.StreamResponse:
         """What was said is in the queue, and the answer says what was not."""
         now = self._clock()
         touches: dict[Device, Touch] = {}
@@ -208,11 +208,9 @@ class Receiver:
             self._known(device)
             self._touch(touch)
         self._counted(delivery.source, "accepted" if accepted else "ignored")
-        return web.Response(
-            status=202 if accepted else 200,
-            body=msgspec.json.encode({"accepted": accepted, "ignored": ignored}),
-            content_type="application/json",
-        )
+        body = msgspec.json.encode({"accepted": accepted, "ignored": ignored})
+        headers = (("Content-Type", JSON), ("Content-Length", str(len(body))))
+        return Written(Answer(202 if accepted else 200, headers, body))
 
     def _accepted(self, source: str, judged: Accepted) -> dict[str, str | None]:
         device = judged.touch.device.name
@@ -223,22 +221,15 @@ class Receiver:
 
     def _rejected(
         self, request: web.Request, source: str | None, error: OtaFluxError
-    ) -> web.Response:
-        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    ) -> web.StreamResponse:
+        answer = refuse(error)
         name = source if source in hooks.SOURCES else "unknown"
-        self._rejections.note(self._sender(request), name or "unknown", status, shown(str(error)))
-        self._counted(name or "unknown", "rejected")
-        if isinstance(error, Undecided) and not isinstance(error, Crowded):
-            response = _text(status, "The secrets of hooks cannot be read now; the log says why")
-        else:
-            response = _text(status, shown(str(error)))
-        if isinstance(error, Unproven):  # RFC 9110 section 11.6.1
-            response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="otaflux hooks"'
-        if isinstance(error, Undecided):
-            response.headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after or 5))
-        if isinstance(error, (TooLarge, TooSlow)):
-            response.force_close()
-        return response
+        self._rejections.note(self._sender(request), name, answer.status, shown(str(error)))
+        self._counted(name, "rejected")
+        if not isinstance(error, TooLarge | TooSlow):
+            return Written(answer)
+        date = http_date(int(time.time()))
+        return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
 
 
 def _signed(headers: hooks.Headers, body: bytes) -> Iterator[bytes]:
@@ -276,22 +267,3 @@ async def _continue(request: web.Request) -> None:
     if hdrs.EXPECT in request.headers and request.version == aiohttp.HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-
-
-def _not_a_hook() -> web.Response:
-    response = _text(
-        405,
-        "Hooks are sent here with POST. docs/hooks.md says how to set up each registry, and"
-        " `otaflux hook-example` prints a request to try",
-    )
-    response.headers[hdrs.ALLOW] = hdrs.METH_POST
-    return response
-
-
-def _no_such_source() -> web.Response:
-    names = ", ".join(sorted(hooks.SOURCES))
-    return _text(404, f"There is no such source. {ADDRESS}/SOURCE takes {names}; {ADDRESS} any")
-
-
-def _text(status: int, text: str) -> web.Response:
-    return web.Response(status=status, text=f"{text}\n")

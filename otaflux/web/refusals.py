@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from otaflux.errors import (
     Changed,
+    HooksClosed,
     NotNow,
     NotThere,
     OtaFluxError,
     Refused,
+    TooLarge,
+    TooSlow,
     Undecided,
+    Unproven,
     WrongMethod,
 )
 from otaflux.log import Event, log
@@ -24,9 +28,13 @@ MAX_RETRY_AFTER = 120.0  # seconds
 
 # The first that fits: leaves before their branch.
 STATUS: tuple[tuple[type[OtaFluxError], int], ...] = (
+    (Unproven, 401),
+    (HooksClosed, 403),
     (NotThere, 404),
     (WrongMethod, 405),
+    (TooSlow, 408),
     (Changed, 409),
+    (TooLarge, 413),
     (Refused, 400),
     (Undecided, 503),
 )
@@ -43,6 +51,10 @@ def refuse(error: Exception) -> Answer:
             return failed(status, "Not now, ask again", retry_after=_retry_after(error))
         case WrongMethod(allowed=allowed):
             return failed(status, str(error)).with_headers(("Allow", ", ".join(allowed)))
+        case Unproven():  # RFC 9110 section 11.6.1 wants a challenge
+            return failed(status, str(error)).with_headers(
+                ("WWW-Authenticate", 'Basic realm="otaflux hooks"')
+            )
         case Refused():
             return failed(status, str(error))
         case _:
