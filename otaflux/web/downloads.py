@@ -7,15 +7,19 @@ plain writes where TLS needs them in between. Both read the page cache on the lo
 A board may stall for minutes while it erases flash, so nothing here has a short timeout. Once in a
 while `look` judges all who download: dropped is who took nothing for `STALLED`, or less than
 `SLOWEST` over `SLOW_AFTER` or more. What the kernel's send queue holds counts as taken, and left
-alone it would take 3 to 4 MB; `TCP_NOTSENT_LOWAT` keeps it small, so that a stall is seen. Only who
-makes room within `QUICK` gets a wide queue, for it would cost a wake of the loop every 128 KiB.
+alone it would take 3 to 4 MB; `TCP_NOTSENT_LOWAT` keeps it small, so that places are not given back
+for firmware that nobody read. Only who makes room within `QUICK` gets a wide queue, for a small one
+costs a wake of the loop every 128 KiB.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
+import struct
+import termios
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,6 +44,7 @@ QUICK = 0.05  # seconds; no board on a radio does that, servers and proxies do
 STEP = 1 << 20  # bytes for one sendfile: a cold file must not hold up polls for long
 CHUNK = 64 << 10  # bytes for one write under TLS
 
+_INT = struct.Struct("i")
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not everywhere; Linux and macOS
 
 
@@ -49,8 +54,15 @@ class Sender:
     `finished` and `broken_off` count what ended; a client that hangs up is no error.
     """
 
-    def __init__(self, places: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        places: int,
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._places = places
+        self._patience = patience
         self._clock = clock
         self._busy = 0
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
@@ -78,13 +90,13 @@ class Sender:
         return transport in self._under_way
 
     @asynccontextmanager
-    async def place(self, patience: float = PATIENCE) -> AsyncIterator[None]:
+    async def place(self) -> AsyncIterator[None]:
         """Wait for a place, in the order of coming, and have it while the context lasts.
 
         Raises `NotNow` where none is free within `patience` seconds.
         """
         if self.full:
-            await self._turn(patience)
+            await self._turn()
         else:
             self._busy += 1
         try:
@@ -119,7 +131,7 @@ class Sender:
         """Drop those who are too slow; to be called every few seconds."""
         now = self._clock()
         for sending in list(self._under_way.values()):
-            reason = sending.too_slow(now)
+            reason = sending.judge(now)
             if reason:
                 log.info(Event.DOWNLOAD_DROPPED, reason=reason, client=sending.client)
                 sending.drop()
@@ -129,11 +141,11 @@ class Sender:
         for sending in list(self._under_way.values()):
             sending.drop()
 
-    async def _turn(self, patience: float) -> None:
+    async def _turn(self) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._line[turn] = None
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._patience):
                 await turn
         except TimeoutError:
             # It may have come in the very step in which patience ended.
@@ -173,7 +185,18 @@ class Sender:
 class _Sending:
     """One download under way: what was taken of it, and since when nothing was."""
 
-    __slots__ = ("_asked", "_began", "_clock", "_done", "_last", "_taken", "_transport", "_wide")
+    __slots__ = (
+        "_asked",
+        "_began",
+        "_clock",
+        "_done",
+        "_last",
+        "_own",
+        "_queued",
+        "_taken",
+        "_transport",
+        "_wide",
+    )
 
     def __init__(self, transport: asyncio.Transport | None, clock: Callable[[], float]) -> None:
         self._transport = transport
@@ -181,6 +204,8 @@ class _Sending:
         self._began = self._last = clock()
         self._taken = 0
         self._done: asyncio.Future[None] | None = None
+        self._own: socket.socket | None = None
+        self._queued = 0
         self._asked = 0.0
         self._wide = False
 
@@ -190,14 +215,31 @@ class _Sending:
         peer = self._transport and self._transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
 
-    def too_slow(self, now: float) -> str:
+    def judge(self, now: float) -> str:
         """Why it is to be dropped, or nothing."""
+        queued, before = self._unread(), self._queued
+        self._queued = queued
+        if queued < before:
+            self._last = now
         if now - self._last >= STALLED:
             return f"nothing was taken for {now - self._last:.0f} s, of {self._taken} bytes so far"
         lasted = now - self._began
         if lasted >= SLOW_AFTER and self._taken < SLOWEST * lasted:
             return f"only {self._taken} bytes were taken in {lasted:.0f} s"
         return ""
+
+    def _unread(self) -> int:
+        """Bytes in the kernel's send queue (SIOCOUTQ, tcp(7)); 0 where it does not say."""
+        wire: socket.socket | None = self._own
+        if wire is None and self._transport is not None:
+            wire = self._transport.get_extra_info("socket")
+        if wire is None or wire.fileno() < 0:
+            return 0
+        try:
+            (size,) = _INT.unpack(fcntl.ioctl(wire, termios.TIOCOUTQ, bytes(_INT.size)))
+        except OSError:
+            return 0
+        return int(size)
 
     def drop(self) -> None:
         """End the connection, whatever is still to be sent on it."""
@@ -219,7 +261,7 @@ class _Sending:
         try:
             if self._transport is None or self._transport.is_closing():
                 raise ConnectionResetError
-            if self._transport.get_extra_info("sslcontext") is None:
+            if _is_plain(self._transport):
                 await self._by_sendfile(self._transport, fd, span)
             else:
                 await self._by_writes(request, self._transport, fd, span)
@@ -239,14 +281,14 @@ class _Sending:
         done = self._done = loop.create_future()
         # asyncio lets nobody else wait for room on a transport's descriptor, but on a duplicate;
         # and that one is ours until we close it, whatever becomes of the transport.
-        own = wire.dup()
-        self._asked = loop.time()
+        own = self._own = wire.dup()
+        self._asked = self._clock()
 
         def room() -> None:
             if done.done():
                 return
             try:
-                self._widen(loop.time())
+                self._widen(self._clock())
                 if self._push(own.fileno(), fd, span):
                     done.set_result(None)
             except OSError as error:
@@ -257,6 +299,7 @@ class _Sending:
             await done
         finally:
             loop.remove_writer(own)
+            self._own = None
             own.close()
 
     def _push(self, to: int, fd: int, span: Span) -> bool:
@@ -288,7 +331,9 @@ class _Sending:
 
     async def _flushed(self, request: web.BaseRequest, transport: asyncio.Transport) -> None:
         """Wait until the transport holds nothing; under TLS its inner one may hold 64 KiB."""
-        transport.set_write_buffer_limits(0)
+        # Over its limit is what counts for a plain transport, at its limit for TLS: with 0 that
+        # would wait for an empty buffer to get emptier.
+        transport.set_write_buffer_limits(0 if _is_plain(transport) else 1)
         try:
             await request.writer.drain()
         finally:
@@ -307,3 +352,7 @@ class _Sending:
         wire = self._transport.get_extra_info("socket")
         if wire is not None and wire.fileno() >= 0:
             wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, queue)
+
+
+def _is_plain(transport: asyncio.BaseTransport) -> bool:
+    return transport.get_extra_info("sslcontext") is None

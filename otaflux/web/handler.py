@@ -21,6 +21,7 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import StreamReader
 
 from otaflux.web.answers import Answer, failed, http_date
 from otaflux.web.live import Live
@@ -44,7 +45,7 @@ class Handler(web.RequestHandler):
     `sends` says whether firmware goes out on a transport: that is judged elsewhere.
     """
 
-    __slots__ = ("_head", "_live", "_lost", "_owed", "_owed_since", "_sends", "_wire")
+    __slots__ = ("_body", "_head", "_heard_out", "_live", "_owed", "_owed_since", "_sends", "_wire")
 
     def __init__(
         self,
@@ -66,7 +67,8 @@ class Handler(web.RequestHandler):
         self._live = live
         self._sends = sends
         self._wire: asyncio.Transport | None = None
-        self._lost = asyncio.Event()
+        self._heard_out = asyncio.Event()
+        self._body: StreamReader | None = None
         self._head = 0
         self._owed = 0
         self._owed_since = 0.0
@@ -80,13 +82,15 @@ class Handler(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
         self._live.discard(self)
-        self._lost.set()
+        self._heard_out.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and count what belongs to a head that is not whole yet."""
         waits = self._waiter is not None
         super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
         if not waits or self._messages:
             self._head = 0
             return
@@ -100,21 +104,20 @@ class Handler(web.RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio's, aiohttp narrows it
         """Keep the way out open while an answer is owed: the client only said that it is done."""
-        if self._close or not self._owes_answer() or self._is_tls():
+        self._heard_out.set()
+        if self._close or not self._owes_answer():
             return None  # closes the connection
+        if self._wire is not None and self._wire.get_extra_info("sslcontext") is not None:
+            # asyncio's TLS cannot do that, and would take what is written on and throw it away.
+            self._wire.abort()
+            return None
         self.close()
         return True
 
     def _owes_answer(self) -> bool:
-        """Whether a whole request waits for its answer."""
-        if self._messages:
-            return self._messages[-1][1].is_eof()
-        if self._current_request is not None:
-            return self._current_request.content.is_eof()
-        return self._request_in_progress
-
-    def _is_tls(self) -> bool:
-        return self._wire is None or self._wire.get_extra_info("sslcontext") is not None
+        """Whether a request that came whole waits for its answer."""
+        waits = self._waiter is not None and not self._messages
+        return not waits and self._body is not None and self._body.is_eof()
 
     def handle_error(
         self,
@@ -133,7 +136,7 @@ class Handler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionAbortedError  # part of another answer is out, so nothing can be said
         self.close()
-        return LastWords(answer, self._lost)
+        return LastWords(answer, self._heard_out)
 
     def look(self, now: float) -> None:
         """End it if nothing of an answer was taken for `STALLED` seconds."""
@@ -156,12 +159,13 @@ class LastWords(Written):
     """An answer after which the connection closes, but not before the client could read it.
 
     Closing while bytes of the client lie unread makes the kernel send a reset, and that may
-    overtake the answer. So only our side closes, and the client has a moment for its own.
+    overtake the answer. So only our side closes, and the client has a moment for its own, until
+    it is `heard_out`.
     """
 
-    def __init__(self, answer: Answer, lost: asyncio.Event) -> None:
+    def __init__(self, answer: Answer, heard_out: asyncio.Event) -> None:
         super().__init__(answer, ready=_closing(answer), close=True)
-        self._lost = lost
+        self._heard_out = heard_out
         self._transport: asyncio.Transport | None = None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
@@ -177,7 +181,7 @@ class LastWords(Written):
         transport.write_eof()
         try:
             async with asyncio.timeout(LAST_WORDS):
-                await self._lost.wait()
+                await self._heard_out.wait()
         except TimeoutError:
             return
 
