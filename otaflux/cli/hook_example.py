@@ -1,0 +1,140 @@
+"""`otaflux hook-example`: the request that a registry would send, as a curl command.
+
+Nothing is sent. The command holds the secret, for it is meant to be run; who pipes it somewhere
+leaves WEBHOOK_SECRET unset and gets a placeholder.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import shlex
+from datetime import UTC, datetime
+from typing import assert_never
+from urllib.parse import quote
+
+import click
+
+from otaflux import hooks
+from otaflux.cli.flags import uses
+from otaflux.errors import BadName
+from otaflux.hooks import Example, Proof, Pushed, Source
+from otaflux.intake import Ignored, Intake
+from otaflux.model.event import Noise
+from otaflux.model.names import Device, Namespace, Tag
+from otaflux.settings import Settings
+
+PLACEHOLDER = "YOUR-WEBHOOK-SECRET"
+USER = "otaflux"  # of Basic credentials; any will do
+
+
+@click.command("hook-example")
+@click.argument("source", metavar="SOURCE", type=click.Choice(sorted(hooks.EXAMPLES)))
+@click.argument("release", metavar="DEVICE:TAG")
+@click.option("--url", metavar="URL", help="Server to send it to [default: from LISTEN_ADDR].")
+@uses("listen_addr", "tls_cert_path", "repository_prefix", "channels", "webhook_secret")
+def command(settings: Settings, source: str, release: str, url: str | None) -> int:
+    """Print the hook that SOURCE sends when DEVICE:TAG is pushed, as a curl command.
+
+    SOURCE is acr, distribution (GitLab's too), dockerhub, generic, gitea (Forgejo's too), github,
+    harbor, harbor-cloudevents, quay or zot. The command has the secret of WEBHOOK_SECRET in it
+    (the first, where there are several), in the form in which that registry sends it. Run it to
+    see what the server answers.
+    """
+    device, tag = _release(release)
+    namespace = Namespace.of(settings.repository_prefix, frozenset(), credentials=False)
+    pushed = Pushed(
+        repository=namespace.repository(device).name,
+        tag=tag.text,
+        digest=f"sha256:{hashlib.sha256(release.encode()).hexdigest()}",
+        at=datetime.now(UTC),
+    )
+    sender, example = hooks.EXAMPLES[source]
+    secret = _secret(settings)
+    if not secret:
+        click.echo(f"otaflux: WEBHOOK_SECRET is not set, so {PLACEHOLDER} stands for it", err=True)
+    request = example(pushed)
+    _warn(request, Intake(namespace, frozenset(settings.channels), lambda _device: False))
+    server = url.rstrip("/") if url else _server(settings)
+    insecure = url is None and settings.tls_cert_path is not None
+    click.echo(curl(sender, request, server, secret or PLACEHOLDER, insecure=insecure))
+    return 0
+
+
+def curl(source: Source, request: Example, server: str, secret: str, *, insecure: bool) -> str:
+    """The command that sends a request with its proof; `server` has no slash at its end.
+
+    With `insecure` the certificate is not judged: a server on this machine is asked by address.
+    """
+    address = f"{server}/hooks/registry/{source.name}"
+    if source.proof is Proof.QUERY:
+        address += f"?secret={quote(secret, safe='')}"
+    headers = {**request.headers, **proof_headers(source.proof, request.body, secret)}
+    words = ["curl", "--silent", "--show-error", "--include"]
+    if insecure:
+        words.append("--insecure")
+    lines = [shlex.join([*words, address])]
+    lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
+    lines.append(f"--data-binary {shlex.quote(request.body.decode())}")
+    return " \\\n  ".join(lines)
+
+
+def proof_headers(form: Proof, body: bytes, secret: str) -> dict[str, str]:
+    """The headers that prove a sender in the form of its registry; none where it is elsewhere."""
+    headers: dict[str, str] = {}
+    match form:
+        case Proof.AUTHORIZATION:
+            headers["Authorization"] = secret
+        case Proof.BEARER:
+            headers["Authorization"] = f"Bearer {secret}"
+        case Proof.BASIC:
+            headers["Authorization"] = f"Basic {_base64(f'{USER}:{secret}')}"
+        case Proof.HEADER:
+            headers["X-Webhook-Secret"] = secret
+        case Proof.GITHUB_HMAC:
+            headers["X-Hub-Signature-256"] = f"sha256={_hmac(body, secret)}"
+        case Proof.GITEA_HMAC:
+            headers["X-Gitea-Signature"] = _hmac(body, secret)
+        case Proof.QUERY:
+            pass
+        case _:
+            assert_never(form)
+    return headers
+
+
+def _release(text: str) -> tuple[Device, Tag]:
+    """DEVICE:TAG as given; raises `BadName` where it is not that."""
+    device, colon, tag = text.rpartition(":")
+    if not colon:
+        raise BadName("DEVICE:TAG: the tag is missing, as in sensor:1.4.0")
+    return Device.parse(device), Tag.parse(tag)
+
+
+def _secret(settings: Settings) -> str:
+    """The first of the secrets; empty where none is set."""
+    if settings.webhook_secret is None:
+        return ""
+    return next(iter(settings.webhook_secret.current().reveal().split()), "")
+
+
+def _server(settings: Settings) -> str:
+    scheme = "https" if settings.tls_cert_path else "http"
+    return f"{scheme}://{settings.listen_addr.reachable}"
+
+
+def _warn(request: Example, intake: Intake) -> None:
+    """Say on stderr why the server will ignore it, where it will."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    for part in hooks.parse(headers, request.body).parts:
+        judged = part if isinstance(part, Noise) else intake.judge(part, "", 0.0)
+        if isinstance(judged, Noise | Ignored):
+            click.echo(f"otaflux: the server will ignore it: {judged.reason}", err=True)
+
+
+def _hmac(body: bytes, secret: str) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
