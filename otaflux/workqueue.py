@@ -158,7 +158,7 @@ class WorkQueue:
     def give_up(self, device: Device) -> None:
         """Take out a key that only first polls put in, and its failures; its future is cancelled.
 
-        For devices that nothing but polls names. A key that a hook touched stays, and one that runs.
+        A key that a hook touched stays, and so does one that runs.
         """
         waiting = self._waiting.get(device)
         if waiting is not None and waiting.touch.priority is Priority.FIRST_POLL:
