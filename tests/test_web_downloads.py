@@ -14,7 +14,8 @@ from device_server import Connection, release
 from structlog.testing import capture_logs
 
 from otaflux.errors import NotNow
-from otaflux.web.downloads import QUEUE, SLOW_AFTER, SLOWEST, STALLED, Sender
+from otaflux.web.downloads import Sender
+from otaflux.web.sending import QUEUE, SLOW_AFTER, SLOWEST, STALLED
 
 BIG = os.urandom(1 << 20) * 16  # more than all buffers between here and a reader take
 GET = b"GET /firmware?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"

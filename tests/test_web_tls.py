@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from test_web_downloads import until
 
 from otaflux.errors import Undecided
-from otaflux.web.downloads import STALLED
+from otaflux.web.sending import STALLED
 from otaflux.web.tls import Certificate
 
 BIG = os.urandom(1 << 20) * 12

@@ -4,7 +4,7 @@ aiohttp answers what it cannot parse by itself: over HTTP/1.0, with `Server`, an
 and in places a traceback. Here that is a short answer like all others. Besides, a whole head is
 bounded (aiohttp bounds its lines), a client that is refused while it still sends gets to read why,
 one that shuts down its sending side gets its answer, and one that takes nothing of an answer for
-minutes is dropped, as `downloads.py` does it for firmware.
+minutes is dropped, as `sending.py` does it for firmware.
 
 `KEEPALIVE` bounds slow heads too. A slow body is its reader's to bound; one that nobody reads is
 waited for `lingering_time`, which is aiohttp's ten seconds.
