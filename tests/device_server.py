@@ -99,10 +99,12 @@ class HandQueue:
         self.touches: list[Touch] = []
         self.given_up: list[Device] = []
         self.waiting: dict[Device, asyncio.Future[Outcome]] = {}
+        self.touched = asyncio.Event()
 
     def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
         """Shared by all who touch the device before the run ends."""
         self.touches.append(touch)
+        self.touched.set()
         future = self.waiting.get(touch.device)
         if future is None:
             future = self.waiting[touch.device] = asyncio.get_running_loop().create_future()
@@ -258,9 +260,9 @@ class DeviceServer:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.add_routes(self.devices.routes())
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
