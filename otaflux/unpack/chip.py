@@ -1,0 +1,114 @@
+"""What an ESP image says of itself in its first bytes: chip family, version, project. Pure.
+
+Unknown images are fine: they have no `Chip`. An ESP8266 image begins with the same magic, but with
+another header that names no chip, so nothing is claimed for it.
+
+Trust: the text comes from whoever built the image, and reaches pages and logs; it is made printable
+and is at most 32 characters. Sources of the format: ESP-IDF `esp_app_format.h`
+(`esp_image_header_t`, `esp_chip_id_t`) and `esp_app_desc.h` (`esp_app_desc_t`); the names are those
+that ESPHome and esp-web-tools compare with.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from otaflux.errors import BadName
+from otaflux.model.release import Chip
+from otaflux.model.version import Version, meant
+
+HEADER = 288  # bytes that are enough: image header, segment header, application description
+
+_MAGIC = 0xE9
+_DESCRIPTION_MAGIC = 0xABCD5432
+_TEXT = 32  # bytes of a version or a project's name, with the zero byte that ends it
+_MAX_SEGMENTS = 16
+
+_FAMILIES = {
+    0x00: "ESP32",
+    0x02: "ESP32-S2",
+    0x05: "ESP32-C3",
+    0x09: "ESP32-S3",
+    0x0C: "ESP32-C2",
+    0x0D: "ESP32-C6",
+    0x10: "ESP32-H2",
+    0x12: "ESP32-P4",
+    0x14: "ESP32-C61",
+    0x17: "ESP32-C5",
+    0x19: "ESP32-H21",
+    0x1C: "ESP32-H4",
+}
+
+# magic, segments, flash mode, flash size and frequency, entry, WP pin, pin drive, chip, oldest
+# revision (three fields), reserved, whether a hash is appended
+_IMAGE = struct.Struct("<BBBBIB3sHBHH4sB")
+_DESCRIPTION = struct.Struct(f"<II8s{_TEXT}s{_TEXT}s")
+_DESCRIPTION_AT = 0x20  # behind the image header and the first segment's
+_FIRST_ADDRESS_OF_ESP8266 = slice(8, 12)
+_ESP8266_ADDRESSES = range(0x3FF0_0000, 0x4040_0000)  # its RAM and mapped flash
+
+
+def chip_of(head: bytes) -> Chip | None:
+    """The chip that an image is for, from its first `HEADER` bytes; None where it does not say."""
+    family = _family(head)
+    if family is None:
+        return None
+    if len(head) < _DESCRIPTION_AT + _DESCRIPTION.size:
+        return Chip(family)
+    magic, _, _, version, project = _DESCRIPTION.unpack_from(head, _DESCRIPTION_AT)
+    if magic != _DESCRIPTION_MAGIC:
+        return Chip(family)
+    return Chip(family, _text(version), _text(project))
+
+
+def _family(head: bytes) -> str | None:
+    if len(head) < _DESCRIPTION_AT:
+        return None
+    magic, segments, *_, chip, _, _, _, reserved, has_hash = _IMAGE.unpack_from(head)
+    if magic != _MAGIC or not 1 <= segments <= _MAX_SEGMENTS or any(reserved) or has_hash > 1:
+        return None
+    if int.from_bytes(head[_FIRST_ADDRESS_OF_ESP8266], "little") in _ESP8266_ADDRESSES:
+        return None
+    return _FAMILIES.get(chip)
+
+
+def _text(field: bytes) -> str:
+    text = field.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def disagreements(chip: Chip | None, version: Version) -> tuple[str, ...]:
+    """What an image says of itself that its tag contradicts, as sentences for people.
+
+    Text that is no version, such as a commit, contradicts nothing. Neither does a build identifier:
+    the precedence counts.
+    """
+    if chip is None or not chip.version:
+        return ()
+    if len(chip.version) >= _TEXT - 1 and version.text.startswith(chip.version.lstrip("vV")):
+        return ()  # the image has no room for more
+    try:
+        inside = Version.parse(chip.version)
+    except BadName:
+        maybe = meant(chip.version)
+        if maybe is None:
+            return ()
+        inside = maybe
+    if inside.precedence == version.precedence:
+        return ()
+    warning = (
+        f"The image says that it is version {chip.version}, its tag says {version}: boards that"
+        " compare the two may install it again and again"
+    )
+    return (warning,)
+
+
+def changed_family(chip: Chip | None, before: Chip | None) -> tuple[str, ...]:
+    """A warning where the image is for another chip family than the release before."""
+    if chip is None or before is None or chip.family == before.family:
+        return ()
+    warning = (
+        f"The image is for {chip.family}, the release before is for {before.family}: boards refuse"
+        " an image for another chip after they downloaded it"
+    )
+    return (warning,)
