@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import TextIO
 
 import structlog
 
@@ -26,6 +28,14 @@ class Event(StrEnum):
     RELEASE_PUBLISHED = "release_published"
     RELEASE_REFUSED = "release_refused"
     RELEASE_WITHDRAWN = "release_withdrawn"
+    RELEASE_WARNING = "release_warning"
+    RECORD_LEFT_OUT = "record_left_out"
+    RECORD_DAMAGED = "record_damaged"
+    FIRMWARE_MISSING = "firmware_missing"
+    DEVICE_FORGOTTEN = "device_forgotten"
+    LISTING_UNAVAILABLE = "listing_unavailable"
+    ONLY_DEVICES = "only_devices"
+    ROUND_IS_LONG = "round_is_long"
     REGISTRY_FAILED = "registry_failed"
     RUN_CRASHED = "run_crashed"
     REQUEST_CRASHED = "request_crashed"
@@ -37,29 +47,36 @@ class Event(StrEnum):
     DEVICE_NOT_SERVED = "device_not_served"
     SECRET_READ_AGAIN = "secret_read_again"
     SECRET_KEPT = "secret_kept"
+    CREDENTIAL_HELPER_SKIPPED = "credential_helper_skipped"
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def configure(level: str, form: str) -> None:
-    """Write lines of `level` (debug, info, warning, error) and above to stdout.
+def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
+    """Write lines of `level` (debug, info, warning, error, critical) and above to stdout.
 
-    `form` is `json` or `console`.
+    `form` is `json` or `console`. Commands whose stdout is their answer name another `stream`.
     """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer()
-            if form == "console"
-            else structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+            *_rendering(form),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stdout),
         cache_logger_on_first_use=False,
+    )
+
+
+def _rendering(form: str) -> Iterable[structlog.typing.Processor]:
+    if form == "console":
+        return (structlog.dev.ConsoleRenderer(),)  # it renders exceptions itself
+    return (
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
     )

@@ -46,6 +46,7 @@ INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 
 _OLD = "it is of Docker's schema 1, which is no longer read: push it again with a current tool"
+_TOO_LARGE = f"larger than {MAX_MANIFEST} bytes, the most that a manifest may have"
 _NEITHER = "it needs 'schemaVersion' and either 'layers' or 'manifests'"
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -135,7 +136,7 @@ def parse_artifact(body: bytes, *, media_type: str | None, asked: Digest | None 
             hint=_OLD if _is_schema_1(body) else "",
         )
     if len(body) > MAX_MANIFEST:
-        raise _bad(digest, f"a manifest may have {MAX_MANIFEST} bytes, and this has {len(body)}")
+        raise too_large(digest) if asked else Undecided(f"the source sent {_TOO_LARGE}")
     shape = _shape(body, digest, verified=asked is not None)
     if _has(shape.manifests) and (_has(shape.layers) or _has(shape.config)):
         raise _bad(digest, "it has both 'manifests' and 'layers' or 'config', so it is ambiguous")
@@ -144,6 +145,11 @@ def parse_artifact(body: bytes, *, media_type: str | None, asked: Digest | None 
     if _has(shape.manifests):
         return _index(body, digest, bare_type(media_type))
     return _manifest(body, digest, bare_type(media_type))
+
+
+def too_large(digest: Digest) -> Unusable:
+    """The verdict on a manifest whose digest is verified and whose size is above the limit."""
+    return _bad(digest, f"it is {_TOO_LARGE}")
 
 
 def _bad(digest: Digest, reason: str) -> Unusable:

@@ -1,0 +1,247 @@
+"""Where the registry is, and whom else its credentials may be shown to: pure.
+
+Trust: everything that a registry names, a token realm, a redirect, a next page, is untrusted text.
+Credentials go to the registry's own origin (scheme, host and port) and, for a token, to a realm
+that `check_realm` lets through. Proxies come from the environment and are read here too, so that
+aiohttp's `trust_env` stays off, which would also send ~/.netrc to whoever is redirected to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from yarl import URL
+
+from otaflux.errors import BadSetting, Undecided
+from otaflux.model.names import Repository
+from otaflux.registry.manifest import shown
+
+MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
+
+_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_HUB = "registry-1.docker.io"  # where Docker Hub's API is; docker.io is a name for people
+_PRINTABLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A registry: `base` is what comes before `/v2/`, `name` what the catalog writes down."""
+
+    base: URL
+    name: str
+    is_docker_hub: bool = False
+
+    @classmethod
+    def parse(cls, text: str, *, insecure: bool = False) -> Endpoint:
+        """Read a `REGISTRY_URL`; `insecure` makes http of one without a scheme.
+
+        Raises `BadSetting`, which never shows what might be a password.
+        """
+        written = text if "://" in text else f"{'http' if insecure else 'https'}://{text}"
+        try:
+            url = URL(written.rstrip("/"))
+            port = url.port
+        except ValueError:
+            raise _bad("an address that cannot be read") from None
+        if url.user is not None or url.password is not None:
+            raise _bad("an address with a user name; use REGISTRY_USERNAME and REGISTRY_PASSWORD")
+        if url.scheme not in {"http", "https"} or not url.host or not port:
+            raise _bad(shown(text))
+        if url.query_string or url.fragment:
+            raise _bad("an address with '?' or '#'")
+        base = url.with_path(url.path.removesuffix("/v2").rstrip("/"))
+        if url.host in _HUB_HOSTS:
+            return cls(base.with_host(_HUB), "https://docker.io", is_docker_hub=True)
+        return cls(base, str(base).rstrip("/"))
+
+    def api(self, path: str, query: Mapping[str, str] | None = None) -> URL:
+        """An address under `/v2/`."""
+        return self.beside(f"/v2/{path}", query)
+
+    def beside(self, path: str, query: Mapping[str, str] | None = None) -> URL:
+        """An address beside `/v2/`, such as Harbor's own API."""
+        url = URL(f"{str(self.base).rstrip('/')}{path}", encoded=True)
+        return url.with_query(dict(query)) if query else url
+
+    def wire_name(self, repository: Repository) -> str:
+        """The repository's name as the registry has it; Docker Hub's own images are in library/."""
+        if self.is_docker_hub and "/" not in repository.name:
+            return f"library/{repository}"
+        return repository.name
+
+    def owns(self, url: URL) -> bool:
+        """Whether an address has the registry's own origin."""
+        return same_origin(url, self.base)
+
+    def page(self, current: URL, link: str) -> URL:
+        """The next page that a registry names: its path and query, always at the registry.
+
+        Registries behind a proxy name themselves as they see it, with another scheme or host, and
+        without the path that the proxy puts in front. Raises `Undecided` where it is no address.
+        """
+        named = read_url(link, base=current)
+        path = named.raw_path
+        prefix = self.base.raw_path.rstrip("/")
+        if prefix and not path.startswith(f"{prefix}/"):
+            path = prefix + path
+        return URL.build(
+            scheme=self.base.scheme,
+            authority=self.base.raw_authority,
+            path=path,
+            query_string=named.raw_query_string,
+            encoded=True,
+        )
+
+
+def same_origin(one: URL, other: URL) -> bool:
+    """Scheme, host and port agree; a default port may be written or not."""
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
+def _bad(found: str) -> BadSetting:
+    return BadSetting(
+        f"REGISTRY_URL: found {found}, expected https://host[:port], or http://host[:port]"
+    )
+
+
+def read_url(text: str, *, base: URL) -> URL:
+    """An absolute http(s) address from a header of a registry; raises `Undecided` for any other."""
+    try:
+        url = base.join(URL(text, encoded=True)) if _PRINTABLE.fullmatch(text[:MAX_URL]) else URL()
+        port = url.port
+    except ValueError:
+        url, port = URL(), None
+    named = url.scheme in {"http", "https"} and url.host and url.user is None and port
+    if not named or len(text) > MAX_URL:
+        raise Undecided(f"the registry names an address that is none: {shown(text)}")
+    return url
+
+
+def literal(host: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host is, in any of the forms that resolvers take; None for a name."""
+    try:
+        address = ipaddress.ip_address((host or "").rstrip("."))
+    except ValueError:
+        pass
+    else:
+        mapped = getattr(address, "ipv4_mapped", None)
+        return mapped or address
+    try:  # 2130706433, 0x7f.1: inet_aton reads these, and so does getaddrinfo
+        return ipaddress.ip_address(socket.inet_aton(host or ""))
+    except (OSError, ValueError):
+        return None
+
+
+def is_link_local(host: str | None) -> bool:
+    """Whether a host is a link-local literal, where clouds keep their machines' own secrets."""
+    address = literal(host)
+    return address is not None and address.is_link_local
+
+
+def _is_inside(host: str | None) -> bool:
+    """Whether a host is a literal that only a private network has."""
+    if host == "localhost":
+        return True
+    address = literal(host)
+    return address is not None and (address.is_private or address.is_loopback)
+
+
+def check_realm(endpoint: Endpoint, realm: URL) -> None:
+    """Whether a token realm may be asked; raises `Undecided` where a registry made it up.
+
+    A realm gets the registry's credentials. So for an https registry it is https; it is never
+    link-local, and an address of a private network only for a registry that has one itself (the
+    registry's own host always may).
+    """
+    registry = endpoint.base
+    if registry.scheme == "https" and realm.scheme != "https":
+        raise _realm(realm, "it is plain http, and the registry is https")
+    if realm.host == registry.host:
+        return
+    if is_link_local(realm.host):
+        raise _realm(realm, "it is a link-local address")
+    if _is_inside(realm.host) and not _is_inside(registry.host):
+        raise _realm(realm, "it is an address of a private network, and the registry's is not")
+
+
+def _realm(realm: URL, reason: str) -> Undecided:
+    return Undecided(
+        f"the registry wants its credentials sent to {shown(str(realm.origin()))}: refused,"
+        f" {reason}",
+        hint="look at REGISTRY_URL, and at the realm that the registry is set up with",
+    )
+
+
+def check_redirect(origin: URL, target: URL, *, content_addressed: bool) -> None:
+    """Whether a redirect may be followed; raises `Undecided` where not.
+
+    Whoever asks leaves credentials away at another origin. Bytes that are checked against a digest
+    may come over plain http, as from object storage in the same rack; a listing may not.
+    """
+    if is_link_local(target.host) and target.host != origin.host:
+        raise Undecided(
+            f"the registry redirects to a link-local address, {shown(str(target.host))}"
+        )
+    if origin.scheme == "https" and target.scheme != "https" and not content_addressed:
+        raise Undecided(
+            f"the registry redirects from https to {shown(str(target.origin()))}, which is refused",
+            hint="let the registry's proxy name https addresses",
+        )
+
+
+def proxy_for(url: URL, environ: Mapping[str, str]) -> URL | None:
+    """The proxy for an address by `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`; None for none.
+
+    As Go's clients have it, so that it is as for the registry's other users: lower-case names
+    count first, loopback is never proxied. Raises `Undecided` for a proxy that cannot be one.
+    """
+    name = f"{url.scheme}_proxy"
+    text = environ.get(name) or environ.get(name.upper()) or ""
+    if not text or _without_proxy(url, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
+        return None
+    try:
+        proxy = URL(text if "://" in text else f"http://{text}")
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in {"http", "https"} or not proxy.host:
+        raise Undecided(
+            f"{name.upper()} is no http or https proxy", hint=f"set {name.upper()}=http://host:port"
+        )
+    return proxy
+
+
+def _without_proxy(url: URL, exceptions: str) -> bool:
+    host = (url.host or "").rstrip(".")
+    address = literal(host)
+    if host == "localhost" or (address is not None and address.is_loopback):
+        return True
+    return any(
+        _excepts(word, host, url.port, address) for word in exceptions.replace(",", " ").split()
+    )
+
+
+def _excepts(
+    word: str,
+    host: str,
+    port: int | None,
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
+) -> bool:
+    """One word of `NO_PROXY`: `*`, a network, an address or a domain with or without a port."""
+    if word == "*":
+        return True
+    if address is not None:
+        try:
+            return address in ipaddress.ip_network(word.strip("[]"), strict=False)
+        except ValueError:
+            pass
+    named, colon, wanted = word.rpartition(":")
+    if colon and wanted.isdigit():
+        if int(wanted) != port:
+            return False
+        word = named
+    bare = word.strip("[]").lstrip("*").lstrip(".").lower()
+    return bool(bare) and (host == bare or host.endswith("." + bare))

@@ -1,0 +1,105 @@
+"""What went wrong between here and the registry, in the reader's words, and how much of it.
+
+A registry that cannot be connected to is `Unreachable`: every device would fail now. One that
+errs, throttles or hangs may do so for one repository only, so that is `Undecided` until
+`OUTAGE` different repositories failed in a row with nothing good between.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from otaflux.errors import Undecided, Unreachable
+from otaflux.registry.manifest import shown
+
+OUTAGE = 3  # repositories; two may share a fault that the third has not
+
+_TOO_MANY = 429
+_TIMEOUT = 408
+
+
+class Outage:
+    """Whether the registry as a whole is away, by what each repository last got from it."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+
+    def answered(self) -> None:
+        """The registry answered something: it is not away."""
+        self._failing.clear()
+
+    def failed(
+        self, scope: str, message: str, *, retry_after: float | None = None, hint: str = ""
+    ) -> Undecided:
+        """The error for a repository for which it errs."""
+        if len(self._failing) < OUTAGE:
+            self._failing.add(scope)
+        kind = Unreachable if len(self._failing) >= OUTAGE else Undecided
+        return kind(message, retry_after=retry_after, hint=hint)
+
+
+def status_message(status: int, url: URL) -> str:
+    """The sentence for a 5xx, 429 or 408."""
+    host = shown(str(url.host))
+    if status == _TOO_MANY:
+        return f"{host} throttles requests (429)"
+    if status == _TIMEOUT:
+        return f"{host} gave up waiting (408)"
+    return f"{host} has a fault of its own ({status})"
+
+
+def is_connecting(error: Exception) -> bool:
+    """Whether there was no connection at all: refused, no such name, TLS, a proxy that is away."""
+    return isinstance(
+        error,
+        (
+            aiohttp.ClientConnectorError,  # DNS, refused, TLS and an unreachable proxy, too
+            aiohttp.ClientConnectorCertificateError,
+            aiohttp.ConnectionTimeoutError,
+            aiohttp.ClientHttpProxyError,
+        ),
+    )
+
+
+def connection_message(error: Exception, url: URL, proxy: URL | None) -> tuple[str, str]:
+    """The sentence and the hint for a connection that failed or broke."""
+    where = shown(f"{url.host}:{url.port}")
+    through = f" through the proxy {shown(f'{proxy.host}:{proxy.port}')}" if proxy else ""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            told = (
+                f"the proxy refuses to connect to {where} ({error.status})",
+                "look at HTTPS_PROXY",
+            )
+        case aiohttp.ClientConnectorCertificateError():
+            told = (
+                f"the certificate of {where} is not trusted: {_reason(error.certificate_error)}",
+                "set REGISTRY_CA_CERT_PATH to the registry's root certificate",
+            )
+        case aiohttp.ClientConnectorSSLError():
+            told = (
+                f"no TLS with {where}: {_reason(error.os_error)}",
+                "does it speak plain http? Then write http:// in REGISTRY_URL",
+            )
+        case aiohttp.ClientConnectorDNSError():
+            told = f"no address for {where}{through}", "look at REGISTRY_URL and at the name server"
+        case TimeoutError():
+            told = f"{where}{through} does not answer in time", ""
+        case aiohttp.ClientConnectorError():
+            reason = error.os_error.strerror or "it failed"
+            told = (
+                f"cannot connect to {where}{through}: {reason}",
+                "is it running, and is REGISTRY_URL right?",
+            )
+        case _:
+            told = f"the connection to {where}{through} broke ({type(error).__name__})", ""
+    return told
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return shown(str(getattr(error, "reason", None) or error))

@@ -1,0 +1,124 @@
+"""What registries list, page by page, and what their error bodies say: pure.
+
+Sources: distribution specification ("Listing Tags", "Listing Referrers", "Error Codes"),
+docker-registry's `/v2/_catalog`, Harbor's API 2.0. Registries differ: `tags` may be null, hold
+nulls, digests and names twice, in no order, and a page may be any page at all, such as a log-in
+form with status 200.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from otaflux.errors import BadName, Undecided
+from otaflux.model.names import Tag
+from otaflux.registry.manifest import shown
+
+PAGE_SIZE = 1000  # names asked for at once; the most that ECR and distribution 3 give
+MAX_PAGES = 1000  # of one listing
+MAX_NAMES = 200_000  # tags or repositories of one listing; 128 characters each
+
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
+_NEXT = re.compile(r""";\s*rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)""", re.IGNORECASE)
+MAX_LINK = 32 * 1024  # characters of `Link` headers that are read
+
+
+class _Tags(msgspec.Struct):
+    tags: list[str | None] | msgspec.UnsetType | None = msgspec.UNSET
+    name: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Catalog(msgspec.Struct):
+    repositories: list[str | None] | None
+
+
+class _HarborRepository(msgspec.Struct):
+    name: str
+
+
+class _Error(msgspec.Struct):
+    code: str = ""
+    message: str | None = None
+
+
+class _Errors(msgspec.Struct):
+    errors: list[_Error]
+
+
+def next_link(headers: Iterable[str]) -> str | None:
+    """The address of the next page in `Link` headers (RFC 8288), as it is written there."""
+    for target, params in _LINK.findall(", ".join(headers)[:MAX_LINK]):
+        if _NEXT.search(params):
+            return str(target)
+    return None
+
+
+def read_tags(body: bytes) -> list[str]:
+    """The names on a page of tags; raises `Undecided` where it is none."""
+    try:
+        page = msgspec.json.decode(body, type=_Tags)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise _no_list("tags", error) from None
+    if page.tags is msgspec.UNSET and page.name is msgspec.UNSET:
+        raise _no_list("tags", ValueError("it names neither 'tags' nor a repository"))
+    return [tag for tag in page.tags or () if tag is not None]
+
+
+def read_catalog(body: bytes) -> list[str]:
+    """The repositories on a page of the catalog; raises `Undecided` where it is none."""
+    try:
+        page = msgspec.json.decode(body, type=_Catalog)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise _no_list("repositories", error) from None
+    return [name for name in page.repositories or () if name is not None]
+
+
+def read_harbor(body: bytes) -> list[str]:
+    """The repositories on a page of a Harbor project; raises `Undecided` where it is none."""
+    try:
+        page = msgspec.json.decode(body, type=list[_HarborRepository])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise _no_list("repositories", error) from None
+    return [repository.name for repository in page]
+
+
+def _no_list(what: str, error: Exception) -> Undecided:
+    return Undecided(
+        f"the registry sent something that is no list of {what}, or half of one"
+        f" ({shown(str(error))})",
+        hint="is REGISTRY_URL a registry, and not a web page or a log-in portal?",
+    )
+
+
+def possible_tags(names: Iterable[str]) -> tuple[Tag, ...]:
+    """The names that can be tags, each once; digests and the like are dropped."""
+    found: dict[Tag, None] = {}
+    for name in names:
+        try:
+            found[Tag.parse(name)] = None
+        except BadName:
+            continue
+    return tuple(found)
+
+
+def _errors(body: bytes) -> list[_Error]:
+    try:
+        return msgspec.json.decode(body, type=_Errors).errors
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return []
+
+
+def oci_codes(body: bytes) -> frozenset[str]:
+    """The codes of an OCI error body; empty where it is none."""
+    return frozenset(error.code for error in _errors(body) if error.code)
+
+
+def oci_reason(body: bytes) -> str:
+    """What an OCI error body says, for a message: empty, or `, CODE: text`."""
+    for error in _errors(body):
+        text = f": {shown(error.message)}" if error.message else ""
+        return f", {shown(error.code)}{text}"
+    return ""
