@@ -30,6 +30,7 @@ from otaflux.model import artifact
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
+from otaflux.registry.manifest import MAX_MANIFEST
 from otaflux.registry.source import File
 
 ARTIFACT_TYPE = "application/vnd.otaflux.firmware.v1"  # chosen here; OtaFlux pulls any other too
@@ -37,7 +38,6 @@ RAW = "application/octet-stream"
 ZSTD = "application/zstd"
 EMPTY_BLOB = b"{}"  # the config's bytes
 EMPTY_DIGEST = Digest("sha256", hashlib.sha256(EMPTY_BLOB).hexdigest())
-MAX_MANIFEST = 4 * 1024 * 1024  # bytes; what registries are asked to accept, and we read
 
 _PIECE = 1024 * 1024  # bytes; hashing lets other threads run for pieces of this size
 # 12 packs firmware nearly as small as 19 in a tenth of the time, and its window stays below the

@@ -1,0 +1,288 @@
+"""`Layout`: the embedded folder as a source, behind the methods that a remote registry has too.
+
+Coroutines of the event loop; files are read by aiofiles or in a thread, never on the loop. Nothing
+is remembered but which manifests are about which (content, so it cannot change), and readers take
+no lock: our own writes go by rename, and an index that another tool is just writing does not parse,
+is read once more a moment later, and is `Undecided` after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiofiles
+
+from otaflux.durable import REAL_DISK, Disk, explained, make_folder
+from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
+from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
+from otaflux.model.names import Device, Tag
+from otaflux.registry.layout import places
+from otaflux.registry.layout.blob import LayoutReader
+from otaflux.registry.layout.index import MAX_INDEX, Entry, LayoutIndex
+from otaflux.registry.layout.places import Place, Stamp
+from otaflux.registry.layout.push import Push
+from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
+from otaflux.registry.source import File, Unchanged
+
+READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
+MAX_SUBJECTS = 4096  # manifests whose subject is remembered
+
+InThread = Callable[..., Awaitable[Any]]
+
+
+class Layout:
+    """The embedded folder, `DATA_DIR/registry`."""
+
+    name = "embedded"
+    certain = True
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        in_thread: InThread = asyncio.to_thread,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        disk: Disk = REAL_DISK,
+    ) -> None:
+        self._root = folder
+        self._in_thread = in_thread
+        self._sleep = sleep
+        self._disk = disk
+        self._subjects: OrderedDict[Digest, Digest | None] = OrderedDict()
+
+    async def prepare(self) -> None:
+        """Make the folder where it is missing; without it every look is `Undecided`.
+
+        For a server that starts. Where the catalog knows devices and the folder is missing, a disk
+        is probably not mounted, and an empty folder would withdraw them all: then leave it.
+        """
+        await self._in_thread(make_folder, self._root, disk=self._disk)
+
+    def stamps(self) -> dict[Device, Stamp]:
+        """Every device, with a stamp that changes when its index does. Blocks: for a thread.
+
+        Raises `Undecided` where the folder cannot be read.
+        """
+        return places.stamps(self._root)
+
+    async def devices(self) -> frozenset[Device]:
+        """Every device that has a layout here, whether or not that can be read."""
+        return frozenset(await self._in_thread(self.stamps))
+
+    async def tags(self, device: Device) -> Listing:
+        """All tags of a device, read whole, or `Undecided`.
+
+        The repository is unknown where the device has no layout in a `registry/` that is there.
+        """
+        index = await self._index(device)
+        return Listing(index.tags()) if index else Listing((), repository_known=False)
+
+    async def resolve(
+        self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
+    ) -> Artifact | Unchanged | Gone:
+        """What a tag or digest stands for, its own digest computed over the bytes.
+
+        `Incomplete` where the index names a manifest that is not there, and `Unusable` where it
+        names one that cannot be; both carry its digest.
+        """
+        if isinstance(reference, Digest):
+            return await self._by_digest(device, reference)
+        index = await self._index(device)
+        entry = index.find(reference) if index else None
+        if entry is None:
+            return Gone()
+        if entry.digest is None:
+            raise Unusable(
+                f"{device}:{reference} is {entry.digest_text}, and that is no digest that OtaFlux"
+                " can check",
+                digest=entry.digest_text,
+            )
+        if entry.digest == known:
+            return Unchanged()
+        artifact = await self._manifest(places.place_of(self._root, device), entry.digest, entry)
+        if artifact is None:
+            raise Incomplete(
+                f"the manifest {entry.digest} of {device}:{reference} is missing from the embedded"
+                " folder: push it again",
+                digest=str(entry.digest),
+            )
+        return artifact
+
+    @asynccontextmanager
+    async def open_blob(
+        self, device: Device, descriptor: Descriptor, *, max_bytes: int
+    ) -> AsyncIterator[LayoutReader]:
+        """A reader over one blob; leaving the context ends it, whatever its thread is doing.
+
+        Raises `Unusable` where the descriptor's size is above `max_bytes`.
+        """
+        if descriptor.size > max_bytes:
+            raise Unusable(
+                f"the blob {descriptor.digest} has {descriptor.size} bytes, and {max_bytes} are"
+                " allowed (MAX_FIRMWARE_SIZE)"
+            )
+        reader = LayoutReader(self._root, places.place_of(self._root, device), descriptor)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
+        """The artifacts whose subject is `digest`: in the index, or listed by the fallback tag.
+
+        (Distribution specification 1.1, "Referrers Tag Schema".) What is no manifest that OtaFlux
+        can read is passed over; what is not what its digest says is `Undecided`.
+        """
+        index = await self._index(device)
+        if index is None:
+            return ()
+        place = places.place_of(self._root, device)
+        found: dict[Digest, Descriptor] = {}
+        for entry in index.entries:
+            if entry.digest and entry.is_artifact and entry.digest not in found:
+                descriptor = await self._attachment(place, entry, entry.digest, digest)
+                if descriptor:
+                    found[entry.digest] = descriptor
+        fallback = index.find(Tag(f"{digest.algorithm}-{digest.hex[:64]}"))
+        if fallback and fallback.digest:
+            listed = await self._readable(place, fallback, fallback.digest)
+            for child in listed.manifests if isinstance(listed, Index) else ():
+                found.setdefault(child.digest, child)
+        return tuple(found.values())
+
+    async def push(
+        self,
+        device: Device,
+        tag: Tag,
+        files: Sequence[File],
+        *,
+        annotations: Mapping[str, str],
+        force: bool,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Digest:
+        """Push files as one artifact, the tag last; answers the manifest's digest.
+
+        One thread does it all, under the device's lock, which two processes respect. Cancelled, it
+        ends at the next piece and leaves the tag as it was. `progress` is called in that thread.
+        """
+        ended = threading.Event()
+        place = places.place_of(self._root, device)
+        if await self._in_thread(places.is_linked, self._root, place):
+            raise Refused(f"{place.folder} is a link, or lies behind one: links are not followed")
+        push = Push(
+            place,
+            progress=progress,
+            is_ended=ended.is_set,
+            disk=self._disk,
+        )
+        try:
+            pushed: Digest = await self._in_thread(
+                push.run, device, tag, files, annotations=annotations, force=force
+            )
+        finally:
+            ended.set()
+        return pushed
+
+    async def _index(self, device: Device) -> LayoutIndex | None:
+        """A device's index; None where the device has no layout at all."""
+        try:
+            place = places.place_of(self._root, device)
+        except BadName:
+            await self._in_thread(places.check_root, self._root)
+            return None
+        if await self._in_thread(places.is_linked, self._root, place):
+            return None
+        index = await self._parsed(place)
+        if isinstance(index, Undecided):
+            await self._sleep(READ_AGAIN)
+            index = await self._parsed(place)
+        if isinstance(index, Undecided):
+            raise Undecided(
+                f"the index of {device}, {place.index}, says nothing: {index}",
+                hint="Is another tool writing it? Else mend it, or remove the device's folder and"
+                " push again",
+            )
+        if index is None:
+            await self._in_thread(places.check_absent, self._root, place)
+        return index
+
+    async def _parsed(self, place: Place) -> LayoutIndex | Undecided | None:
+        """What one reading of an index gives; raises where the disk does."""
+        body = await _read(place.index, MAX_INDEX)
+        if body is None:
+            return None
+        try:
+            return LayoutIndex.parse(body)
+        except Undecided as error:
+            return error
+
+    async def _by_digest(self, device: Device, digest: Digest) -> Artifact | Gone:
+        place = places.place_of(self._root, device)
+        artifact = await self._manifest(place, digest)
+        if artifact is None:
+            await self._in_thread(places.check_root, self._root)
+            return Gone()
+        return artifact
+
+    async def _manifest(
+        self, place: Place, digest: Digest, entry: Entry | None = None
+    ) -> Artifact | None:
+        """A manifest whose bytes have that digest, and the size that the index says."""
+        if entry and entry.size > MAX_MANIFEST:
+            raise too_large(digest)
+        body = await _read(place.blob(digest), MAX_MANIFEST)
+        if body is None:
+            return None
+        if len(body) > MAX_MANIFEST or (entry and len(body) != entry.size):
+            raise Undecided(
+                f"the manifest {place.blob(digest)} does not have the size that it should",
+                hint="The file or the index is broken: push it once more",
+            )
+        return parse_artifact(body, media_type=entry.media_type if entry else None, asked=digest)
+
+    async def _readable(self, place: Place, entry: Entry, digest: Digest) -> Artifact | None:
+        """A manifest, or None where there is none or it is none that OtaFlux can read."""
+        try:
+            return await self._manifest(place, digest, entry)
+        except Unusable:
+            return None
+
+    async def _attachment(
+        self, place: Place, entry: Entry, digest: Digest, subject: Digest
+    ) -> Descriptor | None:
+        """The descriptor of a manifest as the referrers API would give it, if it is about that."""
+        if self._subjects.get(digest, subject) != subject:
+            self._subjects.move_to_end(digest)
+            return None
+        artifact = await self._readable(place, entry, digest)
+        if artifact is None:
+            return None
+        about = artifact.subject.digest if artifact.subject else None
+        self._subjects[digest] = about
+        while len(self._subjects) > MAX_SUBJECTS:
+            self._subjects.popitem(last=False)
+        if about != subject:
+            return None
+        return Descriptor(
+            artifact.media_type,
+            digest,
+            artifact.size,
+            artifact.annotations,
+            artifact_type=artifact.artifact_type,
+        )
+
+
+async def _read(path: Path, max_bytes: int) -> bytes | None:
+    """A small file, and one byte more where it is too large; None where it is not there."""
+    with explained(f"read {path}"):
+        try:
+            async with aiofiles.open(path, "rb") as file:
+                return await file.read(max_bytes + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
