@@ -12,6 +12,8 @@ is what the port does every few seconds.
 from __future__ import annotations
 
 import socket
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -19,10 +21,11 @@ from typing import Any, Self
 from aiohttp import web
 from device_server import Connection, DeviceServer
 
+from otaflux.model.names import Device
+from otaflux.web.door import Door
 from otaflux.web.downloads import Sender
 from otaflux.web.observer import Nobody
 from otaflux.web.server import Port
-from otaflux.web.shortcut import Door
 from otaflux.web.tls import Certificate
 
 
@@ -31,15 +34,18 @@ class Ears(Nobody):
 
     def __init__(self) -> None:
         self.devices: set[str] = set()
-        self.answered = 0
-        self.busy = 0
+        self.statuses: Counter[int] = Counter()
         self.requests = 0
 
-    def plain(self, devices: Any, answered: int, busy: int) -> None:
+    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
         """Add up."""
         self.devices |= {device.name for device in devices}
-        self.answered += answered
-        self.busy += busy
+        self.statuses.update(statuses)
+
+    @property
+    def answered(self) -> int:
+        """How many were not put off."""
+        return self.statuses.total() - self.statuses[503]
 
     def request(self, room: str, method: str, status: int, seconds: float) -> None:
         """Count."""
@@ -66,14 +72,17 @@ class PortServer(DeviceServer):
         super().__post_init__()
         self.door = Door(
             self.polls,
+            at_hand=self.newcomers.at_hand,
             sender=self.sender,
             connections=self.connections,
             origins=self.origins,
             observer=self.observer,
             channels=self.channels,
+            secure=self.certificate is not None,
             clock=self.clock,
             now=self.now,
         )
+        self.catalog.listen(self.door.hear)
 
     def tick(self) -> float:
         """The clock, which the base class makes later than the sender."""

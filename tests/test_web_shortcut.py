@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import tracemalloc
 from contextlib import AsyncExitStack
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,9 +19,9 @@ from device_server import release
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from otaflux.web.door import MAX_REMEMBERED
 from otaflux.web.handler import KEEPALIVE
 from otaflux.web.origin import Origins
-from otaflux.web.shortcut import MAX_REMEMBERED
 
 PLAIN = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 DATE = re.compile(rb"Date: [^\r]*")
@@ -217,7 +218,50 @@ async def test_polls_hear_that_no_download_place_is_free(tmp_path: Path) -> None
             assert (reply.status, reply["Retry-After"]) == (503, "10")
         assert (await connection.get("/version?device=lamp")).status == 200
         server.door.report()
-        assert (server.observer.answered, server.observer.busy) == (1, 1)
+        assert server.observer.statuses == {200: 1, 503: 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status", "body"),
+    [
+        ("/version?device=lamp", {"Accept": "application/json"}, 200, b'"version":"1.0.0"'),
+        ("/version?device=lamp&channel=beta", {}, 200, b"1.1.0-beta.1"),
+        ("/version?device=lamp&version=v1.0.0", {}, 200, b"1.0.0"),
+        ("/version?device=lamp", {"If-None-Match": "*"}, 304, b""),
+        ("/version?device=lamp", {"If-Match": '"x"'}, 412, b""),
+        ("/version?device=lamp", {"Want-Repr-Digest": "sha-256=1"}, 200, b"1.0.0"),
+        ("/version?device=lamp", {"Via": "1.1 proxy"}, 200, b"1.0.0"),
+    ],
+)
+async def test_other_polls_are_answered_at_once_too(
+    tmp_path: Path, target: str, headers: dict[str, str], status: int, body: bytes
+) -> None:
+    """Conditions, JSON, channels and pins need nothing but the record either, while it stands."""
+    server = PortServer(tmp_path, channels=frozenset({"beta"}))
+    async with server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0"))
+        server.publish(release("lamp", "1.1.0-beta.1", b"beta"), channel="beta")
+        for _ in range(3):
+            reply = await connection.get(target, headers)
+            assert reply.status == status
+            assert body in reply.body
+        server.publish(release("lamp", "1.2.0", b"newer"))
+        after = await connection.get(target, headers)
+        assert "version=" in target or "beta" in target or status != 200 or b"1.2.0" in after.body
+        server.door.report()
+        assert server.observer.statuses[status] >= 3
+        assert server.observer.requests == (1 if "version=" in target else 0)
+
+
+async def test_a_pin_that_was_told_is_followed(tmp_path: Path) -> None:
+    """What a connection was told of a channel or by a pin binds its next download."""
+    server = PortServer(tmp_path, channels=frozenset({"beta"}))
+    async with server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0", b"old"))
+        server.publish(release("lamp", "1.1.0-beta.1", b"beta"), channel="beta")
+        await connection.get("/version?device=lamp&channel=beta")
+        server.publish(release("lamp", "1.1.0-beta.2", b"beta 2"), channel="beta")
+        assert (await connection.get("/firmware?device=lamp&channel=beta")).body == b"beta"
 
 
 async def test_trusted_proxies_go_to_aiohttp(tmp_path: Path) -> None:
@@ -287,14 +331,17 @@ async def test_a_poll_in_two_pieces_is_answered(tmp_path: Path) -> None:
 
 
 async def test_requests_seen_before_are_bounded(tmp_path: Path) -> None:
-    """However many different plain polls come, what is remembered of them stays bounded."""
+    """However many different polls come, what is remembered of them stays bounded."""
     async with PortServer(tmp_path) as server:
         server.publish(release("lamp", "1.0.0"))
-        for number in range(6000):
-            padded = PLAIN.replace(b"ota", b"o" * 800 + str(number).encode())
-            assert server.door.judge(padded) == ("/version?device=lamp", True)
-        assert sum(map(len, server.door.seen)) <= MAX_REMEMBERED
-        assert padded in server.door.seen
+        tracemalloc.start()
+        try:
+            for number in range(13_000):
+                padded = PLAIN.replace(b"ota", b"o" * 800 + str(number).encode())
+                assert server.door.find(padded) is not None
+            assert tracemalloc.get_traced_memory()[0] < 1.5 * MAX_REMEMBERED
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -307,6 +354,9 @@ async def test_requests_seen_before_are_bounded(tmp_path: Path) -> None:
         PLAIN.replace(b"lamp", b"unknown"),
         PLAIN.replace(b"GET", b"HEAD"),
         PLAIN.replace(b"Host", b"Content-Length: 1\r\nHost"),
+        PLAIN.replace(b"version", b"firmware"),
+        PLAIN.replace(b"/version?device=lamp", b"/health"),
+        PLAIN.replace(b"ota\r\n", b"<ota>\r\nAccept: application/json\r\n"),
         PLAIN.replace(b"Host", b"Expect: 100-continue\r\nHost"),
         PLAIN.replace(b"Host", b"X: " + b"x" * 1024 + b"\r\nHost"),
     ],
@@ -317,8 +367,8 @@ async def test_whatever_is_not_plain_and_whole_is_left_to_aiohttp(
     """Only one whole plain poll for a device that has a release is the shortcut's."""
     async with PortServer(tmp_path) as server:
         server.publish(release("lamp", "1.0.0"))
-        assert server.door.judge(data) is None
-        assert server.door.judge(PLAIN) == ("/version?device=lamp", True)
+        assert server.door.find(data) is None
+        assert server.door.find(PLAIN) is not None
 
 
 async def test_the_parser_is_what_we_take_it_for() -> None:

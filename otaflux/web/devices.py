@@ -6,7 +6,6 @@ is not known yet. An answer is a value until it is sent; what went wrong becomes
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from otaflux.web.conditions import Reach, reach, weigh
 from otaflux.web.newcomers import Newcomers, nothing_for
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
+from otaflux.web.polls import digested, gives_way, release_for, version_answer
 from otaflux.web.refusals import refuse
 from otaflux.web.told import (
     Connections,
@@ -127,8 +127,8 @@ class Devices:
             case Room.VERSION:
                 return Written(_for(request, await self._version(request, ask)))
             case Room.ESPHOME:
-                release = self._release(await self._record(_named(ask)), ask)
-                whole = _digested(ask, esphome.manifest(release, self._origins.public_url))
+                release = release_for(await self._record(_named(ask)), ask)
+                whole = digested(ask, esphome.manifest(release, self._origins.public_url))
                 return Written(_for(request, weigh(request.headers, whole, head=ask.head)))
             case Room.FIRMWARE:
                 return await self._firmware(request, ask, told)
@@ -143,25 +143,10 @@ class Devices:
         self._observer.poll(device)
         return record
 
-    def _release(self, record: Record, ask: Ask) -> Release:
-        """The pinned release, or the channel's; raises `NotThere` where there is none."""
-        if ask.version is not None:
-            release = record.pinned(ask.version)
-        else:
-            standing = effective(record, ask.channel)
-            release = standing.release if standing else None
-        if release is None:
-            raise nothing_for(record.device)
-        return release
-
     async def _version(self, request: web.BaseRequest, ask: Ask) -> Answer:
-        release = self._release(await self._record(_named(ask)), ask)
-        if ask.json:
-            whole = answers.version_json(release, self._origin(request))
-        else:
-            whole = answers.version_text(release)
-        answer = weigh(request.headers, _digested(ask, whole), head=ask.head)
-        if not ask.json and answer.status == 200 and self._sender.full:  # noqa: PLR2004 - HTTP's OK
+        release = release_for(await self._record(_named(ask)), ask)
+        answer = version_answer(release, ask, request.headers, lambda: self._origin(request))
+        if self._sender.full and gives_way(ask, answer):
             return answers.busy()
         if request.transport and not ask.head and not self._shared(request, ask):
             self._connections.tell(
@@ -179,7 +164,7 @@ class Devices:
         ):
             told = None
         if ask.version is not None:
-            return await self._send(request, ask, self._release(record, ask))
+            return await self._send(request, ask, release_for(record, ask))
         if told is not None and told.pinned:
             return await self._send(request, ask, told.release)
         who = ask.unit or self._origins.client(request.remote or "", request.headers)
@@ -272,13 +257,6 @@ def _named(ask: Ask) -> Device:
 def _for(request: web.BaseRequest, answer: Answer) -> Answer:
     """The answer as this method gets it."""
     return answer.without_body() if request.method == "HEAD" else answer
-
-
-def _digested(ask: Ask, whole: Answer) -> Answer:
-    """The answer with a digest of its content, if one is wanted."""
-    if not ask.wants_digest:
-        return whole
-    return whole.with_headers(answers.repr_digest(hashlib.sha256(whole.body).hexdigest()))
 
 
 async def _no_continue(request: web.BaseRequest) -> None:

@@ -5,7 +5,7 @@ Called on the event loop for every request, so it must be quick and never raise.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from otaflux.model.names import Device
@@ -26,10 +26,10 @@ class Observer(Protocol):
         """A device was found at hand, or had to be looked for."""
         ...
 
-    def plain(self, devices: Collection[Device], answered: int, busy: int) -> None:
-        """So many plain polls were answered 200 and 503 since the last call, for those devices.
+    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
+        """So many `GET /version` were answered with each status, for those devices.
 
-        They come this way alone, every second and in one call, for they are too many for more.
+        What the shortcut answers comes this way alone, every second, for it is too much for more.
         """
         ...
 
@@ -46,5 +46,5 @@ class Nobody:
     def lookup(self, *, hit: bool) -> None:
         """Nothing."""
 
-    def plain(self, devices: Collection[Device], answered: int, busy: int) -> None:
+    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
         """Nothing."""

@@ -23,11 +23,12 @@ from aiohttp import web
 from otaflux.log import Event, log
 from otaflux.web import answers
 from otaflux.web.answers import http_date
+from otaflux.web.door import Door
 from otaflux.web.downloads import Sender
 from otaflux.web.handler import KEEPALIVE, Handler
 from otaflux.web.listening import BACKLOG, listen
 from otaflux.web.live import Live
-from otaflux.web.shortcut import Door, Shortcut
+from otaflux.web.shortcut import Shortcut
 from otaflux.web.tls import GOODBYE, HANDSHAKE, Certificate
 
 ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
