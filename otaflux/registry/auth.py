@@ -28,8 +28,8 @@ from otaflux.model.names import Repository
 from otaflux.registry.challenge import Challenge, parse_challenges
 from otaflux.registry.credentials import Credentials, Login
 from otaflux.registry.endpoint import Endpoint, check_realm, read_url, same_origin
-from otaflux.registry.manifest import shown
 from otaflux.registry.newest import Newest
+from otaflux.registry.wording import plain
 
 MIN_LIFETIME = 60.0  # seconds; the specification's default, and its floor for older clients
 MAX_LIFETIME = 86_400.0  # seconds; a token that lasts longer is fetched anew each day
@@ -268,7 +268,7 @@ class Authority:
         raise Undecided("the registry's token server redirects in a circle")
 
     def _read(self, ask: _Ask, answer: TokenAnswer) -> _Token:
-        host = shown(str(URL(ask.realm, encoded=True).host))
+        host = plain(URL(ask.realm, encoded=True).host)
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
             raise self._denied(ask.login, f"at its token server {host} ({answer.status})")
         if answer.status != _OK:

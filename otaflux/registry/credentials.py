@@ -22,7 +22,7 @@ from otaflux.errors import Undecided
 from otaflux.log import Event, log
 from otaflux.model.names import Repository
 from otaflux.registry.endpoint import Endpoint
-from otaflux.registry.manifest import shown
+from otaflux.registry.wording import shown
 from otaflux.secret import Current, Reread, Secret
 
 IDENTITY_USER = "<token>"  # docker's name for a password that is an identity token

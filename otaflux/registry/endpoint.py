@@ -18,7 +18,7 @@ from yarl import URL
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.model.names import Repository
-from otaflux.registry.manifest import shown
+from otaflux.registry.wording import plain, shown
 
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
@@ -170,8 +170,7 @@ def check_realm(endpoint: Endpoint, realm: URL) -> None:
 
 def _realm(realm: URL, reason: str) -> Undecided:
     return Undecided(
-        f"the registry wants its credentials sent to {shown(str(realm.origin()))}: refused,"
-        f" {reason}",
+        f"the registry wants its credentials sent to {plain(realm.origin())}: refused, {reason}",
         hint="look at REGISTRY_URL, and at the realm that the registry is set up with",
     )
 
@@ -183,12 +182,10 @@ def check_redirect(origin: URL, target: URL, *, content_addressed: bool) -> None
     may come over plain http, as from object storage in the same rack; a listing may not.
     """
     if is_link_local(target.host) and target.host != origin.host:
-        raise Undecided(
-            f"the registry redirects to a link-local address, {shown(str(target.host))}"
-        )
+        raise Undecided(f"the registry redirects to a link-local address, {plain(target.host)}")
     if origin.scheme == "https" and target.scheme != "https" and not content_addressed:
         raise Undecided(
-            f"the registry redirects from https to {shown(str(target.origin()))}, which is refused",
+            f"the registry redirects from https to {plain(target.origin())}, which is refused",
             hint="let the registry's proxy name https addresses",
         )
 

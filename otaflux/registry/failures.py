@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from otaflux.errors import Undecided, Unreachable
-from otaflux.registry.manifest import shown
+from otaflux.registry.wording import plain
 
 OUTAGE = 3  # repositories; two may share a fault that the third has not
 
@@ -43,7 +43,7 @@ class Outage:
 
 def status_message(status: int, url: URL) -> str:
     """The sentence for a 5xx, 429 or 408."""
-    host = shown(str(url.host))
+    host = plain(url.host)
     if status == _TOO_MANY:
         return f"{host} throttles requests (429)"
     if status == _TIMEOUT:
@@ -66,8 +66,8 @@ def is_connecting(error: Exception) -> bool:
 
 def connection_message(error: Exception, url: URL, proxy: URL | None) -> tuple[str, str]:
     """The sentence and the hint for a connection that failed or broke."""
-    where = shown(f"{url.host}:{url.port}")
-    through = f" through the proxy {shown(f'{proxy.host}:{proxy.port}')}" if proxy else ""
+    where = plain(f"{url.host}:{url.port}")
+    through = f" through the proxy {plain(f'{proxy.host}:{proxy.port}')}" if proxy else ""
     match error:
         case aiohttp.ClientHttpProxyError():
             told = (
@@ -102,4 +102,4 @@ def connection_message(error: Exception, url: URL, proxy: URL | None) -> tuple[s
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    return shown(str(getattr(error, "reason", None) or error))
+    return plain(str(getattr(error, "reason", None) or error))

@@ -36,11 +36,11 @@ from otaflux.model.artifact import (
     Manifest,
     Platform,
 )
+from otaflux.registry.wording import shown
 
 MAX_MANIFEST = 4 * 1024 * 1024  # bytes; what registries must accept, and the most they do
 MAX_LAYERS = 1024  # container engines stop at 127
 MAX_CHILDREN = 4096  # of an index; a fallback tag lists every signature ever attached
-MAX_SHOWN = 80  # characters of foreign text in a message
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
@@ -110,11 +110,6 @@ class _Index(msgspec.Struct):
 def digest_of(body: bytes, algorithm: str = "sha256") -> Digest:
     """The digest of bytes; `algorithm` is one that `Digest.parse` lets through."""
     return Digest(algorithm, hashlib.new(algorithm, body, usedforsecurity=False).hexdigest())
-
-
-def shown(text: str) -> str:
-    """Foreign text for a message: quoted, without control characters, short."""
-    return ascii(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
 
 
 def bare_type(content_type: str | None) -> str:

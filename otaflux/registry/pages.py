@@ -15,7 +15,7 @@ import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.model.names import Tag
-from otaflux.registry.manifest import shown
+from otaflux.registry.wording import shown
 
 PAGE_SIZE = 1000  # names asked for at once; the most that ECR and distribution 3 give
 MAX_PAGES = 1000  # of one listing

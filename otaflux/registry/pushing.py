@@ -20,11 +20,12 @@ from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Tag
 from otaflux.registry.auth import Denied, Scope
 from otaflux.registry.endpoint import check_redirect, read_url
-from otaflux.registry.manifest import digest_of, shown
+from otaflux.registry.manifest import digest_of
 from otaflux.registry.pages import oci_codes, oci_reason
 from otaflux.registry.requests import Answer, Call, Requests
 from otaflux.registry.resolving import ACCEPT
 from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload
+from otaflux.registry.wording import shown
 
 PIECE = 512 * 1024  # bytes read and sent at once
 

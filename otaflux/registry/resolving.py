@@ -27,11 +27,12 @@ from otaflux.model.artifact import (
 )
 from otaflux.model.names import Tag
 from otaflux.registry.auth import Denied, Scope
-from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, shown, too_large
+from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
 from otaflux.registry.newest import Newest
 from otaflux.registry.pages import oci_codes, oci_reason
 from otaflux.registry.requests import BODY_TIMEOUT, Answer, Call, Requests, TooLarge
 from otaflux.registry.source import Unchanged
+from otaflux.registry.wording import plain
 
 ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
 MAX_ETAGS = 20_000  # tags whose ETag is remembered, where it is not simply the digest
@@ -90,7 +91,7 @@ class Resolver:
         if answer.status != _OK:
             raise Undecided(
                 f"the registry answers {answer.status}{oci_reason(answer.body)} for"
-                f" {name}:{shown(str(reference))[1:-1]}"
+                f" {name}:{plain(reference)}"
             )
         artifact = parse_artifact(
             answer.body,

@@ -107,23 +107,23 @@ class Tries(RetryOptionsBase):
             attempts=1 if once else policy.attempts,
             exceptions=errors,
             retry_all_server_errors=False,
-            evaluate_response_callback=self._again,
+            evaluate_response_callback=self._stands,
         )
 
     def _in_time(self) -> bool:
         return self._clock() + self._next_wait <= self._ends
 
-    async def _again(self, response: aiohttp.ClientResponse) -> bool:
-        """Whether a response is dropped for another try."""
+    async def _stands(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether a response is the answer, for aiohttp-retry; else it is dropped here."""
         if response.status not in RETRIED_STATUSES:
-            return False
+            return True
         asked = retry_after(response.headers, self._wall())
         if asked is not None:
             self._next_wait = max(self._next_wait, asked)
         if not self._in_time():
-            return False
+            return True
         response.release()
-        return True
+        return False
 
     def get_timeout(self, attempt: int, response: aiohttp.ClientResponse | None = None) -> float:
         """Seconds until the next try."""

@@ -20,7 +20,8 @@ import msgspec
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import OCI_INDEX, Digest
 from otaflux.model.names import Tag
-from otaflux.registry.manifest import INDEX_TYPES, MANIFEST_TYPES, bare_type, shown
+from otaflux.registry.manifest import INDEX_TYPES, MANIFEST_TYPES, bare_type
+from otaflux.registry.wording import shown
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MAX_INDEX = 16 * 1024 * 1024  # bytes; some fifty thousand tags
