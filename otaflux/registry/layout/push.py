@@ -92,7 +92,9 @@ class Push:
             self._blob(made.digest, len(made.manifest), [made.manifest])
             self._mark()
             index = self._index()
-            if not self._check_free(index, device, tag, made.digest, force=force):
+            if self._check_free(index, device, tag, made.digest, force=force):
+                self._sync(self._place.index)
+            else:
                 descriptor = {
                     "mediaType": OCI_MANIFEST,
                     "digest": str(made.digest),
@@ -187,9 +189,7 @@ class Push:
         """Make a blob lie there for good; False where it did already."""
         path = self._place.blob(digest)
         if self._is_whole(path, digest, size):
-            with explained(f"write {path}"):
-                self._disk.sync(path)
-                self._disk.sync(path.parent)
+            self._sync(path)
             return False
         checked = hashlib.sha256()
         with durable.NewFile(path.parent, disk=self._disk) as new:
@@ -200,6 +200,12 @@ class Push:
                 raise Refused(f"the file of {digest} changed while it was read: push it again")
             new.keep_as(path)
         return True
+
+    def _sync(self, path: Path) -> None:
+        """Make a file last that somebody wrote, who may have been killed before it did."""
+        with explained(f"write {path}"):
+            self._disk.sync(path)
+            self._disk.sync(path.parent)
 
     def _is_whole(self, path: Path, digest: Digest, size: int) -> bool:
         with explained(f"read {path}"):
