@@ -100,7 +100,8 @@ class Extraction:
         """
         head = source.peek(LOOK)
         packing = packing_of(head, expect_tar=bool(says_tar))
-        if packing is None:
+        in_image = is_layer and self._plan.is_image
+        if packing is None and not (in_image and not head):  # nothing at all is an empty layer
             if says_tar and head:
                 raise Unusable(
                     f"The layer holds no tar{_instead(head)}, but {says_tar} says so. {_MEND}"
@@ -111,7 +112,7 @@ class Extraction:
                 f"It has more than {MAX_PACKINGS} packings inside each other. Pack it once, or set"
                 f" {UNPACK}=false to serve it as it is"
             )
-        if packing is Packing.TAR:
+        if packing is Packing.TAR or packing is None:
             if depth == 0:
                 source = Stream(partial(self._counted, source))
             return self._tar(source, depth, is_layer=is_layer)
@@ -137,7 +138,7 @@ class Extraction:
         )
         firmware: Firmware | None = None
         flaw: Unusable | None = None
-        for entry in entries(source, self._budget):
+        for entry in entries(source, self._budget, may_just_end=in_image):
             if in_image and self._whiteouts.hear(entry):
                 continue
             if not pick.offer(entry):

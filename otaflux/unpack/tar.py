@@ -4,9 +4,10 @@ Nothing is ever extracted to a path: an entry is a name to compare, a kind, and 
 could make two readers disagree about an archive is refused, not guessed: checksums, sizes, pax
 records, what lies behind the end.
 
-An archive ends with a block of zeros. One that ends without any is taken for cut off: GNU tar reads
-on without a word, and would not notice an archive that was cut between two files. (The second block
-of zeros that POSIX asks for holds nothing, so it may be missing.)
+An archive ends with a block of zeros. One that ends without any is taken for cut off, where GNU tar
+says nothing and would not notice that it was cut between two files. Layers of container images are
+let off: umoci writes them so, and their digest is in the image. (The second block of zeros that
+POSIX asks for holds nothing, so it may always be missing.)
 
 Sources of the formats: POSIX.1-2017 `pax` ("ustar Interchange Format", "pax Header Block"), the GNU
 tar manual ("Basic Tar Format", "Extensions"), libarchive's tar(5).
@@ -88,23 +89,30 @@ class Entry:
         self._left -= len(piece)
         return piece
 
-    def skip(self) -> None:
+    def skip(self, *, may_just_end: bool) -> None:
         """Read past what is left of the entry, and past its padding."""
-        left = self._left + -self.size % BLOCK
-        if self._source.skip(left) < left:
+        padding = -self.size % BLOCK
+        if self._source.skip(self._left) < self._left:
             raise _cut_off()
         self._left = 0
+        skipped = self._source.skip(padding)
+        if skipped < padding and (skipped or not may_just_end):
+            raise _cut_off()
 
 
-def entries(source: Stream, budget: Budget) -> Iterator[Entry]:
+def entries(source: Stream, budget: Budget, *, may_just_end: bool = False) -> Iterator[Entry]:
     """The entries of an archive, read to its end. Raises `Unusable` saying what is wrong with it.
 
-    What of an entry's bytes was not read is passed over when the next one is asked for.
+    What of an entry's bytes was not read is passed over when the next one is asked for. With
+    `may_just_end` the archive may end behind an entry's last byte, without any of the zeros that
+    should come then.
     """
     everywhere: dict[str, bytes] = {}  # what pax's global headers say
     extensions: dict[str, bytes] = {}  # what headers in front of an entry say of it
     while True:
         header = source.take(BLOCK)
+        if not header and may_just_end and not extensions:
+            return
         if len(header) < BLOCK:
             raise _cut_off()
         if header == _ZEROS:
@@ -125,7 +133,7 @@ def entries(source: Stream, budget: Budget) -> Iterator[Entry]:
             entry = _entry(source, header, flag, {**everywhere, **extensions})
             extensions = {}
             yield entry
-            entry.skip()
+            entry.skip(may_just_end=may_just_end)
 
 
 def is_header(head: bytes) -> bool:
