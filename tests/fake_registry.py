@@ -19,6 +19,7 @@ take the registry away and bring it back on the same port.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -85,6 +86,7 @@ class FakeRegistry(Answers):
         self.redirect_blobs = redirect_blobs
         self.base_path = base_path
         self.challenge: str | list[str] | None = None  # in place of the right one
+        self._news = asyncio.Event()
         self._host = host
         self._tls = tls
         self._failing: list[_Failing] = []
@@ -175,6 +177,17 @@ class FakeRegistry(Answers):
             if seen.kind == kind and (method is None or seen.method == method)
         ]
 
+    async def arrived(self, kind: str, number: int) -> None:
+        """Return once so many requests of a kind have come."""
+        while len(self.seen(kind)) < number:
+            self._news.clear()
+            await self._news.wait()
+
+    def _write_down(self, seen: Seen) -> Seen:
+        self.requests.append(seen)
+        self._news.set()
+        return seen
+
     # --- the registry -----------------------------------------------------------------------------
 
     async def _registry(self, request: web.Request) -> web.StreamResponse:
@@ -201,8 +214,7 @@ class FakeRegistry(Answers):
                     seen.repository = match.groupdict().get("name") or ""
                     seen.reference = match.groupdict().get("reference") or ""
                     break
-        self.requests.append(seen)
-        return seen
+        return self._write_down(seen)
 
     async def _send(self, request: web.Request, seen: Seen, reply: Reply) -> web.StreamResponse:
         seen.status = reply.status
@@ -252,14 +264,14 @@ class FakeRegistry(Answers):
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
         seen = Seen("token", request.method, request.path, request.query, request.headers.copy())
-        self.requests.append(seen)
+        self._write_down(seen)
         form = dict(await request.post()) if request.method == "POST" else None
         reply = self.tokens.answer(seen.query, seen.headers.get("Authorization", ""), form)
         return await self._send(request, seen, reply)
 
     async def _storage(self, request: web.Request) -> web.StreamResponse:
         seen = Seen("storage", request.method, request.path, request.query, request.headers.copy())
-        self.requests.append(seen)
+        self._write_down(seen)
         repository, _, digest = request.path.lstrip("/").rpartition("/")
         if "Authorization" in seen.headers:
             reply = Reply(400, b"Only one auth mechanism allowed")
