@@ -1,4 +1,4 @@
-"""What all tests share: the `real` marker, and a clean environment.
+"""What all tests share: the `real` marker, a clean environment, and a log that nobody configured.
 
 A test that needs a program from Debian carries `@pytest.mark.real("program")`. Where the program is
 missing it is skipped by name, which the summary shows; with `CI=true` it fails instead, for a check
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from otaflux.settings import SETTINGS
 
@@ -27,6 +29,14 @@ def pytest_configure() -> None:
     for setting in SETTINGS:
         os.environ.pop(setting.name, None)
         os.environ.pop(f"{setting.name}_FILE", None)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that a test ran configures the log of the whole process; the next finds it new."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

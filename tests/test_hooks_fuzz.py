@@ -35,7 +35,7 @@ header_sets = st.dictionaries(
     ),
     st.sampled_from(
         [
-            *{value for sent in SENT for value in sent.headers.values()},
+            *sorted({value for sent in SENT for value in sent.headers.values()}),
             "application/x-www-form-urlencoded; charset=utf-8",
         ]
     )
