@@ -30,7 +30,7 @@ class Step(Enum):
     ENTRY = (100_000, "entries in its tars")
     RECORD = (500_000, "pax records in its tars")
     MEMBER = (100_000, "gzip members and zstd frames")
-    BLOCK = (500_000, "zstd blocks")
+    BLOCK = (250_000, "zstd blocks")
 
     def __init__(self, most: int, words: str) -> None:
         self.most = most

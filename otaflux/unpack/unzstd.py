@@ -51,6 +51,7 @@ def unzstd(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
 
     Raises `Undecided` where other streams hold the place for long windows for too long.
     """
+    usual = zstandard.ZstdDecompressor(max_window_size=LONG_WINDOW)
     while start := source.take(len(MAGIC)):
         budget.count(Step.MEMBER)
         if start in SKIPPABLE:
@@ -58,34 +59,41 @@ def unzstd(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
             if source.skip(size) < size:
                 raise _cut_off()
         elif start == MAGIC:
-            yield from _frame(source, _header(source), budget)
+            header = _header(source)
+            if header.window <= LONG_WINDOW:
+                yield from _frame(source, header, usual.decompressobj(), budget)
+            else:
+                with _place_for_a_long_window(budget):
+                    once = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+                    yield from _frame(source, header, once.decompressobj(), budget)
+                    del once  # and its window, before the place is free
         elif MAGIC.startswith(start) or any(magic.startswith(start) for magic in SKIPPABLE):
             raise _cut_off()
         else:
             raise Unusable("The zstd data is followed by something else: pack the file again")
 
 
-def _frame(source: Stream, header: _Header, budget: Budget) -> Generator[bytes, None, None]:
-    with _place(header.window, budget):
-        inflater = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
-        pending = [header.raw]
-        is_last = False
-        while not is_last:
-            for _ in range(_BLOCKS_AT_ONCE):
-                budget.count(Step.BLOCK)
-                is_last, block = _block(source)
-                pending += block
-                if is_last:
-                    break
-            if is_last and header.has_checksum:
-                pending.append(_exactly(source, 4))
-            output = _inflate(inflater, b"".join(pending))
-            pending.clear()
-            if output:
-                budget.spend(len(output))
-                yield output
-        if not inflater.eof:
-            raise Unusable("The zstd data is corrupt (a frame does not end where it says)")
+def _frame(
+    source: Stream, header: _Header, inflater: zstandard.ZstdDecompressionObj, budget: Budget
+) -> Generator[bytes, None, None]:
+    pending = [header.raw]
+    is_last = False
+    while not is_last:
+        for _ in range(_BLOCKS_AT_ONCE):
+            budget.count(Step.BLOCK)
+            is_last, block = _block(source)
+            pending += block
+            if is_last:
+                break
+        if is_last and header.has_checksum:
+            pending.append(_exactly(source, 4))
+        output = _inflate(inflater, b"".join(pending))
+        pending.clear()
+        if output:
+            budget.spend(len(output))
+            yield output
+    if not inflater.eof:
+        raise Unusable("The zstd data is corrupt (a frame does not end where it says)")
 
 
 def _inflate(inflater: zstandard.ZstdDecompressionObj, data: bytes) -> bytes:
@@ -133,11 +141,8 @@ def _header(source: Stream) -> _Header:
 
 
 @contextmanager
-def _place(window: int, budget: Budget) -> Iterator[None]:
-    """Hold the process's one place for long windows, where the window is one."""
-    if window <= LONG_WINDOW:
-        yield
-        return
+def _place_for_a_long_window(budget: Budget) -> Iterator[None]:
+    """Hold the process's one place for long windows."""
     if budget.long_window_open:  # waiting for ourselves would never end
         raise Unusable("It has zstd data with long windows inside each other: pack it once")
     if not _long_window.acquire(timeout=LONG_WINDOW_WAIT):
