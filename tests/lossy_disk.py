@@ -81,9 +81,14 @@ class LossyDisk:
             raise OSError(self._errors[number], os.strerror(self._errors[number]))
 
     def _names_changed(self, folder: Path) -> None:
-        """Remember what the folder holds now; it lasts once the folder is synced."""
+        """Remember what the folder holds now; it lasts once the folder is synced.
+
+        Files that nobody wrote through this disk, such as locks, do not outlive a cut.
+        """
         now: _Names = {
-            entry.name: None if entry.is_dir() else self._files[entry] for entry in folder.iterdir()
+            entry.name: self._files.get(entry)
+            for entry in folder.iterdir()
+            if entry.is_dir() or entry in self._files
         }
         self._pending.setdefault(folder, []).append(now)
 

@@ -77,6 +77,7 @@ class LayoutIndex:
         if len(body) > MAX_INDEX:
             raise Undecided(f"it is larger than {MAX_INDEX} bytes")
         try:
+            body.decode()  # what msgspec passes over, it does not look at
             head = msgspec.json.decode(body, type=_Head)
             fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
             entries = tuple(_entry(bytes(raw)) for raw in head.manifests or ())
@@ -136,9 +137,8 @@ def _entry(raw: bytes) -> Entry:
 
 def _tag(name: str) -> Tag | None:
     """The tag that a name is or ends in; a reference by digest ends in none."""
-    if "@" in name:
-        return None
+    _, colon, end = name.rpartition("/")[2].partition(":")
     try:
-        return Tag.parse(name.rpartition("/")[2].rpartition(":")[2] if ":" in name else name)
+        return None if "@" in name else Tag.parse(end if colon else name)
     except BadName:
         return None
