@@ -20,7 +20,7 @@ from otaflux.model.release import Firmware
 from otaflux.unpack.chip import HEADER, chip_of
 from otaflux.unpack.choose import FIRMWARE_NAME, Plan, promise
 from otaflux.unpack.gunzip import gunzip
-from otaflux.unpack.limits import Budget, Limits
+from otaflux.unpack.limits import LONG_WINDOWS, Budget, Limits, LongWindows
 from otaflux.unpack.packing import LOOK, Packing, other_packing, packing_of
 from otaflux.unpack.pick import Pick
 from otaflux.unpack.ports import Reader, Sink
@@ -40,11 +40,13 @@ _MEND = f"Push it under a name that fits, or set {UNPACK}=false to serve it as i
 class Extraction:
     """Takes the layers of a plan, in its order, until one holds the firmware."""
 
-    def __init__(self, plan: Plan, sink: Sink, limits: Limits) -> None:
+    def __init__(
+        self, plan: Plan, sink: Sink, limits: Limits, *, long_windows: LongWindows = LONG_WINDOWS
+    ) -> None:
         self._plan = plan
         self._sink = sink
         self._limits = limits
-        self._budget = Budget(limits)
+        self._budget = Budget(limits, long_windows)
         self._whiteouts = Whiteouts()
         self._whited_out = ""  # candidates that a layer above takes away, for the message
         self._sink_is_clean = True

@@ -7,10 +7,16 @@ is counted, over all layers and packings of the artifact together.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from otaflux.errors import Unusable
+from otaflux.errors import Undecided, Unusable
+
+LONG_WINDOW = 8 << 20  # bytes of a zstd window; what is longer is had by one stream at a time
+LONG_WINDOW_WAIT = 20.0  # seconds for that place, then the pull is tried again later
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,45 @@ class Step(Enum):
         self.words = words
 
 
+class LongWindows:
+    """The one place for zstd streams with a long window, which take it all in memory.
+
+    For any number of threads. `wait` is in seconds.
+    """
+
+    def __init__(self, wait: float) -> None:
+        self._wait = wait
+        self._place = threading.Lock()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody has the place."""
+        return self._place.locked()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Have the place; raises `Undecided` where others have it for longer than the wait."""
+        if not self._place.acquire(timeout=self._wait):
+            raise Undecided(
+                "Other firmware with a long zstd window is being unpacked",
+                hint="it is tried again; packed without --long it would not have to wait",
+            )
+        try:
+            yield
+        finally:
+            self._place.release()
+
+
+LONG_WINDOWS = LongWindows(LONG_WINDOW_WAIT)  # the process's
+
+
 class Budget:
     """What is left of the limits. One that was passed stays passed: `check` raises it again."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.long_window_open = False
+    def __init__(self, limits: Limits, long_windows: LongWindows) -> None:
+        self._limits = limits
+        self._long_windows = long_windows
+        self._has_long_window = False
         self._unpacked = 0
         self._steps = dict.fromkeys(Step, 0)
         self._passed: Unusable | None = None
@@ -50,9 +89,9 @@ class Budget:
     def spend(self, size: int) -> None:
         """Count bytes that came out of a packing; raises `Unusable` once they are too many."""
         self._unpacked += size
-        if self._unpacked > self.limits.max_unpacked:
+        if self._unpacked > self._limits.max_unpacked:
             self._pass(
-                f"It unpacks to more than {self.limits.max_unpacked} bytes, four times"
+                f"It unpacks to more than {self._limits.max_unpacked} bytes, four times"
                 " MAX_FIRMWARE_SIZE: pack less into it, or raise MAX_FIRMWARE_SIZE"
             )
 
@@ -61,6 +100,18 @@ class Budget:
         self._steps[step] += 1
         if self._steps[step] > step.most:
             self._pass(f"It has more than {step.most} {step.words}, which no firmware needs")
+
+    @contextmanager
+    def long_window(self) -> Iterator[None]:
+        """Have the place for long windows; raises `Unusable` where this artifact has it already."""
+        if self._has_long_window:  # waiting for ourselves would never end
+            raise Unusable("It has zstd data with long windows inside each other: pack it once")
+        with self._long_windows.place():
+            self._has_long_window = True
+            try:
+                yield
+            finally:
+                self._has_long_window = False
 
     def _pass(self, message: str) -> None:
         self._passed = Unusable(message)

@@ -6,35 +6,29 @@ is noticed, a window is judged before memory is taken for it, and the library ne
 than unpacks to `_BLOCKS_AT_ONCE` blocks, for it gives back all output of a piece of input at once
 and four bytes of input may be 128 KiB of zeros.
 
-Trust: every length comes from a stranger. Concurrency: a stream with a long window waits for the
-process's one place for those.
+Trust: every length comes from a stranger. Concurrency: a frame with a long window waits for the
+one place for those (see `otaflux.unpack.limits`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import zstandard
 
 from otaflux.errors import Undecided, Unusable
-from otaflux.unpack.limits import Budget, Step
+from otaflux.unpack.limits import LONG_WINDOW, Budget, Step
 from otaflux.unpack.stream import Stream
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 SKIPPABLE = frozenset(bytes([low]) + b"\x2a\x4d\x18" for low in range(0x50, 0x60))
 
 MAX_WINDOW = 128 << 20  # bytes; what zstd(1) takes at most with --long=27
-LONG_WINDOW = 8 << 20  # bytes; above it one stream at a time, for each takes its window in memory
-LONG_WINDOW_WAIT = 20.0  # seconds for that place, then the pull is tried again later
 
 _MAX_BLOCK = 128 << 10  # bytes, section 3.1.1.2.4
 _BLOCKS_AT_ONCE = 4
 _RAW, _RLE, _COMPRESSED, _RESERVED = range(4)
-
-_long_window = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ def unzstd(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
             if header.window <= LONG_WINDOW:
                 yield from _frame(source, header, usual.decompressobj(), budget)
             else:
-                with _place_for_a_long_window(budget):
+                with budget.long_window():
                     once = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
                     yield from _frame(source, header, once.decompressobj(), budget)
                     del once  # and its window, before the place is free
@@ -138,24 +132,6 @@ def _header(source: Stream) -> _Header:
             " with --long=27 or less"
         )
     return _Header(MAGIC + descriptor + fields, window, bool(flags & 4))
-
-
-@contextmanager
-def _place_for_a_long_window(budget: Budget) -> Iterator[None]:
-    """Hold the process's one place for long windows."""
-    if budget.long_window_open:  # waiting for ourselves would never end
-        raise Unusable("It has zstd data with long windows inside each other: pack it once")
-    if not _long_window.acquire(timeout=LONG_WINDOW_WAIT):
-        raise Undecided(
-            "Other firmware with a long zstd window is being unpacked",
-            hint="it is tried again; packed without --long it would not have to wait",
-        )
-    budget.long_window_open = True
-    try:
-        yield
-    finally:
-        budget.long_window_open = False
-        _long_window.release()
 
 
 def _exactly(source: Stream, count: int) -> bytes:
