@@ -156,10 +156,11 @@ class Credentials:
 
 
 def _reread(path: Path) -> Reread[_File]:
-    return Reread("registry credentials", [path], lambda contents: _parse(contents[0]))
+    return Reread("registry credentials", [path], lambda contents: parse_file(contents[0]))
 
 
-def _parse(content: bytes) -> _File:
+def parse_file(content: bytes) -> _File:
+    """Read a credentials file; raises `ValueError` that quotes nothing of it."""
     if not content.strip():
         return _File()
     try:

@@ -23,7 +23,9 @@ from otaflux.registry.wording import plain, shown
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-_HUB = "registry-1.docker.io"  # where Docker Hub's API is; docker.io is a name for people
+_HUB = URL(
+    "https://registry-1.docker.io"
+)  # where Docker Hub's API is; docker.io is a name for people
 _PRINTABLE = re.compile(r"[!-~]+")
 
 
@@ -55,7 +57,7 @@ class Endpoint:
             raise _bad("an address with '?' or '#'")
         base = url.with_path(url.path.removesuffix("/v2").rstrip("/"))
         if url.host in _HUB_HOSTS:
-            return cls(base.with_host(_HUB), "https://docker.io", is_docker_hub=True)
+            return cls(_HUB, "https://docker.io", is_docker_hub=True)
         return cls(base, str(base).rstrip("/"))
 
     def api(self, path: str, query: Mapping[str, str] | None = None) -> URL:

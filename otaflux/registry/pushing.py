@@ -10,9 +10,11 @@ Source: distribution specification ("Pushing Blobs", "Pushing Manifests").
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiofiles
+from aiofiles.threadpool.binary import AsyncBufferedReader
 from yarl import URL
 
 from otaflux.errors import Refused, Undecided, Unreachable
@@ -93,9 +95,12 @@ class Push:
         policy = self._requests.wire.policy
         for attempt in range(1, policy.attempts + 1):
             sent = _Counted(self._progress)
-            data = _pieces(path, sent) if path else EMPTY_BLOB
             try:
-                await self._send(digest, size, data)
+                if path is None:
+                    await self._send(digest, size, EMPTY_BLOB)
+                else:
+                    async with _opened(path) as file:
+                        await self._send(digest, size, _pieces(file, sent))
             except Undecided as error:
                 self._progress(-sent.total)
                 # A token may have ended on the way, and is a new one by now; rights do not change.
@@ -197,12 +202,19 @@ class _Counted:
         self._progress(size)
 
 
-async def _pieces(path: Path, sent: Progress) -> AsyncIterator[bytes]:
-    """A file's bytes; `sent` hears of each piece as it goes. Raises `Refused`."""
-    try:
-        async with aiofiles.open(path, "rb") as file:
-            while piece := await file.read(PIECE):
-                yield piece
-                sent(len(piece))
-    except OSError as error:
-        raise Refused(f"cannot read {path}: {error.strerror or error}") from None
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[AsyncBufferedReader]:
+    """A file, closed however its sending ends; raises `Refused` where it cannot be opened."""
+    async with AsyncExitStack() as stack:
+        try:
+            file = await stack.enter_async_context(aiofiles.open(path, "rb"))
+        except OSError as error:
+            raise Refused(f"cannot read {path}: {error.strerror or error}") from None
+        yield file
+
+
+async def _pieces(file: AsyncBufferedReader, sent: Progress) -> AsyncIterator[bytes]:
+    """A file's bytes; `sent` hears of each piece as it goes."""
+    while piece := await file.read(PIECE):
+        yield piece
+        sent(len(piece))
