@@ -1,0 +1,128 @@
+"""`registry.layout.index`: hostile `index.json`, and what is kept of it when a tag is added."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from layout_files import INDEX, MANIFEST, REF_NAME
+
+from otaflux.errors import Undecided
+from otaflux.model.names import Tag
+from otaflux.registry.layout.index import LayoutIndex
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+TAGS = st.sampled_from(["1.0.0", "1.1.0", "v2.0.0", "latest", "sha256-00", "acme/lamp:1.0.0"])
+ENTRIES = st.builds(
+    lambda fields, name, more: {
+        **more,
+        **fields,
+        **({} if name is None else {"annotations": {REF_NAME: name, "kept": "as it is"}}),
+    },
+    st.fixed_dictionaries(
+        {
+            "mediaType": st.sampled_from([MANIFEST, INDEX, "text/html"]),
+            "digest": st.sampled_from([f"sha256:{at:064x}" for at in range(4)] + ["blake3:0"]),
+            "size": st.integers(0, 2**63 - 1),
+        }
+    ),
+    TAGS | st.none() | st.text(max_size=5),
+    st.dictionaries(st.sampled_from(["platform", "data", "x"]), VALUES, max_size=2),
+)
+INDEXES = st.builds(
+    lambda manifests, more: {**more, "schemaVersion": 2, "manifests": manifests},
+    st.lists(ENTRIES, max_size=5),
+    st.dictionaries(st.sampled_from(["annotations", "x", "subject"]), VALUES, max_size=2),
+)
+
+
+def test_an_empty_index_is_written_as_the_specification_has_it() -> None:
+    """What a first push begins with."""
+    assert json.loads(LayoutIndex().encode()) == {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [],
+    }
+
+
+@given(body=st.binary(max_size=60) | VALUES.map(lambda value: json.dumps(value).encode()))
+@example(body=b'{"schemaVersion":2,"manifests":[],"x":tru}')
+@example(body=b'{"schemaVersion":2,"manifests":[],"x":01}')
+@example(body=b'{"schemaVersion":2,"manifests":[],"x":"\\x"}')
+@example(body=b'{"schemaVersion":2,"manifests":[]}}')
+@example(body=b'\xef\xbb\xbf{"schemaVersion":2,"manifests":[]}')
+def test_bytes_are_an_index_or_undecided(body: bytes) -> None:
+    """No other error comes out, and nothing that is no JSON is taken for an index."""
+    try:
+        LayoutIndex.parse(body)
+    except Undecided:
+        return
+    json.loads(body)
+
+
+@given(
+    index=INDEXES,
+    path=st.lists(st.integers(0, 9), min_size=1, max_size=4),
+    put=VALUES,
+)
+def test_an_index_with_anything_anywhere_is_read_or_undecided(
+    index: dict[str, Any], path: list[int], put: Any
+) -> None:
+    """A value of the wrong kind at any depth raises nothing but `Undecided`."""
+    at: Any = index
+    for step in path:
+        keys = sorted(at) if isinstance(at, dict) else range(len(at))
+        if not keys:
+            break
+        key = list(keys)[step % len(keys)]
+        if not isinstance(at[key], dict | list) or step == path[-1]:
+            at[key] = put
+            break
+        at = at[key]
+    try:
+        read = LayoutIndex.parse(json.dumps(index).encode())
+    except Undecided:
+        return
+    assert len(read.entries) == len(index["manifests"] or ())
+
+
+@given(index=INDEXES, cut=st.floats(0, 1, exclude_max=True))
+def test_half_an_index_is_never_one(index: dict[str, Any], cut: float) -> None:
+    """A tool that writes in place is seen halfway: no part of an index is a smaller index."""
+    body = json.dumps(index).encode()
+    with pytest.raises(Undecided):
+        LayoutIndex.parse(body[: int(len(body) * cut)])
+
+
+@given(index=INDEXES, tag=TAGS.filter(lambda name: "/" not in name).map(Tag))
+def test_adding_a_tag_changes_nothing_else(index: dict[str, Any], tag: Tag) -> None:
+    """Foreign entries and unknown fields stay as they were; the tag names the new manifest only."""
+    body = json.dumps(index, indent=1).encode()
+    before = LayoutIndex.parse(body)
+    new = {"mediaType": MANIFEST, "digest": "sha256:" + "e" * 64, "size": 7, "artifactType": "x"}
+    written = before.with_tag(tag, new).encode()
+    after = LayoutIndex.parse(written)
+
+    found = after.find(tag)
+    assert found is not None
+    assert str(found.digest) == new["digest"]
+    assert {*after.tags()} == {*before.tags(), tag}
+    for other in before.tags():
+        assert other == tag or after.find(other) == before.find(other)
+
+    kept = [
+        entry
+        for entry, read in zip(index["manifests"], before.entries, strict=True)
+        if read.tag != tag
+    ]
+    expected = {**index, "manifests": [*kept, {**new, "annotations": {REF_NAME: tag.text}}]}
+    assert json.dumps(json.loads(written), sort_keys=True) == json.dumps(expected, sort_keys=True)
