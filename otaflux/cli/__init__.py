@@ -1,0 +1,1 @@
+"""The commands: one file each, and `main.py`, which picks one and turns errors into exit codes."""

@@ -1,0 +1,108 @@
+"""Settings as flags of a command: those that it uses, and `--env-file`.
+
+click hands over texts, or None for what was not given; `otaflux.settings` reads them, so that all
+that is wrong is told at once, whether it came from a flag, the environment or a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from otaflux import log
+from otaflux.settings import SETTINGS, Setting, read
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EVERYTHING = tuple(setting.field for setting in SETTINGS)
+
+# What asking for releases takes, from the registry or the embedded folder. Keys are among it: who
+# asks what a device would be given must not be shown unsigned bytes.
+SOURCE = (
+    "registry_url",
+    "registry_insecure",
+    "repository_prefix",
+    "registry_username",
+    "registry_password",
+    "registry_auth_file",
+    "registry_ca_cert_path",
+    "devices",
+    "data_dir",
+    "log_level",
+)
+JUDGING = ("max_firmware_size", "channels", "cosign_pub_key_path", "require_bound_tag")
+ASKING_THE_SERVER = ("listen_addr", "tls_cert_path", "tls_key_path")
+
+_METAVARS = {"path": "PATH", "file": "PATH", "certificates": "PATH", "size": "SIZE"}
+
+
+def uses(*fields: str) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings; it gets `settings` as its first argument."""
+    used = [setting for setting in SETTINGS if setting.field in fields]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(env_file: str | None, **given: Any) -> Any:
+            flags = {name: given.pop(name) for name in _parameters(used)}
+            path = None if env_file is None else Path(env_file)
+            settings = read(flags, os.environ, env_file=path, only=fields)
+            # What a command prints is its answer; what it does inside is told where it was asked
+            # for, on stderr.
+            asked = settings.log_level == "debug"
+            log.configure("debug" if asked else "critical", "console", stream=sys.stderr)
+            return command(settings, **given)
+
+        decorated: Any = run
+        for setting in reversed(used):
+            for option in reversed(_options(setting)):
+                decorated = option(decorated)
+        return _ENV_FILE(decorated)  # type: ignore[no-any-return] # click keeps the callable's type
+
+    return decorate
+
+
+_ENV_FILE: Callable[..., Any] = click.option(
+    "--env-file", metavar="PATH", help="File of NAME=VALUE lines, for settings not set elsewhere."
+)
+
+
+def _parameters(settings: Iterable[Setting]) -> Iterable[str]:
+    for setting in settings:
+        yield setting.field
+        if setting.secret:
+            yield f"{setting.field}_file"
+
+
+def _options(setting: Setting) -> list[Callable[..., Any]]:
+    default = f" [default: {setting.default}]" if setting.default else ""
+    not_built = " Not built yet: refused." if setting.not_built else ""
+    boolean: dict[str, Any] = (
+        {"is_flag": False, "flag_value": "true"} if setting.default in {"true", "false"} else {}
+    )
+    options = [
+        click.option(
+            setting.flag,
+            setting.field,
+            default=None,
+            metavar=_METAVARS.get(setting.parse.__name__, "TEXT"),
+            help=f"{setting.meaning}.{not_built}{default}",
+            **boolean,
+        )
+    ]
+    if setting.secret:
+        options.append(
+            click.option(
+                f"{setting.flag}-file",
+                f"{setting.field}_file",
+                default=None,
+                metavar="PATH",
+                help=f"File with the same, read again when it changes.{not_built}",
+            )
+        )
+    return options

@@ -1,0 +1,81 @@
+"""`otaflux get`: one request to the server on this machine, where there is no curl.
+
+The server's certificate is not judged: the request goes to an address of this machine, whose name
+is in no certificate.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import sys
+from urllib.parse import quote
+
+import click
+
+from otaflux.cli.flags import ASKING_THE_SERVER, uses
+from otaflux.errors import BadSetting, Undecided
+from otaflux.settings import Settings
+
+TIMEOUT = 30.0  # seconds without a byte
+PIECE = 1 << 16  # bytes
+OPERATORS = ("/metrics", "/ready", "/status", "/")
+UNTOUCHED = "/:?#[]@!$&'()*+,;=%~"  # what may stand in a request target besides letters and digits
+
+
+@click.command("get")
+@click.argument("path")
+@uses(*ASKING_THE_SERVER)
+def command(settings: Settings, path: str) -> int:
+    """Ask the running server for PATH, such as /health, and print the answer's body.
+
+    Exits 0 for 2xx, else 1. The server is the one at LISTEN_ADDR, over TLS where TLS_CERT_PATH is
+    set.
+    """
+    target = quote(path if path.startswith("/") else f"/{path}", safe=UNTOUCHED)
+    if target.partition("?")[0] in OPERATORS:
+        raise BadSetting(
+            f"PATH: found {path}, which the operators' port answers, expected another,"
+            " for that port is not built yet"
+        )
+    address = settings.listen_addr.reachable
+    try:
+        return _print(_connection(settings), target)
+    except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Undecided(
+            f"no answer from {address}: {reason}",
+            hint="Does `otaflux serve` run, with this LISTEN_ADDR?",
+        ) from None
+
+
+def _connection(settings: Settings) -> http.client.HTTPConnection:
+    address = settings.listen_addr.reachable
+    if settings.tls_cert_path is None:
+        return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(address.host, address.port, timeout=TIMEOUT, context=context)
+
+
+def _print(connection: http.client.HTTPConnection, target: str) -> int:
+    """Print the body as it comes; answers the exit code."""
+    try:
+        connection.request("GET", target)
+        answer = connection.getresponse()
+        last = b""
+        while piece := answer.read(PIECE):
+            sys.stdout.buffer.write(piece)
+            last = piece
+        if last and not last.endswith(b"\n") and sys.stdout.isatty():
+            sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.flush()
+    finally:
+        connection.close()
+    if 200 <= answer.status < 300:  # noqa: PLR2004 - the range is the point
+        return 0
+    click.echo(f"otaflux: {answer.status} {answer.reason}", err=True)
+    return 1

@@ -1,0 +1,131 @@
+"""Picks the command, and turns what it raises into one line and an exit code.
+
+0 is done, 1 failed, 2 wrong usage or settings. `otaflux` alone, or with flags only, is
+`otaflux serve`. Commands are imported when they are asked for, so that none waits for what only
+another one needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+import otaflux
+from otaflux.errors import BadSetting, OtaFluxError, Refused, Undecided
+
+DONE, FAILED, WRONG = 0, 1, 2
+INTERRUPTED = 130  # as shells have it for Ctrl-C
+
+# Each command: the module that has it as `command`.
+COMMANDS = {
+    "serve": "otaflux.cli.serve",
+    "push": "otaflux.cli.push",
+    "list": "otaflux.cli.listing",
+    "pull": "otaflux.cli.pull",
+    "wait": "otaflux.cli.wait",
+    "forget": "otaflux.cli.forget",
+    "check": "otaflux.cli.check",
+    "get": "otaflux.cli.get",
+    "hook-example": "otaflux.cli.hook_example",
+}
+DEFAULT = "serve"
+
+
+class _Commands(click.Group):
+    """The commands, each loaded when it is needed; flags without a command are those of serve."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"--help", "-h", "--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Without a command: serve. Each command tells its settings with --help; all of them"
+    " can stand in the environment too, as in LISTEN_ADDR for --listen-addr.",
+)
+@click.version_option(otaflux.__version__, prog_name="otaflux", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Over-the-air firmware from an OCI registry: push a tag, and devices that poll hear of it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; answers the exit code."""
+    try:
+        answered = commands.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="otaflux",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough of it. Python would complain again when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last place that an error can reach
+        return _told(_only(error))
+    return answered if isinstance(answered, int) else DONE
+
+
+def _only(error: Exception) -> Exception:
+    """The error itself where a group of tasks raised a single one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _told(error: Exception) -> int:
+    """Say an error in one line (wrong settings: a line each); answers the exit code."""
+    match error:
+        case BadSetting(complaints=complaints):
+            _say(*complaints)
+            return WRONG
+        case Refused():
+            _say(str(error))
+            return WRONG
+        case Undecided(hint=hint):
+            _say(f"{error}. {hint}" if hint else str(error))
+        case OtaFluxError():
+            _say(str(error))
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "otaflux"
+            _say(f"{error.format_message()} (`{path} --help` tells more)")
+            return WRONG
+        case click.ClickException():
+            _say(error.format_message())
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            _say(f"{where}{error.strerror or error}")
+        case _:
+            if os.environ.get("LOG_LEVEL", "").lower() in {"debug", "trace"}:
+                traceback.print_exception(error)
+            _say(
+                f"a bug in OtaFlux: {type(error).__name__}: {error}"
+                " (LOG_LEVEL=debug in the environment shows where)"
+            )
+    return FAILED
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print("otaflux:", " ".join(line.split()), file=sys.stderr)  # noqa: T201 - a command's voice
