@@ -176,8 +176,6 @@ class Settings:
 
     def namespace(self, *, credentials: bool) -> Namespace:
         """The rule from repositories to devices; `credentials` says whether any are used."""
-        if self.registry_url is None:
-            return Namespace()
         return Namespace.of(self.repository_prefix, self.devices, credentials=credentials)
 
 

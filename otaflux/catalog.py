@@ -1,0 +1,133 @@
+"""What each device is told, durable: a small JSON file each, named by the SHA-256 of its name.
+
+All on one event loop. A record is on the disk before it is in memory, and listeners hear of it in
+the same step in which it is swapped in: no poll sees one without the other. Reading and judging
+what lies there at start is `restore.py`'s; writing records is the reconciler's alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, KeysView
+from pathlib import Path
+from typing import Any
+
+from otaflux import durable
+from otaflux.durable import REAL_DISK, Disk
+from otaflux.model.artifact import Digest
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.recordfile import write_record
+
+LINGER = 15 * 60  # seconds that a release is still served by content after it stopped being told
+
+InThread = Callable[..., Awaitable[Any]]
+Listener = Callable[[Device, Record | None], None]
+
+
+class Catalog:
+    """The records in memory, and their files below `folder`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        disk: Disk = REAL_DISK,
+        in_thread: InThread = asyncio.to_thread,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._in_thread = in_thread
+        self._now = now
+        self._records: dict[Device, Record] = {}
+        self._named: Counter[Digest] = Counter()
+        self._by_digest: dict[Digest, set[Device]] = {}
+        self._listeners: list[Listener] = []
+
+    def path(self, device: Device) -> Path:
+        """Where a device's record lies, or would."""
+        return self._folder / f"{hashlib.sha256(device.name.encode()).hexdigest()}.json"
+
+    def get(self, device: Device) -> Record | None:
+        """A device's record; None where the catalog does not know it."""
+        return self._records.get(device)
+
+    def devices(self) -> KeysView[Device]:
+        """All devices that have a record."""
+        return self._records.keys()
+
+    def records(self) -> Iterable[Record]:
+        """All records, in no order."""
+        return self._records.values()
+
+    def names(self, firmware_digest: Digest) -> bool:
+        """Whether any record names that file: current, kept or leaving."""
+        return firmware_digest in self._named
+
+    def by_digest(self, firmware_digest: Digest) -> Release | None:
+        """A release with that content that may be served by its content.
+
+        Current or kept ones, and those that stopped being so within `LINGER`; after that, and for
+        content that nobody names, None.
+        """
+        since = self._now() - LINGER
+        for device in self._by_digest.get(firmware_digest, ()):
+            record = self._records[device]
+            for release in record.served():
+                if release.firmware.firmware_digest == firmware_digest:
+                    return release
+            for leaving in record.leaving:
+                if (
+                    leaving.at > since
+                    and leaving.release.firmware.firmware_digest == firmware_digest
+                ):
+                    return leaving.release
+        return None
+
+    def listen(self, hear: Listener) -> None:
+        """Have `hear(device, record)` called in the step in which a record changes or goes."""
+        self._listeners.append(hear)
+
+    def adopt(self, record: Record) -> None:
+        """Take in a record that lies on the disk already."""
+        self._swap(record.device, record)
+
+    async def put(self, record: Record) -> None:
+        """Write a record for good, then tell it. Raises `Undecided`; the old one stands then."""
+        if record == self._records.get(record.device):
+            return
+        await self._in_thread(
+            durable.write, self.path(record.device), write_record(record), disk=self._disk
+        )
+        self._swap(record.device, record)
+
+    async def forget(self, device: Device) -> None:
+        """Remove a device's record for good, then tell it."""
+        await self._in_thread(durable.remove, self.path(device), disk=self._disk)
+        self._swap(device, None)
+
+    def _swap(self, device: Device, record: Record | None) -> None:
+        old = self._records.pop(device, None)
+        for held in set(_digests(old)):
+            self._named[held] -= 1
+            if not self._named[held]:
+                del self._named[held]
+            self._by_digest[held].discard(device)
+            if not self._by_digest[held]:
+                del self._by_digest[held]
+        if record is not None:
+            self._records[device] = record
+        for held in set(_digests(record)):
+            self._named[held] += 1
+            self._by_digest.setdefault(held, set()).add(device)
+        for hear in self._listeners:
+            hear(device, record)
+
+
+def _digests(record: Record | None) -> Iterable[Digest]:
+    return (release.firmware.firmware_digest for release in (record.held() if record else ()))

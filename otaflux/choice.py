@@ -1,0 +1,187 @@
+"""Which tags could be current, in which order, and what looks at them settle. Pure.
+
+The reconciler asks `settle` again and again: it answers with the next tag worth a look, or with
+what the channel is told. Nothing here asks what was current before, but for two exceptions: while
+a moved tag's new bytes cannot be used the old ones stand, and a tag is told until it is known to
+be gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import assert_never
+
+from otaflux.errors import BadName
+from otaflux.model.artifact import Gone
+from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.names import STABLE, Tag
+from otaflux.model.record import Leaving, Record, Standing
+from otaflux.model.release import Release
+from otaflux.model.version import Version, meant
+
+REPLACED_LINGERS = 15 * 60  # seconds on disk after a release stopped being current or kept
+WITHDRAWN_LINGERS = 7 * 24 * 3600  # seconds on disk, so that a lost tag can be pushed again
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tag that is a version."""
+
+    tag: Tag
+    version: Version
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Sorts candidates as releases sort: version, build identifiers, the tag's text."""
+        return (*self.version.key, self.tag.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A tag that is no version; `instead` is what would have counted, if one was meant."""
+
+    tag: Tag
+    instead: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookAt:
+    """The next tag that has to be looked at before the channel is settled."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """The channel is told this release."""
+
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The channel has no release."""
+
+
+Step = LookAt | Stands | Nothing
+
+
+def candidates(tags: Iterable[Tag]) -> tuple[tuple[Candidate, ...], tuple[Ignored, ...]]:
+    """Tags that are versions, highest first, and the others; the same for every order of tags."""
+    found: list[Candidate] = []
+    ignored: list[Ignored] = []
+    for tag in frozenset(tags):
+        try:
+            found.append(Candidate(tag, Version.parse(tag.text)))
+        except BadName:
+            ignored.append(Ignored(tag, meant(tag.text)))
+    found.sort(key=lambda candidate: candidate.order, reverse=True)
+    ignored.sort(key=lambda each: each.tag)
+    return tuple(found), tuple(ignored)
+
+
+def of_channel(found: Iterable[Candidate], channel: str) -> tuple[Candidate, ...]:
+    """Those that a channel takes, in their order: stable versions, and its own pre-releases."""
+    own = "" if channel == STABLE else channel
+    return tuple(c for c in found if c.version.channel in {"", own})
+
+
+def settle(
+    found: Iterable[Candidate],
+    looks: Mapping[Tag, Look],
+    told: Release | None,
+    gone: Collection[Tag],
+) -> Step:
+    """What a channel's candidates, highest first, and the looks so far come to.
+
+    `told` is the channel's current release, `gone` are the tags that are known to be withdrawn.
+    """
+    for candidate in found:
+        if candidate.tag in gone:
+            continue
+        look = looks.get(candidate.tag)
+        match look:
+            case None:
+                return LookAt(candidate)
+            case Usable(release):
+                return Stands(release)
+            case Unfit() | AwaitsSignature() | Lacking() | Gone():
+                if told is not None and told.tag == candidate.tag:
+                    return Stands(told)
+            case _:
+                assert_never(look)
+    return Nothing()
+
+
+def stand(record: Record, channel: str, release: Release | None, now: float) -> Record:
+    """The record with a channel settled; what it was told before is leaving until `keep`."""
+    before = record.standing(channel)
+    channels = dict(record.channels)
+    if release is None:
+        channels.pop(channel, None)
+    elif before is None or _differ(before.release, release):
+        channels[channel] = Standing(release, now, replaced_another=before is not None)
+    else:
+        channels[channel] = replace(before, release=release)
+    leaving = tuple(x for x in record.leaving if x.release != release)
+    kept = tuple(x for x in record.kept if x != release)
+    if before is not None and before.release != release:
+        leaving = (*(x for x in leaving if x.release != before.release),)
+        leaving += (Leaving(before.release, now),)
+    return replace(
+        record, channels=MappingProxyType(channels), leaving=leaving, kept=kept, looked=True
+    )
+
+
+def keep(
+    record: Record, *, most: int, gone: Collection[Tag], moved: Collection[Release], now: float
+) -> Record:
+    """The record with its kept and leaving releases sorted out.
+
+    Kept are the `most` highest that were pulled before, below the current ones; not those whose
+    tag is `gone`, nor the old bytes of a `moved` tag. The others stay on disk for a while.
+    """
+    current = {standing.release for standing in record.channels.values()}
+    taken = {release.tag for release in current}
+    highest = max((release.order for release in current), default=())
+    left = {x.release: x for x in record.leaving if x.release not in current}
+    pool = {release for release in (*record.kept, *left) if release not in current}
+    able = [
+        release
+        for release in pool
+        if release.tag not in gone
+        and release not in moved
+        and release.tag not in taken
+        and release.order < highest
+        and not (release in left and left[release].withdrawn)
+    ]
+    kept: dict[Tag, Release] = {}
+    # Of two with one tag the newer bytes are kept: those kept already, else those that left last.
+    for release in sorted(able, key=lambda r: (r.order, _since(r, left)), reverse=True):
+        if len(kept) < most:
+            kept.setdefault(release.tag, release)
+    leaving = []
+    for release in sorted(pool - set(kept.values()), key=lambda each: each.order):
+        was = left.get(release)
+        entry = Leaving(release, was.at if was else now, withdrawn=release.tag in gone)
+        if was is not None and was.withdrawn:
+            entry = was
+        if now - entry.at < (WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS):
+            leaving.append(entry)
+    return replace(record, kept=tuple(kept.values()), leaving=tuple(leaving))
+
+
+def _since(release: Release, left: Mapping[Release, Leaving]) -> float:
+    return left[release].at if release in left else math.inf
+
+
+def _differ(before: Release, after: Release) -> bool:
+    """Whether devices would be told something else, or get other bytes."""
+    return (before.tag, before.manifest_digest, before.firmware.sums) != (
+        after.tag,
+        after.manifest_digest,
+        after.firmware.sums,
+    )

@@ -1,0 +1,62 @@
+"""`DATA_DIR`: where things lie in it, and the lock that keeps a second server out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from otaflux import durable
+from otaflux.errors import BadSetting, Undecided
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """The places below `DATA_DIR`."""
+
+    root: Path
+
+    @property
+    def registry(self) -> Path:
+        """One OCI image layout a device."""
+        return self.root / "registry"
+
+    @property
+    def firmware(self) -> Path:
+        """Unpacked firmware, named by its content."""
+        return self.root / "firmware"
+
+    @property
+    def catalog(self) -> Path:
+        """One record a device."""
+        return self.root / "catalog"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and have it alone. Blocks, but not for the lock.
+
+        Raises `BadSetting` where another server has it, or where it cannot be written.
+        """
+        try:
+            durable.make_folder(self.root)
+            durable.write(self.root / ".writable", b"")
+        except Undecided as error:
+            raise BadSetting(
+                f"DATA_DIR: {self.root} cannot be used: {error}. {error.hint}"
+            ) from error
+        (self.root / ".writable").unlink(missing_ok=True)
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BadSetting(
+                    f"DATA_DIR: {self.root} is in use by another otaflux; expected a folder of"
+                    " its own for each server"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,244 @@
+"""One tag made into a release on disk: resolve, judge, read, unpack, name. Alone knows all three.
+
+One pass: a verified reader of the blob feeds the unpacking in a thread, which writes a file without
+a name; only after the reader ended well is the file named by its content. The blob itself never
+touches the disk. A tag is resolved to a digest once; everything after takes the digest.
+
+`otaflux pull` runs this too, into a store of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from otaflux.durable import NewFile
+from otaflux.errors import Incomplete, Undecided, Unsigned, Unusable
+from otaflux.model.artifact import (
+    DESCRIPTION,
+    URL,
+    Artifact,
+    Descriptor,
+    Digest,
+    Gone,
+    Index,
+    Manifest,
+)
+from otaflux.model.event import Priority
+from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Firmware, Release
+from otaflux.model.version import Version
+from otaflux.places import Gate
+from otaflux.registry.source import Source, Unchanged
+from otaflux.store import Claims, Store
+from otaflux.unpack.chip import changed_family, disagreements
+from otaflux.unpack.choose import Plan, child, plan, suspects
+from otaflux.unpack.extraction import Extraction
+from otaflux.unpack.limits import Limits
+
+STREAMS = 3  # pulls that stream at once: with 8 MiB zstd windows they stay within 48 MiB
+MAX_NOTE = 500  # characters of an annotation that a release carries along
+
+InThread = Callable[..., Awaitable[Any]]
+
+
+class Puller:
+    """Looks at tags of a source, and pulls what is not on disk yet into a store.
+
+    `limits` bound what is unpacked; `judged_by` names them and the program's version in verdicts.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        limits: Limits,
+        *,
+        judged_by: str,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._limits = limits
+        self.judged_by = judged_by
+        self._in_thread = in_thread
+        self._gate = Gate(STREAMS)
+
+    async def look(
+        self,
+        device: Device,
+        tag: Tag,
+        version: Version,
+        *,
+        record: Record,
+        priority: Priority,
+        claims: Claims,
+    ) -> Look:
+        """What one tag is now; what `record` holds of the same digest is not pulled again.
+
+        Raises `Undecided` where nothing was learnt.
+        """
+        known = _known(record, tag)
+        answer = await self._source.resolve(device, tag, known=known)
+        if isinstance(answer, Gone):
+            return answer
+        digest = known if isinstance(answer, Unchanged) else answer.digest
+        if digest is None:
+            raise Undecided(f"{device}:{tag} resolved to nothing that is known")
+        for verdict in record.verdicts:
+            if verdict.manifest_digest == digest and verdict.judged_by == self.judged_by:
+                return Unfit(digest, verdict.reason)
+        held = await self._held(device, tag, version, digest, record, claims)
+        if held is not None:
+            return Usable(held)
+        try:
+            if isinstance(answer, Unchanged):
+                answer = await self._artifact(device, digest)
+            return Usable(await self._pull(device, tag, version, answer, record, priority, claims))
+        except Unusable as error:
+            return _found_wrong(digest, error)
+
+    async def _held(
+        self,
+        device: Device,
+        tag: Tag,
+        version: Version,
+        digest: Digest,
+        record: Record,
+        claims: Claims,
+    ) -> Release | None:
+        """The release of that digest, where its file lies on disk: under this tag or another."""
+        same = [release for release in record.held() if release.manifest_digest == digest]
+        same.sort(key=lambda release: release.tag != tag)
+        for release in same:
+            if await self._in_thread(claims.has, release.firmware):
+                if release.tag == tag:
+                    return release
+                warnings = _warnings(version, release.firmware, record)
+                return Release(
+                    device,
+                    tag,
+                    version,
+                    digest,
+                    release.blob_digest,
+                    release.firmware,
+                    release.summary,
+                    release.page,
+                    warnings,
+                )
+        return None
+
+    async def _artifact(self, device: Device, digest: Digest) -> Artifact:
+        """A manifest by its digest; one that is not there is `Incomplete`."""
+        answer = await self._source.resolve(device, digest)
+        if isinstance(answer, Gone | Unchanged):
+            raise Incomplete(f"the manifest {digest} is missing from the registry: push it again")
+        return answer
+
+    async def _pull(
+        self,
+        device: Device,
+        tag: Tag,
+        version: Version,
+        artifact: Artifact,
+        record: Record,
+        priority: Priority,
+        claims: Claims,
+    ) -> Release:
+        manifest, around = await self._manifest(device, artifact)
+        planned = plan(manifest, *around)
+        async with self._gate.place(priority):
+            blob_digest, firmware = await self._unpack(device, planned, claims)
+        notes = {**artifact.annotations, **manifest.annotations}
+        return Release(
+            device,
+            tag,
+            version,
+            artifact.digest,
+            blob_digest,
+            firmware,
+            notes.get(DESCRIPTION, "")[:MAX_NOTE],
+            notes.get(URL, "")[:MAX_NOTE],
+            _warnings(version, firmware, record),
+        )
+
+    async def _manifest(
+        self, device: Device, artifact: Artifact
+    ) -> tuple[Manifest, tuple[Mapping[str, str], ...]]:
+        """The manifest itself or an index's child, and the annotations further out."""
+        if isinstance(artifact, Manifest):
+            return artifact, ()
+        descriptor, manifest = await self._child(device, artifact)
+        return manifest, (descriptor.annotations, artifact.annotations)
+
+    async def _child(self, device: Device, index: Index) -> tuple[Descriptor, Manifest]:
+        children = [
+            (descriptor, await self._artifact(device, descriptor.digest))
+            for descriptor in suspects(index)
+        ]
+        return child(index, children)
+
+    async def _unpack(
+        self, device: Device, planned: Plan, claims: Claims
+    ) -> tuple[Digest, Firmware]:
+        """Read layers in their order until one holds the firmware; name its file."""
+        room = min(layer.size for layer in planned.layers)
+        new: NewFile = await self._in_thread(self._store.draft, room)
+        try:
+            extraction = Extraction(planned, new, self._limits)
+            digest = planned.layers[-1].digest
+            for layer in planned.layers:
+                if await self._read(device, layer, extraction):
+                    digest = layer.digest
+                    break
+            firmware: Firmware = await self._in_thread(extraction.finish)
+            await self._in_thread(claims.keep, new, firmware)
+        finally:
+            await self._in_thread(new.discard)
+        return digest, firmware
+
+    async def _read(self, device: Device, layer: Descriptor, extraction: Extraction) -> bool:
+        """Unpack one layer in a thread; the thread has ended when this returns or raises."""
+        work: asyncio.Future[bool] | None = None
+        try:
+            async with self._source.open_blob(
+                device, layer, max_bytes=self._limits.max_firmware
+            ) as reader:
+                work = asyncio.ensure_future(self._in_thread(extraction.layer, layer, reader))
+                return await asyncio.shield(work)
+        finally:
+            if work is not None and not work.done():
+                await asyncio.wait([work])
+
+
+def _found_wrong(digest: Digest, error: Unusable) -> Look:
+    """What an error about verified content comes to."""
+    match error:
+        case Unsigned():
+            return AwaitsSignature(digest, str(error))
+        case Incomplete():
+            return Lacking(digest, str(error))
+        case _:
+            return Unfit(digest, str(error))
+
+
+def _known(record: Record, tag: Tag) -> Digest | None:
+    """The digest that a tag resolved to when it was last looked at."""
+    for release in record.served():
+        if release.tag == tag:
+            return release.manifest_digest
+    for verdict in record.verdicts:
+        if verdict.tag == tag:
+            return verdict.manifest_digest
+    return None
+
+
+def _warnings(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:
+    """What a person should know: another version inside, another chip than the release before."""
+    lower = [release for release in record.served() if release.version.key < version.key]
+    before = max(lower, key=lambda release: release.order, default=record.current())
+    told = before.firmware.chip if before else None
+    return (*disagreements(firmware.chip, version), *changed_family(firmware.chip, told))

@@ -1,0 +1,299 @@
+"""Makes the catalog say of one device what its source says. The only writer of records.
+
+A run reads top to bottom: list the tags; for each channel, stable first, look at candidates from
+the highest down until one stands; publish; then see to kept releases and to tags that are missing.
+A channel changes once, when it is settled. `Undecided` ends the run wherever it is: what was
+settled stands, what was not stays as it is, and the touch goes back to its key.
+
+The queue sees to it that two runs of a device never overlap; runs of several do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from otaflux import choice
+from otaflux.catalog import Catalog
+from otaflux.choice import Candidate, LookAt, Nothing, Stands
+from otaflux.errors import Undecided
+from otaflux.model.artifact import Digest, Gone, Listing
+from otaflux.model.event import Priority, Touch
+from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.record import Record, Verdict
+from otaflux.model.release import Release
+from otaflux.pull import Puller
+from otaflux.registry.source import Source, Unchanged
+from otaflux.reports import Reports
+from otaflux.store import Claims, Store
+from otaflux.withdrawals import Withdrawals
+from otaflux.workqueue import Again, Done, Outcome
+
+ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
+SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
+MAX_VERDICTS = 100  # kept in a record; the oldest are judged again where they still matter
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run has learnt so far."""
+
+    touch: Touch
+    record: Record
+    listing: Listing
+    found: tuple[Candidate, ...]
+    claims: Claims
+    gone: frozenset[Tag] = frozenset()
+    moved: set[Release] = field(default_factory=set)
+    looks: dict[Tag, Look] = field(default_factory=dict)
+    dropped: set[Digest] = field(default_factory=set)
+
+    @property
+    def device(self) -> Device:
+        return self.touch.device
+
+
+class Reconciler:
+    """Brings devices up to date; `run` is what the work queue calls.
+
+    `channels` are the pre-release channels besides the stable one, `keep_versions` is how many
+    releases stay on disk below the current ones. `found` is called with each device that only a
+    poll found, once a version was found for it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        puller: Puller,
+        catalog: Catalog,
+        store: Store,
+        *,
+        prefix: str,
+        channels: tuple[str, ...],
+        keep_versions: int,
+        is_known: Callable[[Device], bool],
+        found: Callable[[Device], Awaitable[None]],
+        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._puller = puller
+        self._catalog = catalog
+        self._store = store
+        self._prefix = prefix
+        self._channels = (STABLE, *channels)
+        self._keep_versions = keep_versions
+        self._is_known = is_known
+        self._found = found
+        self._in_thread = in_thread
+        self._clock = clock
+        self._now = now
+        self._withdrawals = Withdrawals(certain=source.certain, clock=clock)
+        self._reports = Reports()
+        self._awaited: dict[Device, int] = {}
+
+    def awaits_signature(self, device: Device) -> bool:
+        """Whether a release of that device waits for its signature."""
+        return device in self._awaited
+
+    async def run(self, touch: Touch) -> Outcome:
+        """One run of one device; raises `Undecided` where nothing or not all was learnt."""
+        began = self._clock()
+        try:
+            run = await self._run(touch)
+        except Undecided as error:
+            self._reports.failed(touch, error)
+            raise
+        self._reports.went_well(touch, seconds=self._clock() - began, looks=len(run.looks))
+        return self._outcome(run)
+
+    async def _run(self, touch: Touch) -> _Run:
+        record = self._record(touch)
+        listing = await self._source.tags(touch.device)
+        if not listing.repository_known and record.channels and not self._source.certain:
+            raise Undecided(
+                f"the registry does not know the repository of {touch.device} any more",
+                hint=f"If it is gone for good: stop the server, `otaflux forget {touch.device}`",
+            )
+        held = {release.tag for release in record.served()}
+        found, _ = choice.candidates({*listing.tags, *touch.tags, *held})
+        with self._store.claims() as claims:
+            run = _Run(touch, record, listing, found, claims)
+            await self._see_what_is_missing(run)
+            for channel in self._channels:
+                await self._settle(run, channel)
+            await self._see_to_kept(run)
+            await self._publish(run, run.record)
+        await self._sweep(run)
+        return run
+
+    def _record(self, touch: Touch) -> Record:
+        """What the catalog has of the device, or an empty record."""
+        known = self._is_known(touch.device)
+        record = self._catalog.get(touch.device)
+        if record is None:
+            return Record(touch.device, self._source.name, self._prefix, found_by_poll=not known)
+        return replace(record, found_by_poll=record.found_by_poll and not known)
+
+    async def _see_what_is_missing(self, run: _Run) -> None:
+        """Look at served tags that the listing lacks; two looks make a withdrawal."""
+        listed = frozenset(run.listing.tags)
+        missing = {release.tag: release for release in run.record.served()}
+        asked_by_hook = run.touch.priority is Priority.HOOK
+        for tag, release in missing.items():
+            if tag in listed:
+                self._withdrawals.is_there(run.device, tag)
+                continue
+            answer = await self._source.resolve(run.device, tag, known=release.manifest_digest)
+            if isinstance(answer, Gone):
+                run.looks[tag] = Gone()
+                self._withdrawals.is_missing(run.device, tag, by_hook=asked_by_hook)
+            else:
+                self._withdrawals.is_there(run.device, tag)
+        run.gone = self._withdrawals.gone(run.device)
+
+    async def _settle(self, run: _Run, channel: str) -> None:
+        """Look from the top until the channel has its release, and publish that."""
+        found = choice.of_channel(run.found, channel)
+        while True:
+            told = run.record.current(channel)
+            step = choice.settle(found, run.looks, told, run.gone)
+            match step:
+                case LookAt(candidate):
+                    run.looks[candidate.tag] = await self._look(run, candidate)
+                case Stands(release):
+                    await self._publish(
+                        run, choice.stand(run.record, channel, release, self._now())
+                    )
+                    return
+                case Nothing():
+                    await self._publish(run, choice.stand(run.record, channel, None, self._now()))
+                    return
+                case _:
+                    assert_never(step)
+
+    async def _look(self, run: _Run, candidate: Candidate) -> Look:
+        look = await self._puller.look(
+            run.device,
+            candidate.tag,
+            candidate.version,
+            record=run.record,
+            priority=run.touch.priority,
+            claims=run.claims,
+        )
+        match look:
+            case Usable(release):
+                self._reports.usable(run.device, candidate.tag)
+                for held in run.record.held():
+                    if held.tag == release.tag and held.manifest_digest != release.manifest_digest:
+                        run.moved.add(held)
+            case Unfit(digest, reason):
+                verdict = Verdict(candidate.tag, digest, reason, self._puller.judged_by)
+                if verdict not in run.record.verdicts:
+                    self._reports.refused(
+                        run.touch, candidate.tag, candidate.version, digest, reason
+                    )
+                run.record = _judge(run.record, verdict)
+            case AwaitsSignature(digest, reason) | Lacking(digest, reason):
+                self._reports.refused(run.touch, candidate.tag, candidate.version, digest, reason)
+            case Gone():
+                pass
+            case _:
+                assert_never(look)
+        return look
+
+    async def _see_to_kept(self, run: _Run) -> None:
+        """A kept release whose tag a hook names is looked at: its tag may have moved."""
+        named = frozenset(run.touch.tags)
+        for release in run.record.kept:
+            if release.tag in named and release.tag not in run.looks:
+                answer = await self._source.resolve(
+                    run.device, release.tag, known=release.manifest_digest
+                )
+                if not isinstance(answer, Unchanged | Gone) and (
+                    answer.digest != release.manifest_digest
+                ):
+                    run.moved.add(release)
+
+    async def _publish(self, run: _Run, record: Record) -> None:
+        """Put a record with its kept releases sorted out; say what changed for devices."""
+        before = self._catalog.get(run.device)
+        after = choice.keep(
+            record, most=self._keep_versions, gone=run.gone, moved=run.moved, now=self._now()
+        )
+        run.record = after
+        if after.found_by_poll and not after.channels:
+            return
+        if not after.looked:
+            after = run.record = replace(after, looked=True)
+        await self._catalog.put(after)
+        if before is not None:
+            kept = {release.firmware.firmware_digest for release in after.held()}
+            held = {release.firmware.firmware_digest for release in before.held()}
+            run.dropped |= held - kept
+        self._report(run, before, after)
+        if before is None and after.found_by_poll:
+            await self._found(run.device)
+
+    def _report(self, run: _Run, before: Record | None, after: Record) -> None:
+        since = run.touch.since
+        seconds = None if since is None else self._clock() - since
+        self._reports.changed(run.touch, before, after, self._channels, seconds)
+        said = {x.release for x in before.leaving if x.withdrawn} if before else set()
+        for leaving in after.leaving:
+            if leaving.withdrawn and leaving.release not in said:
+                file = self._store.path(leaving.release.firmware.firmware_digest)
+                self._reports.withdrawn(run.touch, leaving.release, file)
+                self._withdrawals.forget(run.device, leaving.release.tag)
+
+    async def _sweep(self, run: _Run) -> None:
+        if run.dropped:
+            await self._in_thread(self._store.drop, run.dropped, self._catalog.names)
+
+    def _outcome(self, run: _Run) -> Outcome:
+        """Done, or when and why to look again."""
+        touch = run.touch
+        again: list[float] = []
+        second_look = self._withdrawals.until_second_look(run.device)
+        if second_look is not None:
+            again.append(second_look)
+        arriving = self._until_arrival(run)
+        if arriving is not None:
+            again.append(arriving)
+        if any(isinstance(look, AwaitsSignature) for look in run.looks.values()):
+            tries = self._awaited.get(run.device, 0)
+            self._awaited[run.device] = tries + 1
+            if tries < len(SIGNATURE_WAITS):
+                again.append(SIGNATURE_WAITS[tries])
+        else:
+            self._awaited.pop(run.device, None)
+        return Again(min(again), touch) if again else Done()
+
+    def _until_arrival(self, run: _Run) -> float | None:
+        """When to look again for a tag that a hook named and the registry does not have yet.
+
+        The hook may be ahead of the registry, behind replication say. The waits grow with its age.
+        """
+        since = run.touch.since
+        if since is None:
+            return None
+        age = self._clock() - since
+        served = {release.tag for release in run.record.served()}
+        absent = any(
+            isinstance(run.looks.get(tag), Gone) and tag not in served and tag not in run.gone
+            for tag in run.touch.tags
+        )
+        return max(0.5, age) if absent and age < ARRIVAL else None
+
+
+def _judge(record: Record, verdict: Verdict) -> Record:
+    """The record with one more verdict, in the place of an older one on the same tag."""
+    others = tuple(v for v in record.verdicts if v.tag != verdict.tag)
+    if verdict in record.verdicts:
+        return record
+    return replace(record, verdicts=(*others, verdict)[-MAX_VERDICTS:])

@@ -1,0 +1,126 @@
+"""The log lines of a reconcile: what changed for devices, and why something did not.
+
+`device`, `tag`, `version`, `digest` and `reason` are always fields of their own; `hooks` are the
+ids of the hooks that a line goes back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from otaflux.errors import Undecided
+from otaflux.log import Event, log
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Touch
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.model.version import Version
+
+
+class Reports:
+    """Says each thing once, until it changes."""
+
+    def __init__(self) -> None:
+        self._refused: dict[tuple[Device, Tag], str] = {}
+        self._failed: dict[Device, str] = {}
+
+    def changed(
+        self,
+        touch: Touch,
+        before: Record | None,
+        after: Record,
+        channels: Iterable[str],
+        seconds: float | None,
+    ) -> None:
+        """What devices are told now and were not before; `seconds` since the first hook."""
+        for channel in channels:
+            was = before.current(channel) if before else None
+            release = after.current(channel)
+            if release is None or release == was:
+                continue
+            log.info(
+                Event.RELEASE_PUBLISHED,
+                **_of(release),
+                channel=channel,
+                size=release.firmware.sums.size,
+                crc32=release.firmware.sums.crc32,
+                before=was.version.text if was else None,
+                hooks=list(touch.hooks),
+                ms_since_hook=None if seconds is None else round(seconds * 1000, 1),
+            )
+            for warning in release.warnings:
+                log.warning(Event.RELEASE_WARNING, **_of(release), reason=warning)
+            if was is not None and was.tag == release.tag:
+                log.warning(
+                    Event.RELEASE_WARNING,
+                    **_of(release),
+                    reason=f"the tag moved from {was.manifest_digest}: boards that run"
+                    f" {release.version} already will not notice",
+                )
+
+    def withdrawn(self, touch: Touch, release: Release, file: Path) -> None:
+        """A release's tag is gone; its file stays on disk for a while, served to nobody."""
+        log.warning(
+            Event.RELEASE_WITHDRAWN,
+            **_of(release),
+            reason="its tag is gone from the registry",
+            file=str(file),
+            hooks=list(touch.hooks),
+        )
+
+    def refused(
+        self, touch: Touch, tag: Tag, version: Version, digest: Digest, reason: str
+    ) -> None:
+        """A release that cannot be served: once for each digest and reason."""
+        said = f"{digest} {reason}"
+        if self._refused.get((touch.device, tag)) != said:
+            self._refused[touch.device, tag] = said
+            log.warning(
+                Event.RELEASE_REFUSED,
+                device=touch.device.name,
+                tag=tag.text,
+                version=version.text,
+                digest=str(digest),
+                reason=reason,
+                hooks=list(touch.hooks),
+            )
+
+    def usable(self, device: Device, tag: Tag) -> None:
+        """Whatever was wrong with a tag is not any more."""
+        self._refused.pop((device, tag), None)
+
+    def failed(self, touch: Touch, error: Undecided) -> None:
+        """A run learnt nothing, or not all: a warning when that is new, else for debugging."""
+        known = self._failed.get(touch.device) == str(error)
+        self._failed[touch.device] = str(error)
+        say = log.debug if known else log.warning
+        say(
+            Event.REGISTRY_FAILED,
+            device=touch.device.name,
+            reason=str(error),
+            hint=error.hint,
+            hooks=list(touch.hooks),
+        )
+
+    def went_well(self, touch: Touch, *, seconds: float, looks: int) -> None:
+        """The one line that tells a whole reconcile."""
+        self._failed.pop(touch.device, None)
+        log.debug(
+            Event.RECONCILED,
+            device=touch.device.name,
+            cause=touch.priority.name.lower(),
+            looks=looks,
+            ms=round(seconds * 1000, 1),
+            hooks=list(touch.hooks),
+        )
+
+
+def _of(release: Release) -> dict[str, str]:
+    return {
+        "device": release.device.name,
+        "tag": release.tag.text,
+        "version": release.version.text,
+        "digest": str(release.manifest_digest),
+    }

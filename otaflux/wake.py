@@ -1,0 +1,189 @@
+"""Touches that nobody sent: the start, the timer, the embedded folder; and which devices are known.
+
+A device is known when the catalog, `DEVICES` or the source's listing names it. Those with something
+on disk are looked at no more often than `rate` a second in all; those with nothing, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from otaflux.catalog import Catalog
+from otaflux.errors import Undecided
+from otaflux.log import Event, log
+from otaflux.model.event import Priority, Touch
+from otaflux.model.names import Device
+
+SPREAD = 0.1  # of the interval, so that devices part
+FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
+
+Stamps = Callable[[], Mapping[Device, object]]
+
+
+class Listed(Protocol):
+    """What wake asks of a source."""
+
+    async def devices(self) -> frozenset[Device] | None:
+        """The devices that its listing names; None where it has none or refuses."""
+        ...
+
+
+class Wake:
+    """Touches each known device at start and every `interval` seconds, give or take a tenth.
+
+    `stamps` blocks and says what the embedded folder holds, for those who have one.
+    """
+
+    def __init__(
+        self,
+        source: Listed,
+        catalog: Catalog,
+        touch: Callable[[Touch], Any],
+        *,
+        devices: frozenset[Device],
+        interval: float,
+        rate: float,
+        stamps: Stamps | None = None,
+        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._source = source
+        self._catalog = catalog
+        self._touch = touch
+        self._devices = devices
+        self._listed: frozenset[Device] = frozenset()
+        self._interval = interval
+        self._rate = rate
+        self._stamps = stamps
+        self._in_thread = in_thread
+        self._clock = clock
+        self._sleep = sleep
+        self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
+        self._due: list[tuple[float, Device]] = []
+        self._scheduled: set[Device] = set()
+        self._refusal_noted = False
+        self.started = asyncio.Event()
+
+    def is_known(self, device: Device) -> bool:
+        """Whether anything but a poll names the device."""
+        if device in self._devices or device in self._listed:
+            return True
+        record = self._catalog.get(device)
+        return record is not None and not record.found_by_poll
+
+    def name(self, device: Device) -> None:
+        """A hook names the device: it is known from now on, and its first look is on its way."""
+        if not self.is_known(device):
+            self._listed |= {device}
+        if device not in self._scheduled:
+            self._scheduled.add(device)
+            self._schedule(device)
+
+    def known(self) -> frozenset[Device]:
+        """All devices to keep up to date."""
+        return self._devices | self._listed | frozenset(self._catalog.devices())
+
+    async def run(self) -> None:
+        """Wake devices until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._timer(), name="re-check timer")
+            tasks.create_task(self._listings(), name="listing")
+            if self._stamps is not None:
+                tasks.create_task(self._folder(self._stamps), name="embedded folder")
+
+    def _wake_new(self, priority: Priority) -> None:
+        """Touch devices that have nothing yet at once; put the others in the timer's line."""
+        now = self._clock()
+        for device in sorted(self.known() - self._scheduled):
+            self._scheduled.add(device)
+            record = self._catalog.get(device)
+            if record is None or not record.channels:
+                self._touch(Touch(device, priority))
+                self._schedule(device)
+            else:
+                heapq.heappush(self._due, (now, device))
+
+    def _schedule(self, device: Device) -> None:
+        spread = self._chance.uniform(1 - SPREAD, 1 + SPREAD)
+        heapq.heappush(self._due, (self._clock() + self._interval * spread, device))
+
+    async def _timer(self) -> None:
+        """Touch whoever is due, no more than `rate` a second.
+
+        The pause is what is left of the device's share of a second, so that sleeping too long
+        once does not slow the round.
+        """
+        self._wake_new(Priority.START)
+        free_at = self._clock()
+        while True:
+            now = self._clock()
+            self._wake_new(Priority.START)
+            if not self._due or self._due[0][0] > now:
+                next_due = self._due[0][0] - now if self._due else self._interval
+                await self._sleep(min(next_due, self._interval, 1.0))
+                continue
+            if free_at > now:
+                await self._sleep(free_at - now)
+                continue
+            _, device = heapq.heappop(self._due)
+            if device not in self.known():
+                self._scheduled.discard(device)
+                continue
+            free_at = max(free_at, now - 1.0) + 1 / self._rate
+            self._touch(Touch(device, Priority.RECHECK))
+            self._schedule(device)
+
+    async def _listings(self) -> None:
+        """Read the source's listing at start and with each round; a refusal is noted once."""
+        failures = 0
+        while True:
+            try:
+                listed = await self._source.devices()
+            except Undecided as error:
+                failures += 1
+                self._note("the listing failed, and is asked again", str(error), error.hint)
+                wait = min(2.0**failures, self._interval)
+            else:
+                failures = 0
+                wait = self._interval * self._chance.uniform(1 - SPREAD, 1 + SPREAD)
+                if listed is None:
+                    self._note(
+                        "the registry does not list repositories here",
+                        "devices become known by DEVICES, hooks and polls",
+                        "Set DEVICES, or give the account the right to list",
+                    )
+                else:
+                    self._listed = listed
+                    self._refusal_noted = False
+            self._wake_new(Priority.START)
+            self.started.set()
+            await self._sleep(wait)
+
+    def _note(self, what: str, reason: str, hint: str) -> None:
+        if not self._refusal_noted:
+            self._refusal_noted = True
+            log.warning(Event.LISTING_UNAVAILABLE, what=what, reason=reason, hint=hint)
+
+    async def _folder(self, stamps: Stamps) -> None:
+        """Look at the embedded folder; whoever changed there is as urgent as a hook."""
+        before: Mapping[Device, object] | None = None
+        while True:
+            try:
+                after: Mapping[Device, object] = await self._in_thread(stamps)
+            except Undecided as error:
+                log.warning(Event.REGISTRY_FAILED, reason=str(error), hint=error.hint)
+            else:
+                if before is not None:
+                    for device in sorted(before.keys() | after.keys()):
+                        if before.get(device) != after.get(device):
+                            self._listed |= {device}
+                            self._touch(Touch(device, Priority.HOOK, since=self._clock()))
+                before = after
+            await self._sleep(FOLDER_LOOKS)
