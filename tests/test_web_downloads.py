@@ -77,11 +77,15 @@ class Holder:
     async def come(self) -> None:
         """Wait for a place, and keep it."""
         try:
-            async with self._sender.place():
-                self.has = True
-                await self._leave.wait()
+            await self._sender.take_place()
         except NotNow as error:
             self.refused = error
+            return
+        self.has = True
+        try:
+            await self._leave.wait()
+        finally:
+            self._sender.leave_place()
 
     def leave(self) -> None:
         """Give it back."""

@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import tracemalloc
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -147,9 +147,10 @@ async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -
         @given(data=requests(), full=st.sampled_from([False] * 5 + [True]))
         def same(data: bytes, full: bool) -> None:
             async def both() -> tuple[bytes, bytes]:
-                async with AsyncExitStack() as taken:
+                with ExitStack() as taken:
                     for server in (fast, slow) if full else ():
-                        await taken.enter_async_context(server.sender.place())
+                        await server.sender.take_place()
+                        taken.callback(server.sender.leave_place)
                     return await everything(fast, data), await everything(slow, data)
 
             one, other = asyncio.run_coroutine_threadsafe(both(), loop).result(20)
@@ -213,9 +214,10 @@ async def test_polls_hear_that_no_download_place_is_free(tmp_path: Path) -> None
     """While all places are taken a plain poll gets 503, is not told a release, and stays on."""
     async with PortServer(tmp_path, places=1) as server, await server.connect() as connection:
         server.publish(release("lamp", "1.0.0"))
-        async with server.sender.place():
-            reply = await connection.get("/version?device=lamp")
-            assert (reply.status, reply["Retry-After"]) == (503, "10")
+        await server.sender.take_place()
+        reply = await connection.get("/version?device=lamp")
+        assert (reply.status, reply["Retry-After"]) == (503, "10")
+        server.sender.leave_place()
         assert (await connection.get("/version?device=lamp")).status == 200
         server.door.report()
         assert server.observer.statuses == {200: 1, 503: 1}

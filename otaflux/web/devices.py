@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Protocol, assert_never
 
 from aiohttp import web
@@ -226,11 +225,11 @@ class Devices:
             self._downloads.took(downloader, reached, release, replaced=stopped)
         if ask.head or answer.span is None:
             return Written(_for(request, answer))
-        with ExitStack() as held:
-            opened = held.enter_context(self._store.open(release.firmware.firmware_digest))
-            if downloader is not None:
-                held.enter_context(self._downloads.sending(downloader, release))
-            return await self._sender.send(request, answer, opened, answer.span)
+        with self._store.open(release.firmware.firmware_digest) as opened:
+            if downloader is None:
+                return await self._sender.send(request, answer, opened, answer.span)
+            with self._downloads.sending(downloader, release):
+                return await self._sender.send(request, answer, opened, answer.span)
 
     def _shared(self, request: web.BaseRequest, ask: Ask) -> bool:
         """Whether many clients may share the connection."""

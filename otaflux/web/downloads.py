@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -65,20 +64,24 @@ class Sender:
         """Whether a download is under way there, and is judged here."""
         return transport in self._under_way
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for a place, in the order of coming, and have it while the context lasts.
+    async def take_place(self) -> None:
+        """Have a place, in the order of coming, until `leave_place`.
 
         Raises `NotNow` where none is free within `patience` seconds.
         """
-        if self.full:
-            await self._turn()
-        else:
+        if self._busy < self._places:
             self._busy += 1
-        try:
-            yield
-        finally:
-            self._leave()
+        else:
+            await self._turn()
+
+    def leave_place(self) -> None:
+        """Give a place to who waits longest, or free it."""
+        while self._line:
+            turn, _ = self._line.popitem(last=False)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._busy -= 1
 
     async def send(
         self, request: web.BaseRequest, answer: Answer, opened: Opened, span: Span
@@ -89,19 +92,24 @@ class Sender:
         client that hangs up or is dropped, or a file that cannot be read, ends the connection, is
         counted, and raises nothing.
         """
-        async with self.place():
-            with self._sending(request.transport) as sending:
-                try:
-                    await sending.head(request, rendered(answer, request))
-                    await sending.body(request, opened.fd, span)
-                except ConnectionError:
-                    self.broken_off += 1
-                    return Written(answer, sent=True, close=True)
-                except asyncio.CancelledError:
-                    self.broken_off += 1
-                    raise
-        self.finished += 1
-        return Written(answer, sent=True)
+        await self.take_place()
+        whole = False
+        transport = request.transport
+        try:
+            if transport is not None:
+                sending = self._under_way[transport] = Sending(transport, self._clock)
+                await sending.head(request, rendered(answer, request))
+                await sending.body(request, opened.fd, span)
+                whole = True
+        except ConnectionError:
+            pass
+        finally:
+            if transport is not None:
+                self._under_way.pop(transport, None)
+            self.finished += whole
+            self.broken_off += not whole
+            self.leave_place()
+        return Written(answer, sent=True, close=not whole)
 
     def look(self) -> None:
         """Drop those who are too slow; to be called every few seconds."""
@@ -131,28 +139,7 @@ class Sender:
                 ) from None
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._leave()
+                self.leave_place()
             raise
         finally:
             self._line.pop(turn, None)
-
-    def _leave(self) -> None:
-        """Give a place to who waits longest, or free it."""
-        while self._line:
-            turn, _ = self._line.popitem(last=False)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._busy -= 1
-
-    @contextmanager
-    def _sending(self, transport: asyncio.Transport | None) -> Iterator[Sending]:
-        sending = Sending(transport, self._clock)
-        if transport is None:  # gone already; writing the head will say so
-            yield sending
-            return
-        self._under_way[transport] = sending
-        try:
-            yield sending
-        finally:
-            del self._under_way[transport]

@@ -149,6 +149,9 @@ class Handler(web.RequestHandler):
         elif now - self._owed_since >= STALLED:
             self.cut()
 
+    def let_go(self) -> None:
+        """Nothing: aiohttp itself ends what is idle, and waits for the rest."""
+
     def cut(self) -> None:
         """End it at once."""
         if self._wire is not None:

@@ -12,6 +12,10 @@ class Live(Protocol):
         """End it if it is idle or stalled for too long; `now` is of the port's clock."""
         ...
 
+    def let_go(self) -> None:
+        """End it if it is idle, for the server ends."""
+        ...
+
     def cut(self) -> None:
         """End it at once, whatever is still to be sent."""
         ...

@@ -55,10 +55,12 @@ class Sending:
         "_taken",
         "_transport",
         "_wide",
+        "_wire",
     )
 
-    def __init__(self, transport: asyncio.Transport | None, clock: Callable[[], float]) -> None:
+    def __init__(self, transport: asyncio.Transport, clock: Callable[[], float]) -> None:
         self._transport = transport
+        self._wire: socket.socket = transport.get_extra_info("socket")
         self._clock = clock
         self._began = self._last = clock()
         self._taken = 0
@@ -71,7 +73,7 @@ class Sending:
     @property
     def client(self) -> str:
         """The address at the other end of the connection."""
-        peer = self._transport and self._transport.get_extra_info("peername")
+        peer = self._transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
 
     def judge(self, now: float) -> str:
@@ -89,10 +91,8 @@ class Sending:
 
     def _unread(self) -> int:
         """Bytes in the kernel's send queue (SIOCOUTQ, tcp(7)); 0 where it does not say."""
-        wire: socket.socket | None = self._own
-        if wire is None and self._transport is not None:
-            wire = self._transport.get_extra_info("socket")
-        if wire is None or wire.fileno() < 0:
+        wire = self._own or self._wire
+        if wire.fileno() < 0:
             return 0
         try:
             (size,) = _INT.unpack(fcntl.ioctl(wire, termios.TIOCOUTQ, bytes(_INT.size)))
@@ -102,28 +102,27 @@ class Sending:
 
     def drop(self) -> None:
         """End the connection, whatever is still to be sent on it."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         if self._done is not None and not self._done.done():
             self._done.set_exception(ConnectionAbortedError())
 
     async def head(self, request: web.BaseRequest, head: bytes) -> None:
         """Send the head, and wait until the kernel has it: no other bytes may overtake it."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport.is_closing():
             raise ConnectionResetError
         self._limit(QUEUE)
         await request.writer.write(head)
-        await self._flushed(request, self._transport)
+        await self._flushed(request)
 
     async def body(self, request: web.BaseRequest, fd: int, span: Span) -> None:
         """Send a span of a file."""
+        if self._transport.is_closing():
+            raise ConnectionResetError
         try:
-            if self._transport is None or self._transport.is_closing():
-                raise ConnectionResetError
-            if _is_plain(self._transport):
-                await self._by_sendfile(self._transport, fd, span)
-            else:
-                await self._by_writes(request, self._transport, fd, span)
+            if self._is_tls():
+                await self._by_writes(request, fd, span)
+            elif not self._push(self._wire.fileno(), fd, span):
+                await self._by_sendfile(fd, span)
         except ConnectionError:
             raise
         except OSError as error:
@@ -132,15 +131,13 @@ class Sending:
             self.drop()
             raise ConnectionAbortedError from error
 
-    async def _by_sendfile(self, transport: asyncio.Transport, fd: int, span: Span) -> None:
-        wire = transport.get_extra_info("socket")
-        if self._push(wire.fileno(), fd, span):
-            return
+    async def _by_sendfile(self, fd: int, span: Span) -> None:
+        """Let the kernel take what is left, whenever it has room."""
         loop = asyncio.get_running_loop()
         done = self._done = loop.create_future()
         # asyncio lets nobody else wait for room on a transport's descriptor, but on a duplicate;
         # and that one is ours until we close it, whatever becomes of the transport.
-        own = self._own = wire.dup()
+        own = self._own = self._wire.dup()
         self._asked = self._clock()
 
         def room() -> None:
@@ -178,25 +175,27 @@ class Sending:
             self._wide = quick
             self._limit(WIDE_QUEUE if quick else QUEUE)
 
-    async def _by_writes(
-        self, request: web.BaseRequest, transport: asyncio.Transport, fd: int, span: Span
-    ) -> None:
+    async def _by_writes(self, request: web.BaseRequest, fd: int, span: Span) -> None:
         while self._taken < span.length:
             chunk = os.pread(fd, min(CHUNK, span.length - self._taken), span.start + self._taken)
             await request.writer.write(chunk)
             await request.writer.drain()
             self._took(len(chunk))
-        await self._flushed(request, transport)
+        await self._flushed(request)
 
-    async def _flushed(self, request: web.BaseRequest, transport: asyncio.Transport) -> None:
+    async def _flushed(self, request: web.BaseRequest) -> None:
         """Wait until the transport holds nothing; under TLS its inner one may hold 64 KiB."""
-        # Over its limit is what counts for a plain transport, at its limit for TLS: with 0 that
-        # would wait for an empty buffer to get emptier.
-        transport.set_write_buffer_limits(0 if _is_plain(transport) else 1)
+        if not self._transport.get_write_buffer_size():
+            return
+        # Over its limit is what counts for a plain transport, at its limit for TLS.
+        self._transport.set_write_buffer_limits(1 if self._is_tls() else 0)
         try:
             await request.writer.drain()
         finally:
-            transport.set_write_buffer_limits()
+            self._transport.set_write_buffer_limits()
+
+    def _is_tls(self) -> bool:
+        return self._transport.get_extra_info("sslcontext") is not None
 
     def _took(self, took: int) -> None:
         if not took:
@@ -206,12 +205,5 @@ class Sending:
 
     def _limit(self, queue: int) -> None:
         """Bound what the kernel takes beyond what it could send already."""
-        if self._transport is None or _NOTSENT_LOWAT is None:
-            return
-        wire = self._transport.get_extra_info("socket")
-        if wire is not None and wire.fileno() >= 0:
-            wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, queue)
-
-
-def _is_plain(transport: asyncio.BaseTransport) -> bool:
-    return transport.get_extra_info("sslcontext") is None
+        if _NOTSENT_LOWAT is not None and self._wire.fileno() >= 0:
+            self._wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, queue)

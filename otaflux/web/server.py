@@ -23,6 +23,7 @@ from aiohttp import web
 from otaflux.log import Event, log
 from otaflux.web import answers
 from otaflux.web.answers import http_date
+from otaflux.web.arrivals import ACCEPT, Arrivals
 from otaflux.web.door import Door
 from otaflux.web.downloads import Sender
 from otaflux.web.handler import KEEPALIVE, Handler
@@ -31,7 +32,6 @@ from otaflux.web.live import Live
 from otaflux.web.shortcut import Shortcut
 from otaflux.web.tls import GOODBYE, HANDSHAKE, Certificate
 
-ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
 LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
 LAST = 1.0  # seconds for handlers that were cut off to notice
 
@@ -79,6 +79,11 @@ class Port:
         self._port = port
         self._servers: list[asyncio.Server] = []
         self._beat: asyncio.Task[None] | None = None
+        self._arrivals: Arrivals | None = None
+        if door is not None and certificate is None:
+            self._arrivals = Arrivals(
+                door, self._protocol, live=self._live, crowded=self._is_crowded
+            )
 
     @property
     def port(self) -> int:
@@ -105,6 +110,9 @@ class Port:
         try:
             await self._runner.setup()
             for sock in self._sockets:
+                if self._arrivals is not None:
+                    self._arrivals.listen(sock)
+                    continue
                 server = await loop.create_server(
                     self._protocol,
                     sock=sock,
@@ -155,18 +163,21 @@ class Port:
             except Exception:  # noqa: BLE001 - a bug in one look must not end all others
                 log.error(Event.REQUEST_CRASHED, reason="looking after connections", exc_info=True)
 
-    def _protocol(self) -> asyncio.Protocol:
-        """Whoever takes a new connection."""
+    def _protocol(self, data: bytes = b"") -> asyncio.Protocol:
+        """Whoever takes a new connection; `data` was read of it already."""
+        if self._is_crowded():
+            return _TurnedAway(self._live, self._clock)
+        if self._door is None:
+            return self._handler()
+        return Shortcut(self._door, live=self._live, to_aiohttp=self._handler, data=data)
+
+    def _is_crowded(self) -> bool:
         crowded = len(self._live) >= self._max_connections
         if crowded is not self._crowded:
             self._crowded = crowded
             if crowded:
                 log.warning(Event.CONNECTIONS_CROWDED, open=len(self._live))
-        if crowded:
-            return _TurnedAway(self._live, self._clock)
-        if self._door is None:
-            return self._handler()
-        return Shortcut(self._door, live=self._live, to_aiohttp=self._handler)
+        return crowded
 
     def _handler(self) -> Handler:
         server = cast("web.Server", self._runner.server)
@@ -174,6 +185,8 @@ class Port:
         return Handler(server, loop=asyncio.get_running_loop(), live=self._live, sends=sends)
 
     async def _close(self) -> None:
+        if self._arrivals is not None:
+            await self._arrivals.close()
         for server in self._servers:
             server.close()
         for sock in self._sockets:
@@ -182,8 +195,7 @@ class Port:
         if ours is not None:
             await asyncio.sleep(0)  # what was read before now is begun, and so not idle
             for live in list(self._live):
-                if isinstance(live, Shortcut | _TurnedAway):
-                    live.let_go()
+                live.let_go()
             ours.pre_shutdown()
             try:
                 async with asyncio.timeout(self._shutdown_timeout):

@@ -19,17 +19,26 @@ from otaflux.web.live import Live
 
 
 class Shortcut(asyncio.Protocol):
-    """One connection, until something else than a poll comes; while open it is in `live`."""
+    """One connection, until something else than a poll comes; while open it is in `live`.
 
-    __slots__ = ("_door", "_last", "_live", "_to_aiohttp", "_told", "_transport")
+    `data` was read of it already.
+    """
+
+    __slots__ = ("_data", "_door", "_last", "_live", "_to_aiohttp", "_told", "_transport")
     _transport: asyncio.Transport
 
     def __init__(
-        self, door: Door, *, live: set[Live], to_aiohttp: Callable[[], web.RequestHandler]
+        self,
+        door: Door,
+        *,
+        live: set[Live],
+        to_aiohttp: Callable[[], web.RequestHandler],
+        data: bytes = b"",
     ) -> None:
         self._door = door
         self._live = live
         self._to_aiohttp = to_aiohttp
+        self._data = data
         self._told: Known | None = None
         self._last = door.clock()
 
@@ -37,8 +46,11 @@ class Shortcut(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._live.add(self)
+        data, self._data = self._data, b""
         if self._door.trusts(transport.get_extra_info("peername")):
-            self._hand_over(b"")
+            self._hand_over(data)
+        elif data:
+            self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""

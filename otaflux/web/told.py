@@ -57,7 +57,7 @@ def same_content(one: Release | None, other: Release | None) -> bool:
     return (
         one is not None
         and other is not None
-        and one.firmware.firmware_digest == other.firmware.firmware_digest
+        and one.firmware.sums.sha256 == other.firmware.sums.sha256
     )
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks share: the programs that they compare, and how they measure."""

@@ -1,0 +1,104 @@
+"""OtaFlux's device port with one device, `lamp`, whose firmware is a file.
+
+    python bench/parts/device_port.py PORT FIRMWARE FOLDER
+
+The real catalog, store, handlers and port; no registry is there to be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import sys
+import time
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import web
+
+from otaflux import log
+from otaflux.catalog import Catalog
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Touch
+from otaflux.model.names import STABLE, Device, Namespace, Tag
+from otaflux.model.record import Record, Standing
+from otaflux.model.release import Firmware, Release, Sums
+from otaflux.model.version import Version
+from otaflux.store import Store
+from otaflux.web.answers import PlainPolls
+from otaflux.web.devices import Devices
+from otaflux.web.door import Door
+from otaflux.web.downloads import Sender
+from otaflux.web.newcomers import Newcomers
+from otaflux.web.observer import Nobody
+from otaflux.web.openfiles import make_room
+from otaflux.web.origin import Origins
+from otaflux.web.server import Port
+from otaflux.web.told import Connections, Downloads
+from otaflux.workqueue import Outcome
+
+
+class NoQueue:
+    """A queue for a server that knows all its devices."""
+
+    def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
+        """Never answered."""
+        return asyncio.get_running_loop().create_future()
+
+    def give_up(self, device: Device) -> None:
+        """Nothing."""
+
+
+def lamp(content: bytes) -> Record:
+    """A record that tells of that content as version 1.4.0."""
+    digests = [hashlib.new(name, content, usedforsecurity=False).hexdigest()
+               for name in ("md5", "sha1", "sha256")]  # fmt: skip
+    firmware = Firmware(Sums(len(content), zlib.crc32(content), *digests))
+    device, digest = Device("lamp"), Digest("sha256", "0" * 64)
+    release = Release(device, Tag("1.4.0"), Version("1.4.0"), digest, digest, firmware)
+    channels = MappingProxyType({STABLE: Standing(release, time.time())})
+    return Record(device, "bench", channels=channels, looked=True)
+
+
+async def serve(
+    port: int, firmware: Path, folder: Path, *, more: Iterable[web.RouteDef] = ()
+) -> None:
+    """Serve until SIGTERM, and `more` addresses beside those of devices."""
+    content = firmware.read_bytes()
+    record = lamp(content)
+    catalog, store, polls = Catalog(folder / "catalog"), Store(folder / "firmware"), PlainPolls()
+    store.prepare()
+    store.path(Digest("sha256", hashlib.sha256(content).hexdigest())).write_bytes(content)
+    room = make_room(2000)
+    sender, connections, downloads = Sender(room.downloads), Connections(), Downloads()
+    newcomers = Newcomers(catalog, NoQueue(), Namespace(), is_known=lambda device: True)
+    devices = Devices(
+        catalog=catalog, store=store, newcomers=newcomers, sender=sender, connections=connections,
+        downloads=downloads, origins=Origins(), observer=Nobody(),
+    )  # fmt: skip
+    for part in (polls, downloads, newcomers):
+        catalog.listen(part.hear)
+    del content
+    app = web.Application()
+    app.add_routes([*devices.routes(), *more])
+    door = Door(
+        polls, at_hand=newcomers.at_hand, sender=sender, connections=connections,
+        origins=Origins(), observer=Nobody(),
+    )  # fmt: skip
+    catalog.listen(door.hear)
+    catalog.adopt(record)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with Port(
+        app, "127.0.0.1", port, door=door, sender=sender, max_connections=room.connections,
+        shutdown_timeout=0.5,
+    ):  # fmt: skip
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    log.configure("warning", "json")
+    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))
