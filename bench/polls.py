@@ -1,4 +1,4 @@
-"""Polls against nginx's `try_files` on the same core: plain ones, and those that aiohttp answers."""
+"""Polls against nginx's `try_files` on the same core: plain ones, and those that ask for more."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -123,6 +124,16 @@ class PortServer(DeviceServer):
         sock.settimeout(10)
         sock.connect(("127.0.0.1", self.port))
         return sock
+
+
+@asynccontextmanager
+async def place_of(sender: Sender) -> AsyncIterator[None]:
+    """A download place is taken while the context lasts."""
+    await sender.take_place()
+    try:
+        yield
+    finally:
+        sender.leave_place()
 
 
 async def ask(connection: Connection, data: bytes) -> bytes:

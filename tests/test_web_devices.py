@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from device_port import PortServer
+from device_port import PortServer, place_of
 from device_server import Connection, release, sums
 from structlog.testing import capture_logs
 
@@ -386,7 +386,7 @@ async def test_while_no_place_is_free(tmp_path: Path) -> None:
     async with PortServer(tmp_path, places=1, place_patience=0.01) as server:
         server.publish(ONE)
         etag = (await server.get("/version?device=lamp"))["ETag"]
-        async with server.sender.place(), await server.connect() as connection:
+        async with place_of(server.sender), await server.connect() as connection:
             for target in ("/version?device=lamp", "/version?device=lamp&version=1.0.0"):
                 reply = await connection.get(target)
                 assert (reply.status, reply["Retry-After"]) == (503, "10")

@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import tracemalloc
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import HttpProcessingError
-from device_port import PortServer
+from device_port import PortServer, place_of
 from device_server import release
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -147,10 +147,9 @@ async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -
         @given(data=requests(), full=st.sampled_from([False] * 5 + [True]))
         def same(data: bytes, full: bool) -> None:
             async def both() -> tuple[bytes, bytes]:
-                with ExitStack() as taken:
+                async with AsyncExitStack() as taken:
                     for server in (fast, slow) if full else ():
-                        await server.sender.take_place()
-                        taken.callback(server.sender.leave_place)
+                        await taken.enter_async_context(place_of(server.sender))
                     return await everything(fast, data), await everything(slow, data)
 
             one, other = asyncio.run_coroutine_threadsafe(both(), loop).result(20)
@@ -214,10 +213,9 @@ async def test_polls_hear_that_no_download_place_is_free(tmp_path: Path) -> None
     """While all places are taken a plain poll gets 503, is not told a release, and stays on."""
     async with PortServer(tmp_path, places=1) as server, await server.connect() as connection:
         server.publish(release("lamp", "1.0.0"))
-        await server.sender.take_place()
-        reply = await connection.get("/version?device=lamp")
-        assert (reply.status, reply["Retry-After"]) == (503, "10")
-        server.sender.leave_place()
+        async with place_of(server.sender):
+            reply = await connection.get("/version?device=lamp")
+            assert (reply.status, reply["Retry-After"]) == (503, "10")
         assert (await connection.get("/version?device=lamp")).status == 200
         server.door.report()
         assert server.observer.statuses == {200: 1, 503: 1}
