@@ -23,7 +23,7 @@ ACME = Namespace("acme")
 
 @asynccontextmanager
 async def remote(
-    registry: FakeRegistry,
+    registry: FakeRegistry | None,
     *,
     login: tuple[str, str] | None = None,
     files: Sequence[Path] = (),
@@ -32,8 +32,8 @@ async def remote(
     url: str | None = None,
     **more: Any,
 ) -> AsyncIterator[Remote]:
-    """A client of the fake; `login` is a user's name and password from the settings."""
-    endpoint = Endpoint.parse(url or registry.url)
+    """A client of the fake, or of what is at `url`; `login` is a user's name and password from the settings."""
+    endpoint = Endpoint.parse(url or (registry.url if registry else ""))
     credentials = Credentials(
         endpoint,
         username=login[0] if login else None,

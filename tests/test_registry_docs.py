@@ -1,0 +1,52 @@
+"""docs/registries.md says what the client says: its messages, its limits, its settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from otaflux.registry import pages, retries
+from otaflux.registry.failures import OUTAGE
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "registries.md").read_text()
+SOURCES = "".join(path.read_text() for path in (ROOT / "otaflux" / "registry").glob("*.py"))
+# Texts that are written over several lines are one text.
+SOURCES = re.sub(r'"\s*\n\s*f?"', "", SOURCES)
+
+
+def messages() -> list[str]:
+    """The messages in the table of what one sees."""
+    table = PAGE.partition("| you see |")[2].partition("\n\n")[0]
+    firsts = [row.split("|")[1] for row in table.splitlines()[2:]]
+    return [message for first in firsts for message in re.findall(r"`([^`]+)`", first)]
+
+
+def test_the_table_of_messages_is_found() -> None:
+    """A table that was renamed would make the next test check nothing."""
+    assert len(messages()) > 10
+
+
+@pytest.mark.parametrize("message", messages())
+def test_each_message_is_one_that_the_client_has(message: str) -> None:
+    """Whoever searches the page for what the log says finds it."""
+    for part in re.split(r"…|sha256:", message):
+        assert part.strip(" `") in SOURCES
+
+
+def test_each_setting_that_a_hint_names_is_on_the_page() -> None:
+    """A hint leads to a setting, and the setting to an explanation."""
+    named = set(re.findall(r"\b(?:REGISTRY|REPOSITORY)_[A-Z_]+[A-Z]\b", SOURCES))
+    assert named
+    assert [name for name in named if name not in PAGE] == []
+
+
+def test_the_numbers_on_the_page_are_the_clients() -> None:
+    """Limits that are said are limits that are kept."""
+    policy = retries.SERVER
+    assert f"{pages.MAX_NAMES:,} a repository, in at most {pages.MAX_PAGES:,} pages" in PAGE
+    assert (policy.attempts, policy.within, policy.resumes, OUTAGE) == (2, 2.0, 10, 3)
+    assert f"floor of {policy.min_rate / 1024:.0f} KiB/s" in PAGE
+    assert f"`Retry-After` ({retries.MAX_RETRY_AFTER:.0f} s at most)" in PAGE
