@@ -32,7 +32,7 @@ async def remote(
     url: str | None = None,
     **more: Any,
 ) -> AsyncIterator[Remote]:
-    """A client of the fake, or of what is at `url`; `login` is a user's name and password from the settings."""
+    """A client of the fake, or of what is at `url`; `login` is a name and password that are set."""
     endpoint = Endpoint.parse(url or (registry.url if registry else ""))
     credentials = Credentials(
         endpoint,
