@@ -29,6 +29,7 @@ from otaflux.model.names import Device
 from otaflux.places import Places
 
 _RANKS = 1 + len(Priority)  # lines: fresh hooks, then one for each priority
+GAP = 0.25  # seconds between the beginnings of two runs of a key: a burst of hooks is one look
 MAX_RETRY_AFTER = 60.0  # seconds; what a registry asks for is honoured up to here
 
 
@@ -90,7 +91,8 @@ class _Waiting:
 class WorkQueue:
     """Runs `work(touch)` for each key that was touched; see the module's docstring.
 
-    `places` is the number of runs at once; no wait is longer than `longest_wait` seconds.
+    `places` is the number of runs at once; no wait is longer than `longest_wait` seconds, and two
+    runs of a key begin at least `gap` seconds apart.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class WorkQueue:
         *,
         places: int,
         longest_wait: float,
+        gap: float = GAP,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
@@ -106,6 +109,7 @@ class WorkQueue:
         self._work = work
         self._places = Places(places)
         self._longest_wait = longest_wait
+        self._gap = gap
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
@@ -114,6 +118,7 @@ class WorkQueue:
         self._lines: tuple[list[tuple[int, Device]], ...] = tuple([] for _ in range(_RANKS))
         self._later: list[tuple[float, int, Device]] = []
         self._running: dict[Device, Priority] = {}
+        self._began: dict[Device, float] = {}  # within the gap, or still running
         self._failures: Counter[Device] = Counter()
         self._outages = 0
         self._outage_since = 0.0
@@ -199,11 +204,7 @@ class WorkQueue:
     def _due(self) -> list[_Waiting]:
         """Take out of the lines who may run now, and give each its place."""
         now = self._clock()
-        while self._later and self._later[0][0] <= now:
-            _, order, device = heapq.heappop(self._later)
-            waiting = self._waiting.get(device)
-            if waiting is not None and waiting.order == order and waiting.ready <= now:
-                self._stand(waiting)
+        self._bring_in(now)
         taken: list[_Waiting] = []
         for rank, line in enumerate(self._lines):
             passed: list[tuple[int, Device]] = []
@@ -215,18 +216,33 @@ class WorkQueue:
                     or (waiting.order, waiting.rank) != (order, rank)
                     or waiting.ready > now
                 ):
-                    heapq.heappop(line)
+                    heapq.heappop(line)  # it stands elsewhere, or not at all
                 elif device in self._running:
                     passed.append(heapq.heappop(line))
+                elif device in self._began:
+                    heapq.heappop(line)
+                    waiting.ready = self._began[device] + self._gap
+                    self._stand(waiting)
                 elif self._may(waiting, now):
                     heapq.heappop(line)
                     self._running[device] = waiting.touch.priority
+                    self._began[device] = now
                     taken.append(self._waiting.pop(device))
                 else:
                     break
             for entry in passed:
                 heapq.heappush(line, entry)
         return taken
+
+    def _bring_in(self, now: float) -> None:
+        """Put into the lines whose time has come; forget runs that began long enough ago."""
+        for device in [d for d, began in self._began.items() if began + self._gap <= now]:
+            del self._began[device]
+        while self._later and self._later[0][0] <= now:
+            _, order, device = heapq.heappop(self._later)
+            waiting = self._waiting.get(device)
+            if waiting is not None and waiting.order == order and waiting.ready <= now:
+                self._stand(waiting)
 
     def _may(self, waiting: _Waiting, now: float) -> bool:
         """Whether this key may have a place: during an outage one at a time, a hook's at once."""
