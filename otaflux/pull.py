@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from otaflux.durable import NewFile
-from otaflux.errors import Incomplete, Undecided, Unsigned, Unusable
+from otaflux.errors import BadName, Incomplete, Undecided, Unsigned, Unusable
 from otaflux.model.artifact import (
     DESCRIPTION,
     URL,
@@ -82,7 +82,10 @@ class Puller:
         Raises `Undecided` where nothing was learnt.
         """
         known = _known(record, tag)
-        answer = await self._source.resolve(device, tag, known=known)
+        try:
+            answer = await self._source.resolve(device, tag, known=known)
+        except Unusable as error:
+            return _unreadable(error)
         if isinstance(answer, Gone):
             return answer
         digest = known if isinstance(answer, Unchanged) else answer.digest
@@ -223,6 +226,14 @@ def _found_wrong(digest: Digest, error: Unusable) -> Look:
             return Lacking(digest, str(error))
         case _:
             return Unfit(digest, str(error))
+
+
+def _unreadable(error: Unusable) -> Look:
+    """What a manifest comes to that is verified, and nothing that OtaFlux can read."""
+    try:
+        return _found_wrong(Digest.parse(error.digest), error)
+    except BadName:
+        raise Undecided(str(error)) from error
 
 
 def _known(record: Record, tag: Tag) -> Digest | None:

@@ -183,7 +183,7 @@ class Wake:
                 if before is not None:
                     for device in sorted(before.keys() | after.keys()):
                         if before.get(device) != after.get(device):
-                            self._listed |= {device}
+                            self.name(device)
                             self._touch(Touch(device, Priority.HOOK, since=self._clock()))
                 before = after
             await self._sleep(FOLDER_LOOKS)

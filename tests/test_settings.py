@@ -110,7 +110,6 @@ def test_an_insecure_registry_without_a_scheme_is_http() -> None:
     ("name", "text"),
     [
         ("REGISTRY_URL", "ftp://registry.example"),
-        ("REGISTRY_URL", "https://registry.example/project"),
         ("REGISTRY_URL", "https://user:hunter2@registry.example"),
         ("REGISTRY_URL", "user:hunter2@registry.example"),
         ("REGISTRY_URL", "https://"),

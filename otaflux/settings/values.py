@@ -206,16 +206,15 @@ def networks(value: str) -> tuple[Network, ...]:
 
 
 def registry_url(value: str) -> str:
-    """`[scheme://]host[:port]`, nothing behind; a scheme that is not written is left out."""
-    expected = (
-        "https://host[:port], or http://host[:port] for a registry without TLS"
-        " (what comes before the device's name goes into REPOSITORY_PREFIX)"
-    )
+    """`[scheme://]host[:port][/path]`; a scheme that is not written is left out.
+
+    A path is what a proxy puts in front of the registry's `/v2`.
+    """
+    expected = "https://host[:port], or http://host[:port] for a registry without TLS"
     written = "://" in value
     parts = _split(value if written else f"https://{value}", expected)
-    if parts.path.strip("/"):
-        raise Wrong(expected)
-    return f"{parts.scheme}://{parts.netloc}" if written else parts.netloc
+    place = parts.netloc + parts.path.rstrip("/")
+    return f"{parts.scheme}://{place}" if written else place
 
 
 def public_url(value: str) -> str:
