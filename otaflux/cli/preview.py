@@ -1,0 +1,153 @@
+"""What is odd about a release that is about to be pushed: found by unpacking it here first."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from otaflux import app, choice
+from otaflux.cli import known
+from otaflux.errors import BadName, OtaFluxError, Unusable
+from otaflux.model.artifact import OCI_MANIFEST, UNPACK, Manifest
+from otaflux.model.event import Priority
+from otaflux.model.look import Usable
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Chip, Firmware
+from otaflux.model.version import Version
+from otaflux.pull import Puller
+from otaflux.registry import upload
+from otaflux.registry.manifest import parse_artifact
+from otaflux.registry.source import File, Source
+from otaflux.settings import Settings
+from otaflux.store import Store
+from otaflux.unpack.chip import changed_family, disagreements
+from otaflux.unpack.choose import plan
+from otaflux.unpack.extraction import Extraction
+from otaflux.unpack.packing import LOOK, other_packing, packing_of
+
+_PACKED_NAMES = (".gz", ".tgz", ".zst", ".tzst", ".tar", ".zip")
+
+
+async def odd(
+    settings: Settings,
+    source: Source,
+    device: Device,
+    tag: Tag,
+    files: Sequence[File],
+    annotations: Mapping[str, str],
+) -> list[str]:
+    """Sentences about what its pusher may not have meant; empty where nothing is odd."""
+    warnings = [warning for file in files if (warning := _looks_packed(file, annotations))]
+    try:
+        firmware = await asyncio.to_thread(_unpacked, settings, device, tag, files, annotations)
+    except Unusable as error:
+        return [*warnings, f"no device will be told {tag}: {error}"]
+    try:
+        version = Version.parse(tag.text)
+    except BadName:
+        return warnings
+    warnings.extend(disagreements(firmware.chip, version))
+    if firmware.chip is not None:
+        before = await _chip_before(settings, source, device, version)
+        warnings.extend(changed_family(firmware.chip, before))
+    return warnings
+
+
+def _looks_packed(file: File, annotations: Mapping[str, str]) -> str:
+    """A warning where a plain name hides packed bytes, or bytes that are not unpacked."""
+    if file.title.lower().endswith(_PACKED_NAMES) or annotations.get(UNPACK) == "false":
+        return ""
+    with file.path.open("rb") as opened:
+        head = opened.read(LOOK)
+    packing = packing_of(head, expect_tar=False)
+    if packing is not None:
+        return (
+            f"{file.title} looks like {packing.name.lower()}: devices get what is inside it"
+            f" (--annotation {UNPACK}=false serves the file as it is)"
+        )
+    other = other_packing(head)
+    return f"{file.title} looks like {other}, which is not unpacked" if other else ""
+
+
+class _Nowhere:
+    """A sink for bytes of which only the sums count."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Drop them."""
+
+    def restart(self) -> None:
+        """Nothing was kept."""
+
+
+class _LocalReader:
+    """A file's bytes as a blob's."""
+
+    def __init__(self, path: Path) -> None:
+        self._pieces = upload.pieces(path)
+
+    def read(self) -> bytes:
+        """The next bytes; empty at the end."""
+        return next(self._pieces, b"")
+
+
+def _unpacked(
+    settings: Settings,
+    device: Device,
+    tag: Tag,
+    files: Sequence[File],
+    annotations: Mapping[str, str],
+) -> Firmware:
+    """What devices would get of these files. Blocks; raises `Unusable` where nothing."""
+    layers = upload.measure(files)
+    built = upload.build(device, tag, layers, annotations=annotations)
+    manifest = parse_artifact(built.manifest, media_type=OCI_MANIFEST)
+    if not isinstance(manifest, Manifest):
+        raise Unusable("an index cannot be pushed")
+    limits = app.limits(settings)
+    planned = plan(manifest)
+    paths = {layer.digest: layer.file.path for layer in layers}
+    extraction = Extraction(planned, _Nowhere(), limits)
+    for layer in planned.layers:
+        if layer.size > limits.max_firmware:
+            raise Unusable(
+                f"{layer.size} bytes are more than MAX_FIRMWARE_SIZE ({limits.max_firmware})"
+            )
+        if extraction.layer(layer, _LocalReader(paths[layer.digest])):
+            break
+    return extraction.finish()
+
+
+async def _chip_before(
+    settings: Settings, source: Source, device: Device, version: Version
+) -> Chip | None:
+    """The chip of the highest release below `version`; None where it cannot be told."""
+    try:
+        found, _ = choice.candidates((await source.tags(device)).tags)
+        lower = [each for each in found if each.version.key < version.key]
+        if not lower:
+            return None
+        before = lower[0]
+        namespace = app.namespace(settings)
+        record = known.of_source(settings.data_dir, source.name, namespace.prefix).get(device)
+        for release in record.held() if record else ():
+            if release.tag == before.tag:
+                return release.firmware.chip
+        with tempfile.TemporaryDirectory(prefix="otaflux-") as folder:
+            store = Store(Path(folder))
+            store.prepare()
+            puller = Puller(source, store, app.limits(settings), judged_by=app.judged_by(settings))
+            with store.claims() as claims:
+                look = await puller.look(
+                    device,
+                    before.tag,
+                    before.version,
+                    record=Record(device, ""),
+                    priority=Priority.HOOK,
+                    claims=claims,
+                )
+    except OtaFluxError:
+        return None  # a warning less, for a release that cannot be looked at
+    return look.release.firmware.chip if isinstance(look, Usable) else None

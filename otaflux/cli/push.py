@@ -1,0 +1,140 @@
+"""`otaflux push`: publishes firmware as an OCI artifact, and says beforehand what is odd about it.
+
+What devices would get is worked out from the files themselves, by the same unpacking as in the
+server, before anything is pushed. Oddities are warnings on stderr and stop nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from otaflux.cli.flags import JUDGING, SOURCE, uses
+from otaflux.cli.reference import device_and_tag
+from otaflux.errors import Refused
+from otaflux.model import artifact
+from otaflux.model.artifact import Digest
+from otaflux.model.names import Device, Tag
+from otaflux.registry.source import File
+from otaflux.registry.upload import compress, media_type_of
+from otaflux.settings import Settings
+
+# Flags for annotations of the OCI image specification (annotations.md).
+_ANNOTATIONS = {
+    "created": (artifact.CREATED, "TIME", "When it was built, as in 2026-01-31T12:00:00Z."),
+    "version_annotation": (artifact.VERSION, "TEXT", "Version, which the tag says anyhow."),
+    "revision": (artifact.REVISION, "TEXT", "Revision of the source, such as a commit."),
+    "source": (artifact.SOURCE, "URL", "Where the source is."),
+    "description": (artifact.DESCRIPTION, "TEXT", "What is new in it; ESPHome shows it."),
+    "url": (artifact.URL, "URL", "Page about it; ESPHome links it."),
+}
+
+
+def _annotation_flags(command: Callable[..., None]) -> Callable[..., None]:
+    for name, (key, metavar, text) in reversed(_ANNOTATIONS.items()):
+        flag = "--" + name.replace("_", "-")
+        command = click.option(flag, name, metavar=metavar, help=f"{text} [{key}]")(command)
+    return command
+
+
+@click.command("push")
+@click.argument("release", metavar="DEVICE:TAG")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--any-tag", is_flag=True, help="Also push a tag that is no version.")
+@click.option("--force", is_flag=True, help="Also move a tag that is taken by other bytes.")
+@click.option("--compress", "packing", type=click.Choice(["zstd"]), help="Pack each file.")
+@click.option(
+    "--annotation", "others", metavar="KEY=VALUE", multiple=True, help="Any other annotation."
+)
+@_annotation_flags
+@uses(*SOURCE, *JUDGING)
+def command(
+    settings: Settings,
+    release: str,
+    files: Sequence[str],
+    *,
+    any_tag: bool,
+    force: bool,
+    packing: str | None,
+    others: Sequence[str],
+    **given: str | None,
+) -> None:
+    """Publish FILE as DEVICE:TAG, to the registry or else the embedded folder; print its digest.
+
+    The same file under the same tag changes nothing and gives the same digest. With several files
+    one is titled firmware.bin, which is what devices get; TITLE=FILE gives a file a title, without
+    it its own name is the title.
+    """
+    device, tag = device_and_tag(release, any_tag=any_tag)
+    annotations = {_ANNOTATIONS[name][0]: value for name, value in given.items() if value}
+    for other in others:
+        key, equals, value = other.partition("=")
+        if not (key and equals):
+            raise Refused(f"--annotation: found '{other}', expected KEY=VALUE")
+        annotations[key] = value
+    chosen = [_file(argument) for argument in files]
+    with tempfile.TemporaryDirectory(prefix="otaflux-") as folder:
+        if packing:
+            chosen = _packed(chosen, Path(folder))
+        digest = asyncio.run(_push(settings, device, tag, chosen, annotations, force=force))
+    click.echo(digest)
+
+
+def _file(argument: str) -> File:
+    """`FILE` or `TITLE=FILE`; a file of that whole name is taken as the former."""
+    path = Path(argument)
+    title = path.name
+    if "=" in argument and not path.exists():
+        title, _, rest = argument.partition("=")
+        path = Path(rest)
+    if not path.is_file():
+        raise Refused(f"{path}: no such file")
+    return File(path, title, media_type_of(title))
+
+
+def _packed(files: Sequence[File], folder: Path) -> list[File]:
+    """The files packed with zstd, below `folder`."""
+    size = sum(file.path.stat().st_size for file in files)
+    with _bar("Packing", size) as progress:
+        return [
+            compress(file, folder / f"{number}.zst", progress=progress)
+            for number, file in enumerate(files)
+        ]
+
+
+async def _push(
+    settings: Settings,
+    device: Device,
+    tag: Tag,
+    files: Sequence[File],
+    annotations: Mapping[str, str],
+    *,
+    force: bool,
+) -> Digest:
+    from otaflux import app
+    from otaflux.cli.preview import odd
+
+    size = sum(file.path.stat().st_size for file in files)
+    async with app.open_source(settings, patient=True) as source:
+        for warning in await odd(settings, source, device, tag, files, annotations):
+            click.echo(f"otaflux: warning: {warning}", err=True)
+        with _bar("Pushing", size) as progress:
+            return await source.push(
+                device, tag, files, annotations=annotations, force=force, progress=progress
+            )
+
+
+@contextmanager
+def _bar(label: str, size: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal, else silence."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
+        yield bar.update
