@@ -239,25 +239,25 @@ class _Server:
         )
         for part in (polls, door, begun, newcomers):
             self._catalog.listen(part.hear)
+        devices = Devices(
+            catalog=self._catalog,
+            store=self._store,
+            newcomers=newcomers,
+            sender=self._sender,
+            connections=connections,
+            downloads=begun,
+            origins=origins,
+            observer=self._journal,
+            channels=channels,
+        )
         app = web.Application()
         app.add_routes(self._receiver(origins).routes())
-        app.add_routes(
-            Devices(
-                catalog=self._catalog,
-                store=self._store,
-                newcomers=newcomers,
-                sender=self._sender,
-                connections=connections,
-                downloads=begun,
-                origins=origins,
-                observer=self._journal,
-                channels=channels,
-            ).routes()
-        )
+        app.add_routes(devices.routes())
         return Port(
             app,
             settings.listen_addr.host,
             settings.listen_addr.port,
+            direct=devices.answer,
             door=door,
             sender=self._sender,
             certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)

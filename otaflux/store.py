@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from otaflux.errors import Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.release import Firmware
 
+KEPT_OPEN = 16  # files that stay open without a reader: opening costs as much as a small download
 MARGIN = 4 << 20  # bytes that a pull leaves free: records and indexes must still fit
 
 
@@ -94,6 +95,7 @@ class Store:
         self._lock = threading.Lock()
         self._claims: Counter[Digest] = Counter()
         self._open: dict[Digest, tuple[int, int]] = {}
+        self._idle: OrderedDict[Digest, None] = OrderedDict()
 
     def prepare(self) -> int:
         """Make the folder, and remove what killed writers left; answers how many. Blocks."""
@@ -137,6 +139,7 @@ class Store:
                 with durable.explained(f"open {firmware_digest}"):
                     fd = os.open(self.path(firmware_digest), os.O_RDONLY | os.O_CLOEXEC)
             self._open[firmware_digest] = (fd, readers + 1)
+            self._idle.pop(firmware_digest, None)
         return Opened(self, firmware_digest, fd)
 
     def drop(self, dropped: Iterable[Digest], named: Callable[[Digest], bool]) -> int:
@@ -147,6 +150,9 @@ class Store:
                 if digest in self._claims or named(digest):
                     continue
                 removed += durable.remove(self.path(digest), disk=self._disk)
+                if digest in self._idle:
+                    del self._idle[digest]
+                    os.close(self._open.pop(digest)[0])
         return removed
 
     def sweep(self, named: Callable[[Digest], bool]) -> int:
@@ -174,8 +180,10 @@ class Store:
     def _closed(self, digest: Digest) -> None:
         with self._lock:
             fd, readers = self._open[digest]
+            self._open[digest] = (fd, readers - 1)
             if readers > 1:
-                self._open[digest] = (fd, readers - 1)
                 return
-            del self._open[digest]
-        os.close(fd)
+            self._idle[digest] = None
+            if len(self._idle) > KEPT_OPEN:
+                oldest, _ = self._idle.popitem(last=False)
+                os.close(self._open.pop(oldest)[0])

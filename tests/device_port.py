@@ -58,6 +58,7 @@ class PortServer(DeviceServer):
     """See the module's docstring."""
 
     shortcut: bool = True
+    direct: bool = True
     places: int = 100
     place_patience: float = 0.05
     certificate: Certificate | None = None
@@ -97,6 +98,7 @@ class PortServer(DeviceServer):
             app,
             self.host,
             0,
+            direct=self.devices.answer if self.direct else None,
             door=self.door if self.shortcut else None,
             sender=self.sender,
             certificate=self.certificate,

@@ -131,7 +131,9 @@ async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -
     """Whichever of the two answers, every byte but the date is the same."""
     folders = [tmp_path / "with", tmp_path / "without"]
     fast = PortServer(folders[0], channels=frozenset({"beta"}), places=1)
-    slow = PortServer(folders[1], channels=frozenset({"beta"}), places=1, shortcut=False)
+    slow = PortServer(
+        folders[1], channels=frozenset({"beta"}), places=1, shortcut=False, direct=False
+    )
     async with fast, slow:
         for server in (fast, slow):
             server.publish(release("lamp", "1.0.0"))

@@ -93,8 +93,8 @@ async def serve(
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Port(
-        app, "127.0.0.1", port, door=door, sender=sender, max_connections=room.connections,
-        shutdown_timeout=0.5,
+        app, "127.0.0.1", port, direct=devices.answer, door=door, sender=sender,
+        max_connections=room.connections, shutdown_timeout=0.5,
     ):  # fmt: skip
         await stop.wait()
 

@@ -146,7 +146,7 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
 def wrk(url: str, *, seconds: float, connections: int, headers: tuple[str, ...] = ()) -> float:
     """Requests a second, from the other core; ends where answers are not 2xx or 3xx."""
     command = ["taskset", "-c", LOAD_CORE, str(program("wrk")), "-t1"]
-    command += [f"-c{connections}", f"-d{seconds:g}s"]
+    command += [f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     for header in headers:
         command += ["-H", header]
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)

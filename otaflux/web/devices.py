@@ -39,6 +39,8 @@ from otaflux.web.told import (
 )
 from otaflux.web.written import Written
 
+ADDRESSES = ("/version", "/firmware", "/health", "/esphome")  # what theirs begin with
+
 _REMEMBERED = {Reach.HEAD, Reach.START, Reach.ABOVE}
 
 

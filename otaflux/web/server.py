@@ -19,11 +19,15 @@ from types import TracebackType
 from typing import Self, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
 
 from otaflux.log import Event, log
 from otaflux.web import answers
 from otaflux.web.answers import http_date
 from otaflux.web.arrivals import ACCEPT, Arrivals
+from otaflux.web.devices import ADDRESSES
 from otaflux.web.door import Door
 from otaflux.web.downloads import Sender
 from otaflux.web.handler import KEEPALIVE, Handler
@@ -33,6 +37,8 @@ from otaflux.web.shortcut import Shortcut
 from otaflux.web.tls import GOODBYE, HANDSHAKE, Certificate
 
 LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
+Answers = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 LAST = 1.0  # seconds for handlers that were cut off to notice
 
 
@@ -41,7 +47,8 @@ class Port:
 
     `setting` is what an address that cannot be listened on is blamed on: entering raises
     `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `door` all goes to
-    aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware.
+    aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. Addresses that
+    begin as `devices.ADDRESSES` do go to `direct`, if it is there, past the routes of `app`.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Port:
         port: int,
         *,
         setting: str = "LISTEN_ADDR",
+        direct: Answers | None = None,
         door: Door | None = None,
         sender: Sender | None = None,
         certificate: Certificate | None = None,
@@ -62,6 +70,7 @@ class Port:
         self._host = host
         self._wanted = port
         self._setting = setting
+        self._direct = direct
         self._door = door
         self._sender = sender
         self._certificate = certificate
@@ -75,6 +84,7 @@ class Port:
             app, handle_signals=False, access_log=None, shutdown_timeout=LAST
         )
         app.on_response_prepare.append(_without_server)
+        self._aiohttp: web.Server | None = None
         self._sockets: list[socket.socket] = []
         self._port = port
         self._servers: list[asyncio.Server] = []
@@ -109,6 +119,7 @@ class Port:
         loop = asyncio.get_running_loop()
         try:
             await self._runner.setup()
+            self._aiohttp = _past_routes(cast("web.Server", self._runner.server), self._direct)
             for sock in self._sockets:
                 if self._arrivals is not None:
                     self._arrivals.listen(sock)
@@ -180,7 +191,7 @@ class Port:
         return crowded
 
     def _handler(self) -> Handler:
-        server = cast("web.Server", self._runner.server)
+        server = cast("web.Server", self._aiohttp)
         sends = self._sender.uses if self._sender is not None else _never
         return Handler(server, loop=asyncio.get_running_loop(), live=self._live, sends=sends)
 
@@ -191,7 +202,7 @@ class Port:
             server.close()
         for sock in self._sockets:
             sock.close()
-        ours = self._runner.server
+        ours = self._aiohttp
         if ours is not None:
             await asyncio.sleep(0)  # what was read before now is begun, and so not idle
             for live in list(self._live):
@@ -256,6 +267,31 @@ class _TurnedAway(asyncio.Protocol):
 async def _without_server(request: web.Request, response: web.StreamResponse) -> None:
     """Name no software in answers that aiohttp makes."""
     response.headers.pop("Server", None)
+
+
+def _past_routes(routed: web.Server, direct: Answers | None) -> web.Server:
+    """A server that asks `direct` for the addresses of devices, without looking for a route."""
+    if direct is None:
+        return routed
+
+    def make(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if message.path.startswith(ADDRESSES):
+            return web.BaseRequest(message, payload, protocol, writer, task, loop)
+        return routed.request_factory(message, payload, protocol, writer, task)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if isinstance(request, web.Request):
+            return await routed.request_handler(request)
+        return await direct(request)
+
+    loop = asyncio.get_running_loop()
+    return web.Server(answer, request_factory=make)
 
 
 def _never(transport: asyncio.BaseTransport) -> bool:
