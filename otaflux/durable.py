@@ -34,7 +34,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from otaflux.errors import Undecided
+from otaflux.errors import DiskFailed, Undecided
 
 TEMPORARY_PREFIX = ".new-"  # of a file that has no name yet; beside its target, for rename
 
@@ -199,7 +199,7 @@ def explained(doing: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         hint = _HINTS.get(error.errno or 0, "")
-        raise Undecided(f"cannot {doing}: {reason}", hint=hint) from error
+        raise DiskFailed(f"cannot {doing}: {reason}", hint=hint) from error
 
 
 class NewFile:

@@ -16,6 +16,7 @@ A branch stands for what the caller does next, so there are three and no more:
     │   └── TooSlow          a webhook body that did not come in time
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
     │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
+    │   ├── DiskFailed       the disk is full, read-only, broken, or not for this user
     │   └── NotNow           too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
@@ -109,6 +110,10 @@ class Unreachable(Undecided):
 
 class NotNow(Undecided):
     """Who asked may ask again soon, and is told so: 503 with this text and `retry_after`."""
+
+
+class DiskFailed(Undecided):
+    """The disk is full, read-only, broken or not to be written by this user."""
 
 
 class Unusable(OtaFluxError):

@@ -37,6 +37,7 @@ class Event(StrEnum):
     ONLY_DEVICES = "only_devices"
     ROUND_IS_LONG = "round_is_long"
     REGISTRY_FAILED = "registry_failed"
+    DISK_FAILED = "disk_failed"
     RUN_CRASHED = "run_crashed"
     REQUEST_CRASHED = "request_crashed"
     REQUEST_FAILED = "request_failed"

@@ -189,9 +189,7 @@ class Reconciler:
         match look:
             case Usable(release):
                 self._reports.usable(run.device, candidate.tag)
-                for held in run.record.held():
-                    if held.tag == release.tag and held.manifest_digest != release.manifest_digest:
-                        run.moved.add(held)
+                return Usable(_moved(run, release))
             case Unfit(digest, reason):
                 verdict = Verdict(candidate.tag, digest, reason, self._puller.judged_by)
                 if verdict not in run.record.verdicts:
@@ -227,7 +225,7 @@ class Reconciler:
             record, most=self._keep_versions, gone=run.gone, moved=run.moved, now=self._now()
         )
         run.record = after
-        if after.found_by_poll and not after.channels:
+        if after.found_by_poll and not after.channels and before is None:
             return
         if not after.looked:
             after = run.record = replace(after, looked=True)
@@ -289,6 +287,20 @@ class Reconciler:
             for tag in run.touch.tags
         )
         return max(0.5, age) if absent and age < ARRIVAL else None
+
+
+def _moved(run: _Run, release: Release) -> Release:
+    """The release, with a warning where its tag had other bytes that boards may run already."""
+    for held in run.record.held():
+        if held.tag == release.tag and held.manifest_digest != release.manifest_digest:
+            run.moved.add(held)
+    told = [held for held in run.record.served() if held in run.moved and held.tag == release.tag]
+    warnings = tuple(
+        f"the tag moved from {held.manifest_digest}: boards that run {release.version} already"
+        " will not notice"
+        for held in told
+    )
+    return replace(release, warnings=(*release.warnings, *warnings))
 
 
 def _judge(record: Record, verdict: Verdict) -> Record:

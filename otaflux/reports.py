@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from otaflux.errors import Undecided
+from otaflux.errors import DiskFailed, Undecided
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
@@ -52,13 +52,6 @@ class Reports:
             )
             for warning in release.warnings:
                 log.warning(Event.RELEASE_WARNING, **_of(release), reason=warning)
-            if was is not None and was.tag == release.tag:
-                log.warning(
-                    Event.RELEASE_WARNING,
-                    **_of(release),
-                    reason=f"the tag moved from {was.manifest_digest}: boards that run"
-                    f" {release.version} already will not notice",
-                )
 
     def withdrawn(self, touch: Touch, release: Release, file: Path) -> None:
         """A release's tag is gone; its file stays on disk for a while, served to nobody."""
@@ -97,7 +90,7 @@ class Reports:
         self._failed[touch.device] = str(error)
         say = log.debug if known else log.warning
         say(
-            Event.REGISTRY_FAILED,
+            Event.DISK_FAILED if isinstance(error, DiskFailed) else Event.REGISTRY_FAILED,
             device=touch.device.name,
             reason=str(error),
             hint=error.hint,

@@ -21,7 +21,7 @@ from typing import Self
 
 from otaflux import durable
 from otaflux.durable import REAL_DISK, Disk, NewFile
-from otaflux.errors import Undecided
+from otaflux.errors import DiskFailed
 from otaflux.model.artifact import Digest
 from otaflux.model.release import Firmware
 
@@ -121,7 +121,7 @@ class Store:
         with durable.explained(f"write to {self._folder}"):
             free = self._disk.free(self._folder)
         if free < room + MARGIN:
-            raise Undecided(
+            raise DiskFailed(
                 f"{free} bytes are free in DATA_DIR, and the firmware needs {room} or more",
                 hint="Free space on the disk, or lower KEEP_VERSIONS",
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 
 SPREAD = 0.1  # of the interval, so that devices part
+NEW_DEVICES = 1.0  # seconds between looks for devices that polls found
 FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
 
 Stamps = Callable[[], Mapping[Device, object]]
@@ -68,6 +70,7 @@ class Wake:
         self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
         self._due: list[tuple[float, Device]] = []
         self._scheduled: set[Device] = set()
+        self._looked_for_new = -math.inf
         self._refusal_noted = False
         self.started = asyncio.Event()
 
@@ -85,6 +88,9 @@ class Wake:
         if device not in self._scheduled:
             self._scheduled.add(device)
             self._schedule(device)
+
+    def _is_there(self, device: Device) -> bool:
+        return self.is_known(device) or self._catalog.get(device) is not None
 
     def known(self) -> frozenset[Device]:
         """All devices to keep up to date."""
@@ -120,11 +126,12 @@ class Wake:
         The pause is what is left of the device's share of a second, so that sleeping too long
         once does not slow the round.
         """
-        self._wake_new(Priority.START)
         free_at = self._clock()
         while True:
             now = self._clock()
-            self._wake_new(Priority.START)
+            if now >= self._looked_for_new + NEW_DEVICES:
+                self._looked_for_new = now
+                self._wake_new(Priority.START)
             if not self._due or self._due[0][0] > now:
                 next_due = self._due[0][0] - now if self._due else self._interval
                 await self._sleep(min(next_due, self._interval, 1.0))
@@ -133,7 +140,7 @@ class Wake:
                 await self._sleep(free_at - now)
                 continue
             _, device = heapq.heappop(self._due)
-            if device not in self.known():
+            if not self._is_there(device):
                 self._scheduled.discard(device)
                 continue
             free_at = max(free_at, now - 1.0) + 1 / self._rate
