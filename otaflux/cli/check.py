@@ -18,6 +18,7 @@ import click
 
 from otaflux.cli import known
 from otaflux.cli.flags import EVERYTHING, uses
+from otaflux.datafolder import DataFolder
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.model.names import Device
 from otaflux.settings import Settings
@@ -112,6 +113,11 @@ async def _source(settings: Settings) -> AsyncIterator[Finding]:
     from otaflux import app
 
     what = f"registry {settings.registry_url or '(embedded folder)'}"
+    embedded = DataFolder(settings.data_dir).registry
+    fresh = not (embedded.exists() or any(known.records(settings.data_dir)))
+    if settings.registry_url is None and fresh:
+        yield Finding(what, good=True, says="is made at the first start or push")
+        return
     try:
         credentials = app.credentials(settings)
         if credentials is not None:

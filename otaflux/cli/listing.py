@@ -62,6 +62,8 @@ class Shelf:
 def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     """The devices, or one, with their releases: which is current, and why others are not."""
     source, shelves = asyncio.run(_look(settings, Device.parse(device) if device else None))
+    if device and not any(shelf.releases or shelf.problem for shelf in shelves):
+        raise Undecided(f"No releases of device '{device}'", hint="`otaflux push` makes one")
     if as_json:
         document = {"source": source, "devices": [asdict(shelf) for shelf in shelves]}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -70,8 +72,6 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     for shelf in shelves:
         if shelf.problem:
             click.echo(f"otaflux: {shelf.device}: {shelf.problem}", err=True)
-    if device and not any(shelf.releases or shelf.problem for shelf in shelves):
-        raise Undecided(f"No releases of device '{device}'", hint="`otaflux push` makes one")
     return 1 if any(shelf.problem for shelf in shelves) else 0
 
 
