@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -19,8 +20,8 @@ from device_port import PortServer
 from device_server import Connection, release, sums
 from swu import HARDWARE, Signer
 
-IMAGE = b"\xe9" + os.urandom(70_000)  # begins as an ESP image does
-NEXT = b"\xe9" + os.urandom(90_000)
+IMAGE = b"\xe9" + random.Random(1).randbytes(70_000)  # begins as an ESP image does
+NEXT = b"\xe9" + random.Random(2).randbytes(90_000)
 ONE = release("lamp", "1.0.0", IMAGE, chip="ESP32-S3", summary="Dims", page="https://lamp.example")
 TWO = release("lamp", "1.1.0", NEXT, chip="ESP32-S3")
 

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-import os
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -21,8 +21,8 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.web.origin import Origins
 
-OLD = os.urandom(4000)
-NEW = os.urandom(5000)
+OLD = random.Random(1).randbytes(4000)
+NEW = random.Random(2).randbytes(5000)
 ONE = release("lamp", "1.0.0", OLD)
 TWO = release("lamp", "1.1.0", NEW)
 TEXT_ONE = f"1.0.0\n{sums(OLD).crc32}\n4000".encode()
