@@ -181,12 +181,16 @@ class Wake:
     async def _folder(self, stamps: Stamps) -> None:
         """Look at the embedded folder; whoever changed there is as urgent as a hook."""
         before: Mapping[Device, object] | None = None
+        said = ""
         while True:
             try:
                 after: Mapping[Device, object] = await self._in_thread(stamps)
             except Undecided as error:
-                log.warning(Event.REGISTRY_FAILED, reason=str(error), hint=error.hint)
+                if said != str(error):
+                    said = str(error)
+                    log.warning(Event.REGISTRY_FAILED, reason=said, hint=error.hint)
             else:
+                said = ""
                 if before is not None:
                     for device in sorted(before.keys() | after.keys()):
                         if before.get(device) != after.get(device):
