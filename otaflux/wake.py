@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import math
 import random
 import time
@@ -72,7 +73,6 @@ class Wake:
         self._scheduled: set[Device] = set()
         self._looked_for_new = -math.inf
         self._refusal_noted = False
-        self.started = asyncio.Event()
 
     def is_known(self, device: Device) -> bool:
         """Whether anything but a poll names the device."""
@@ -165,18 +165,18 @@ class Wake:
                         "the registry does not list repositories here",
                         "devices become known by DEVICES, hooks and polls",
                         "Set DEVICES, or give the account the right to list",
+                        level=logging.INFO,
                     )
                 else:
                     self._listed = listed
                     self._refusal_noted = False
             self._wake_new(Priority.START)
-            self.started.set()
             await self._sleep(wait)
 
-    def _note(self, what: str, reason: str, hint: str) -> None:
+    def _note(self, what: str, reason: str, hint: str, *, level: int = logging.WARNING) -> None:
         if not self._refusal_noted:
             self._refusal_noted = True
-            log.warning(Event.LISTING_UNAVAILABLE, what=what, reason=reason, hint=hint)
+            log.log(level, Event.LISTING_UNAVAILABLE, what=what, reason=reason, hint=hint)
 
     async def _folder(self, stamps: Stamps) -> None:
         """Look at the embedded folder; whoever changed there is as urgent as a hook."""
