@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 
@@ -42,8 +43,10 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def otaflux(registry: str, folder: Path) -> AsyncIterator[str]:
-    """A real server before that registry; its address."""
+async def otaflux(
+    registry: str, folder: Path, more: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[str]:
+    """A real server before that registry, with `more` settings; its address."""
     address = f"127.0.0.1:{free_port()}"
     environment = {
         **os.environ,
@@ -52,6 +55,7 @@ async def otaflux(registry: str, folder: Path) -> AsyncIterator[str]:
         "DATA_DIR": str(folder / "data"),
         "LISTEN_ADDR": address,
         "WEBHOOK_SECRET": SECRET,
+        **more,
     }
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(  # noqa: ASYNC220 - the bench has nothing else to do
