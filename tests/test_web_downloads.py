@@ -237,6 +237,26 @@ async def test_who_takes_nothing_for_five_minutes_is_dropped(tmp_path: Path) -> 
                 await asyncio.to_thread(take, sock, len(BIG))
 
 
+async def test_who_was_quick_and_then_stalls_is_dropped_too(tmp_path: Path) -> None:
+    """A connection that took one download at once is held to the same five minutes in its next."""
+    async with PortServer(tmp_path, places=1) as server:
+        server.publish(release("lamp", "1.0.0", BIG))
+        with server.plain_socket() as sock:
+            sock.sendall(GET)
+            await asyncio.to_thread(take, sock, len(BIG))
+            await asyncio.to_thread(sock.recv, 4096)  # the head's length is the rest
+            sock.sendall(GET)
+            await until(lambda: server.sender.full and server.sender.finished == 1)
+            await asyncio.sleep(0.1)
+            server.port_.look()
+            server.clock.value += STALLED - 1
+            server.port_.look()
+            assert server.sender.full
+            server.clock.value += 1
+            server.port_.look()
+            await until(lambda: not server.sender.full)
+
+
 async def test_who_is_slower_than_512_bytes_a_second_is_dropped(tmp_path: Path) -> None:
     """A reader that never stalls, but would hold its place for hours, is dropped for its pace."""
     async with PortServer(tmp_path) as server:

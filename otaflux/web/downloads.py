@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -42,6 +43,7 @@ class Sender:
         self._busy = 0
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._under_way: dict[asyncio.BaseTransport, Sending] = {}
+        self._quick: WeakSet[asyncio.BaseTransport] = WeakSet()
         self.finished = 0
         self.broken_off = 0
 
@@ -97,10 +99,15 @@ class Sender:
         transport = request.transport
         try:
             if transport is not None:
-                sending = self._under_way[transport] = Sending(transport, self._clock)
+                sending = Sending(transport, self._clock, quick=transport in self._quick)
+                self._under_way[transport] = sending
                 await sending.head(request, rendered(answer, request))
                 await sending.body(request, opened.fd, span)
                 whole = True
+                if sending.quick:
+                    self._quick.add(transport)
+                else:
+                    self._quick.discard(transport)
         except ConnectionError:
             pass
         finally:

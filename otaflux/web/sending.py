@@ -42,7 +42,10 @@ _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not everywhere; L
 
 
 class Sending:
-    """One download under way: what was taken of it, and since when nothing was."""
+    """One download under way: what was taken of it, and since when nothing was.
+
+    `quick` says whether its reader makes room quickly, as far as is known.
+    """
 
     __slots__ = (
         "_asked",
@@ -54,11 +57,13 @@ class Sending:
         "_queued",
         "_taken",
         "_transport",
-        "_wide",
         "_wire",
+        "quick",
     )
 
-    def __init__(self, transport: asyncio.Transport, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, clock: Callable[[], float], *, quick: bool = False
+    ) -> None:
         self._transport = transport
         self._wire: socket.socket = transport.get_extra_info("socket")
         self._clock = clock
@@ -68,7 +73,7 @@ class Sending:
         self._own: socket.socket | None = None
         self._queued = 0
         self._asked = 0.0
-        self._wide = False
+        self.quick = quick
 
     @property
     def client(self) -> str:
@@ -110,7 +115,7 @@ class Sending:
         """Send the head, and wait until the kernel has it: no other bytes may overtake it."""
         if self._transport.is_closing():
             raise ConnectionResetError
-        self._limit(QUEUE)
+        self._limit()
         await request.writer.write(head)
         await self._flushed(request)
 
@@ -171,9 +176,9 @@ class Sending:
     def _widen(self, now: float) -> None:
         """A wide queue for who made room quickly, the usual one for who did not."""
         quick, self._asked = now - self._asked < QUICK, now
-        if quick is not self._wide:
-            self._wide = quick
-            self._limit(WIDE_QUEUE if quick else QUEUE)
+        if quick is not self.quick:
+            self.quick = quick
+            self._limit()
 
     async def _by_writes(self, request: web.BaseRequest, fd: int, span: Span) -> None:
         while self._taken < span.length:
@@ -203,7 +208,8 @@ class Sending:
         self._taken += took
         self._last = self._clock()
 
-    def _limit(self, queue: int) -> None:
+    def _limit(self) -> None:
         """Bound what the kernel takes beyond what it could send already."""
         if _NOTSENT_LOWAT is not None and self._wire.fileno() >= 0:
+            queue = WIDE_QUEUE if self.quick else QUEUE
             self._wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, queue)
