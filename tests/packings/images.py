@@ -24,7 +24,7 @@ _BUD = "buildah --root $PWD/root --runroot $PWD/run --storage-driver vfs bud -q 
 
 
 def _buildah(*lines: str, options: str = "--layers") -> str:
-    """Build an image from these instructions."""
+    """Build an image of one layer: for a second one buildah mounts, which containers forbid."""
     file = "\\n".join(["FROM scratch", *lines])
     return f"printf '{file}' > Containerfile && {_BUD} {options} -t oci:$PWD/image:t . >&2"
 
@@ -103,21 +103,20 @@ IMAGES = [
     ),
     Image("buildah, a folder", _buildah("COPY firmware.bin /opt/sensor/firmware.bin"), BUILDAH),
     Image(
-        "buildah, the firmware below other layers",
-        _buildah("COPY firmware.bin /firmware.bin", "COPY other.txt /a.txt", "COPY other.txt /b"),
-        BUILDAH,
+        "umoci, the firmware below other layers",
+        _umoci("firmware.bin /firmware.bin", "other.txt /a.txt", "other.txt /b"),
+        UMOCI,
     ),
     Image(
-        "buildah, an upper layer replaces it",
-        _buildah("COPY other.txt /fw/firmware.bin", "COPY firmware.bin /fw/firmware.bin"),
-        BUILDAH,
+        "umoci, an upper layer replaces it",
+        _umoci("other.txt /fw/firmware.bin", "firmware.bin /fw/firmware.bin"),
+        UMOCI,
     ),
     Image(
         "buildah, the annotation names it",
         _buildah(
-            "COPY firmware.bin /out/sensor.img",
-            "COPY other.txt /firmware.bin",
-            options="--layers --annotation io.otaflux.firmware.path=/out/sensor.img",
+            "COPY firmware.bin other.txt /out/",
+            options="--annotation io.otaflux.firmware.path=/out/firmware.bin",
         ),
         BUILDAH,
     ),
