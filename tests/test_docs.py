@@ -1,0 +1,153 @@
+"""The docs are complete: what the code declares stands there, with its name and its default."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import click
+import pytest
+from prometheus_client import CollectorRegistry
+
+import otaflux
+from otaflux import errors, hooks
+from otaflux.cli.main import COMMANDS, commands
+from otaflux.log import Event
+from otaflux.metrics import Metrics
+from otaflux.settings import SETTINGS, Setting
+from otaflux.web.ask import Room
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def page(name: str) -> str:
+    """A page of the docs."""
+    return (DOCS / name).read_text()
+
+
+def rows(name: str) -> dict[str, str]:
+    """The rows of a page's tables, by what stands in code marks in their first column."""
+    found = {}
+    for line in page(name).splitlines():
+        match = re.match(r"\| `([^`]+)` \|(.*)", line)
+        if match:
+            found[match[1]] = match[2]
+    return found
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_is_documented(setting: Setting) -> None:
+    """A setting has a row, with its default; its file form and its lack are said there too."""
+    row = rows("configuration.md")[setting.name]
+    default = row.split("|")[0].strip()
+    assert default == (f"`{setting.default}`" if setting.default else default)
+    assert setting.default or default in {"unset", "empty"}
+    if setting.secret:
+        assert f"{setting.name}_FILE" in page("configuration.md")
+    not_built = "not built yet" in row.lower() or setting.name.startswith("MQTT_")
+    assert not_built == bool(setting.not_built)
+
+
+def test_no_setting_is_documented_that_is_none() -> None:
+    """The docs name no setting that nobody reads."""
+    assert set(rows("configuration.md")) == {setting.name for setting in SETTINGS}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_flag_is_documented(name: str) -> None:
+    """A command has a heading, and each flag of it that is no setting stands below."""
+    text = page("commands.md")
+    assert f"\n## otaflux {name}" in text
+    section = text.split(f"\n## otaflux {name}")[1].split("\n## ")[0]
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    settings = {flag for s in SETTINGS for flag in (s.flag, f"{s.flag}-file")}
+    for parameter in command.params:
+        for flag in parameter.opts:
+            own = flag.startswith("--") and flag not in {*settings, "--env-file"}
+            assert not own or flag in section or name in {"wait", "hook-example"}, flag
+
+
+@pytest.mark.parametrize("event", Event)
+def test_every_event_is_documented(event: Event) -> None:
+    """A log event has a row that says what it means."""
+    assert len(rows("logs.md")[event.value].split("|")[1].strip()) > 10
+
+
+def test_every_metric_is_documented() -> None:
+    """A metric has a row, with its labels; no row is without a metric."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    named = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in registry.collect()
+    }
+    documented = set(rows("logs.md")) - set(Event) - leaves(errors.OtaFluxError)
+    assert named == documented
+
+
+def leaves(kind: type[errors.OtaFluxError]) -> set[str]:
+    """The names of an error and of all that are one."""
+    names = {name for below in kind.__subclasses__() for name in leaves(below)}
+    return {kind.__name__, *names} if kind.__module__ == errors.__name__ else names
+
+
+@pytest.mark.parametrize("name", sorted(leaves(errors.OtaFluxError) - {"OtaFluxError"}))
+def test_every_error_is_documented(name: str) -> None:
+    """An error of the tree has a row that says what a command or a device makes of it."""
+    assert name in rows("logs.md")
+    assert f" {name} " in (errors.__doc__ or ""), "and stands in the drawn tree"
+
+
+def test_every_route_is_documented() -> None:
+    """An address that devices or hooks use stands in the docs."""
+    text = page("devices.md") + page("hooks.md")
+    for room in Room:
+        assert room.value.partition("/D/")[0] in text
+    for source in hooks.SOURCES:
+        assert f"`{source}`" in page("hooks.md")
+
+
+def test_every_dependency_earns_its_line() -> None:
+    """Each package that is asked for stands in docs/dependencies.md, and none that is not."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = [*project["project"]["dependencies"], *chain(*project["dependency-groups"].values())]
+    names = {re.split(r"[<>=]", line)[0] for line in asked}
+    documented = set(re.findall(r"^\| ([a-z-]+) \|", page("dependencies.md"), re.MULTILINE))
+    assert documented - {"package"} == names
+
+
+def test_every_link_of_the_docs_leads_somewhere() -> None:
+    """No relative link of README, changelog or docs is dead."""
+    for source in (ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")):
+        for link in re.findall(r"\]\(([^)#\s]+)", source.read_text()):
+            assert link.startswith("http") or (source.parent / link).exists(), (source.name, link)
+
+
+def test_the_version_is_said_once() -> None:
+    """The package and the program say the same version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == otaflux.__version__
+
+
+def test_decisions_are_numbered_and_say_what_is_bad() -> None:
+    """Decisions run from 1 without a gap, each with its bad consequences."""
+    decisions = sorted((DOCS / "adr").glob("*.md"))
+    assert [int(path.name[:4]) for path in decisions] == list(range(1, len(decisions) + 1))
+    for path in decisions:
+        assert "- Bad:" in path.read_text(), path.name
+
+
+def test_every_real_program_is_installed_by_make() -> None:
+    """A program that a test names is one that `make test` installs."""
+    makefile = (ROOT / "Makefile").read_text()
+    packages = re.search(r"^PROGRAMS := (.*)$", makefile, re.MULTILINE)
+    assert packages is not None
+    installed = {name.removesuffix("-light") for name in packages[1].split()}
+    for path in (ROOT / "tests").rglob("*.py"):
+        for arguments in re.findall(r"mark\.real\(([^)]*)\)", path.read_text()):
+            named = set(re.findall(r'"([^"]+)"', arguments)) - {"program"}
+            assert named <= installed | {"gzip", "tar", "bash", "openssl"}, path.name
