@@ -106,6 +106,22 @@ HOSTILE = [
         1,
     ),
     Hostile(
+        "2 GB of zeros as the firmware in a tar.gz",
+        lambda: artifact(
+            zeros_in_gzip(2048 * MIB, inside=header(b"firmware.bin", 2048 * MIB)),
+            "firmware.tar.gz",
+        ),
+        "larger than 4194304 bytes",
+        LIMITS.max_firmware,
+    ),
+    _tar(
+        "a bomb in a file that a better one follows",
+        file(b"a/firmware.bin", gzip.compress(file(b"x") + file(b"y", bytes(17 * MIB))))
+        + WHOLE_TAR,
+        "unpacks to more than 16777216 bytes",
+        written=4,
+    ),
+    Hostile(
         "a tar of a million entries",
         lambda: artifact(gzip.compress(link(b"x") * 1000) * 1000, "firmware.tar.gz"),
         "unpacks to more than",
@@ -297,6 +313,28 @@ HOSTILE = [
         "a container image whose firmware became a link",
         lambda: image(WHOLE_TAR, link(b"firmware.bin") + END),
         "a layer above takes away 'firmware.bin'",
+    ),
+    Hostile(
+        "a container image whose firmware became a folder",
+        lambda: image(WHOLE_TAR, header(b"firmware.bin/", 0, b"5") + END),
+        "a layer above takes away 'firmware.bin'",
+    ),
+    Hostile(
+        "a container image whose layer ends in a file's padding",
+        lambda: image(file(b"firmware.bin", PLAIN)[:-1]),
+        "tar is cut off",
+        9999,
+    ),
+    Hostile(
+        "a container image whose layer ends behind a pax header",
+        lambda: image(file(b"firmware.bin", PLAIN) + pax(record(b"path", b"x"))),
+        "tar is cut off",
+        9999,
+    ),
+    Hostile(
+        "a container image with an empty layer",
+        lambda: image(b""),
+        "no file at all",
     ),
     Hostile(
         "a container image with two equally near",

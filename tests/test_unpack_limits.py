@@ -100,6 +100,13 @@ def test_no_thread_is_left_behind_by_success_or_failure() -> None:
     assert threading.active_count() == before
 
 
+def test_a_lack_of_memory_is_no_verdict() -> None:
+    """Another time there may be enough."""
+    planned = plan(artifact(FIRMWARE).manifest)
+    with pytest.raises(Undecided, match="not enough memory"):
+        Extraction(planned, Memory(MemoryError()), LIMITS).layer(planned.layers[0], Blob(FIRMWARE))
+
+
 def test_a_sink_hears_of_a_better_candidate() -> None:
     """What was written for the worse one is thrown away, and once only."""
     sink = Memory()

@@ -48,7 +48,7 @@ def _member(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
             source.back(len(inflater.unused_data))
             return
         data = inflater.unconsumed_tail
-        if not data and len(output) < _OUTPUT:  # a full output may leave more of it inside zlib
+        if not data:
             data = source.chunk(_INPUT)
             if not data:
                 raise Unusable("The gzip data is cut off: pack and push the file again")

