@@ -18,9 +18,11 @@ from otaflux.log import Event
 from otaflux.metrics import Metrics
 from otaflux.settings import SETTINGS, Setting
 from otaflux.web.ask import Room
+from otaflux.web.refusals import STATUS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+NAMES = {"device": "D", "hex": "HEX", "source": "SOURCE"}  # as the pages for people have them
 
 
 def page(name: str) -> str:
@@ -85,8 +87,20 @@ def test_every_metric_is_documented() -> None:
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in registry.collect()
     }
-    documented = set(rows("logs.md")) - set(Event) - leaves(errors.OtaFluxError)
-    assert named == documented
+    assert named == set(rows("logs.md")) - set(Event)
+
+
+def test_metrics_that_nothing_counts_yet_are_said_to_be_so() -> None:
+    """The docs say of each metric whether any module counts it."""
+    registry = CollectorRegistry()
+    kept = vars(Metrics(registry))
+    sources = "".join(p.read_text() for p in ROOT.glob("otaflux/**/*.py") if p.stem != "metrics")
+    for field, metric in kept.items():
+        (family,) = metric.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        counted = rows("logs.md")[name].split("|")[-2].strip()
+        used = re.search(rf"metrics\.{field}\b", sources)
+        assert counted == ("yes" if used else "no"), name
 
 
 def leaves(kind: type[errors.OtaFluxError]) -> set[str]:
@@ -97,8 +111,14 @@ def leaves(kind: type[errors.OtaFluxError]) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(leaves(errors.OtaFluxError) - {"OtaFluxError"}))
 def test_every_error_is_documented(name: str) -> None:
-    """An error of the tree has a row that says what a command or a device makes of it."""
-    assert name in rows("logs.md")
+    """An error of the tree has a row: what it means, exit code, status, and what to do."""
+    meaning, command, request, advice, _ = rows("troubleshooting.md")[name].split("|")
+    assert meaning.strip()
+    assert advice.strip()
+    kind = getattr(errors, name)
+    status = next((status for error, status in STATUS if issubclass(kind, error)), None)
+    assert request.strip() in {"", str(status)}
+    assert command.strip() in {"", "2" if issubclass(kind, errors.Refused) else "1"}
     assert f" {name} " in (errors.__doc__ or ""), "and stands in the drawn tree"
 
 
@@ -107,6 +127,11 @@ def test_every_route_is_documented() -> None:
     text = page("devices.md") + page("hooks.md")
     for room in Room:
         assert room.value.partition("/D/")[0] in text
+    paths = re.findall(r"^  (/[^:]*):", page("openapi.yaml"), re.MULTILINE)
+    assert paths
+    for path in paths:
+        written = re.sub(r"\{(device|hex|source)\}", lambda m: NAMES[m[1]], path)
+        assert written in text, path
     for source in hooks.SOURCES:
         assert f"`{source}`" in page("hooks.md")
 
