@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import aiohttp
 
@@ -42,11 +43,18 @@ def free_port() -> int:
         return port
 
 
+class Server(NamedTuple):
+    """Where a server listens, and its process."""
+
+    url: str
+    pid: int
+
+
 @asynccontextmanager
 async def otaflux(
     registry: str, folder: Path, more: Mapping[str, str] = MappingProxyType({})
-) -> AsyncIterator[str]:
-    """A real server before that registry, with `more` settings; its address."""
+) -> AsyncIterator[Server]:
+    """A real server before that registry, with `more` settings."""
     address = f"127.0.0.1:{free_port()}"
     environment = {
         **os.environ,
@@ -68,7 +76,7 @@ async def otaflux(
                 host, port = address.split(":")
                 if sock.connect_ex((host, int(port))) == 0:
                     break
-        yield f"http://{address}"
+        yield Server(f"http://{address}", server.pid)
     finally:
         server.terminate()
         server.wait(30)
@@ -116,7 +124,7 @@ async def measure(size: int, device: str) -> tuple[list[float], list[float]]:
         folder = Path(name)
         async with (
             docker_registry(folder) as registry,
-            otaflux(registry.url, folder) as url,
+            otaflux(registry.url, folder) as (url, _),
             aiohttp.ClientSession() as session,
         ):
             for number in range(PUSHES + 2):

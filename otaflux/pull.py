@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from otaflux.durable import NewFile
@@ -40,6 +41,7 @@ from otaflux.unpack.extraction import Extraction
 from otaflux.unpack.limits import Limits
 
 STREAMS = 3  # pulls that stream at once: with 8 MiB zstd windows they stay within 48 MiB
+WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 MAX_NOTE = 500  # characters of an annotation that a release carries along
 
 InThread = Callable[..., Awaitable[Any]]
@@ -190,6 +192,8 @@ class Puller:
         """Read layers in their order until one holds the firmware; name its file."""
         room = min(layer.size for layer in planned.layers)
         new: NewFile = await self._in_thread(self._store.draft, room)
+        unpacked = asyncio.Event()
+        writing_back = asyncio.create_task(self._write_back(new, unpacked))
         try:
             extraction = Extraction(planned, new, self._limits)
             digest = planned.layers[-1].digest
@@ -198,10 +202,27 @@ class Puller:
                     digest = layer.digest
                     break
             firmware: Firmware = await self._in_thread(extraction.finish)
+            unpacked.set()
+            await writing_back
             await self._in_thread(claims.keep, new, firmware)
         finally:
+            unpacked.set()
+            await asyncio.wait([writing_back])
             await self._in_thread(new.discard)
         return digest, firmware
+
+    async def _write_back(self, new: NewFile, unpacked: asyncio.Event) -> None:
+        """Have the disk write while we unpack, so that little is left to sync at the end.
+
+        What a disk says here is not lost: it says so again when the file gets its name.
+        """
+        while not unpacked.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_BACK):
+                    await unpacked.wait()
+                    return
+            with suppress(Undecided):
+                await self._in_thread(new.sync)
 
     async def _read(self, device: Device, layer: Descriptor, extraction: Extraction) -> bool:
         """Unpack one layer in a thread; the thread has ended when this returns or raises."""
