@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from parts.programs import LOAD_CORE, need, otaflux
+from parts.programs import LOAD_CORE, need, scripted
 from parts.table import Most
 
 RATE = 1000  # hooks a second
@@ -35,7 +35,7 @@ def main() -> None:
         with (
             (folder / "log").open("wb") as log,
             (folder / "looks").open("wb") as looks,
-            otaflux(
+            scripted(
                 firmware, folder / "ours", script="hook_port.py", stdout=log, stderr=looks
             ) as ours,
         ):

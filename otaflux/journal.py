@@ -41,7 +41,7 @@ class Journal:
     def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
         """So many `GET /version` were answered with each status, for those devices."""
         for status, count in statuses.items():
-            self._metrics.requests.labels("version", str(status)).inc(count)
+            self._metrics.requests.labels("/version", str(status)).inc(count)
             self._metrics.cache_hits.inc(count)
         self._polled(devices)
 

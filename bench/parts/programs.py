@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 SERVER_CORE = "0"
 LOAD_CORE = "1"
@@ -103,10 +103,29 @@ def nginx(root: Path, folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def otaflux(
-    firmware: Path, folder: Path, *, script: str = "device_port.py", **streams: IO[bytes]
+def otaflux(firmware: Path, folder: Path) -> Iterator[Running]:
+    """The whole program, with `firmware` pushed into its embedded folder as lamp:1.4.0."""
+    port = free_port()
+    settings = {
+        "DATA_DIR": str(folder),
+        "LISTEN_ADDR": f"127.0.0.1:{port}",
+        "LOG_LEVEL": "warning",
+        "SHUTDOWN_TIMEOUT": "1",
+    }
+    run = [sys.executable, "-m", "otaflux"]
+    environment = {"PATH": os.environ["PATH"], **settings}
+    push = [*run, "push", "lamp:1.4.0", str(firmware)]
+    subprocess.run(push, check=True, capture_output=True, env=environment)
+    with _running([*run, "serve"], port, env=environment) as running:
+        _wait_told(port)
+        yield running
+
+
+@contextmanager
+def scripted(
+    firmware: Path, folder: Path, *, script: str, **streams: IO[bytes]
 ) -> Iterator[Running]:
-    """OtaFlux telling of `firmware` as the device `lamp`, version 1.4.0; `streams` are Popen's."""
+    """A script beside this one that serves `firmware` as lamp; `streams` are Popen's."""
     port = free_port()
     path = Path(__file__).with_name(script)
     command = [sys.executable, str(path), str(port), str(firmware), str(folder)]
@@ -115,9 +134,9 @@ def otaflux(
 
 
 @contextmanager
-def _running(command: list[str], port: int, **streams: IO[bytes]) -> Iterator[Running]:
+def _running(command: list[str], port: int, **more: Any) -> Iterator[Running]:
     pinned = ["taskset", "-c", SERVER_CORE, *command]  # which executes the command
-    process = subprocess.Popen(pinned, **streams)
+    process = subprocess.Popen(pinned, **more)
     try:
         _wait(port, process)
         yield Running(port, process.pid)
@@ -128,6 +147,17 @@ def _running(command: list[str], port: int, **streams: IO[bytes]) -> Iterator[Ru
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _wait_told(port: int) -> None:
+    """Until the device's release is told."""
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", port), 5) as sock:
+            sock.sendall(b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n")
+            if sock.recv(100).startswith(b"HTTP/1.1 200"):
+                return
+        time.sleep(0.05)
+    sys.exit("OtaFlux does not tell of the firmware")
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
