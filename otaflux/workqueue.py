@@ -65,9 +65,9 @@ class Backoff:
     most: float = 60.0
     jitter: float = 0.25
 
-    def after(self, failures: int, chance: random.Random) -> float:
+    def after(self, failures: int, chance: random.Random, *, most: float | None = None) -> float:
         """The wait after `failures` (1 and up), spread by the jitter so that keys part."""
-        wait = min(self.most, self.first * self.factor ** min(failures - 1, 32))
+        wait = min(most or self.most, self.first * self.factor ** min(failures - 1, 32))
         return wait * chance.uniform(1 - self.jitter, 1 + self.jitter)
 
 
@@ -291,13 +291,15 @@ class WorkQueue:
                     self._open()
                 self._failures[touch.device] += 1
                 asked = error.retry_after if isinstance(error, Undecided) else None
-                self._return(touch, self._wait(self._failures[touch.device], asked))
+                # Who keeps its release has time: ten thousand keys a minute would be no rate.
+                most = self._longest_wait if touch.priority >= Priority.START else None
+                self._return(touch, self._wait(self._failures[touch.device], asked, most))
             case _:
                 assert_never(outcome)
 
-    def _wait(self, failures: int, asked: float | None) -> float:
+    def _wait(self, failures: int, asked: float | None, most: float | None = None) -> float:
         """Seconds until the next try: the backoff's or what was asked for, within the bounds."""
-        wait = self._backoff.after(failures, self._chance)
+        wait = self._backoff.after(failures, self._chance, most=most)
         return min(max(wait, min(asked or 0.0, MAX_RETRY_AFTER)), self._longest_wait)
 
     def _went_away(self, began: float, asked: float | None) -> None:
