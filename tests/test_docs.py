@@ -145,6 +145,17 @@ def test_every_dependency_earns_its_line() -> None:
     assert documented - {"package"} == names
 
 
+def test_the_floors_of_the_architecture_are_those_that_are_checked() -> None:
+    """The table of rooms has the floors of import-linter, from the top, with the same rooms."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    checked = [set(re.findall(r"[a-z]+", floor)) for floor in layers]
+    table = page("architecture.md").partition("| floor | rooms |\n|---|---|\n")[2].split("\n\n")[0]
+    drawn = [set(re.findall(r"`([a-z]+)`", line)) for line in table.splitlines()]
+    built = {path.stem for path in (ROOT / "otaflux").iterdir()}
+    assert [rooms & built for rooms in drawn] == [rooms & built for rooms in checked]
+
+
 def test_every_link_of_the_docs_leads_somewhere() -> None:
     """No relative link of README, changelog or docs is dead."""
     for source in (ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")):
