@@ -1,0 +1,160 @@
+"""Programs that tests start: `otaflux` itself, as a command or as a server on a free port.
+
+    done = otaflux("push", "lamp:1.0.0", "build.bin", DATA_DIR=str(tmp_path / "data"))
+    with server(tmp_path) as running:
+        assert running.get("/version?device=lamp").status == 404
+
+A server's settings are those of its `env`; commands that should speak of the same get the same.
+Real registries are in `real_registry.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROGRAM = Path(sys.executable).with_name("otaflux")
+PATIENCE = 20.0  # seconds
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """An environment with these settings and nobody's credentials."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **settings}
+
+
+def otaflux(*arguments: str | Path, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [PROGRAM, *arguments],
+        cwd=cwd,
+        env=environment(cwd, settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 3,
+        check=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Server:
+    """A running `otaflux serve`."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.env = {
+            "DATA_DIR": str(folder / "data"),
+            "LISTEN_ADDR": f"127.0.0.1:{free_port()}",
+            "LOG_FORMAT": "json",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where devices and hooks are answered."""
+        return f"http://{self.env['LISTEN_ADDR']}"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [PROGRAM],
+                cwd=self.folder,
+                env=environment(self.folder, self.env),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if self.get("/health").status == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; answers the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def get(self, target: str) -> Answer:
+        """One GET."""
+        return self._ask(urllib.request.Request(self.url + target))
+
+    def hook(self, body: bytes, *, secret: str | None) -> Answer:
+        """One webhook."""
+        headers = {"Content-Type": "application/json"}
+        if secret is not None:
+            headers["Authorization"] = secret
+        return self._ask(urllib.request.Request(f"{self.url}/hooks/registry", body, headers))
+
+    def _ask(self, request: urllib.request.Request) -> Answer:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return Answer(answer.status, dict(answer.headers), answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, dict(error.headers), error.read())
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command with the server's own settings."""
+        return otaflux(*arguments, cwd=self.folder, **self.env)
+
+    def told(self, device: str, version: str, *, within: float = PATIENCE) -> Answer:
+        """Poll until a device is told that version; answers what it was told."""
+        deadline = time.monotonic() + within
+        while True:
+            answer = self.get(f"/version?device={device}")
+            if answer.body.startswith(f"{version}\n".encode()):
+                return answer
+            assert time.monotonic() < deadline, (answer, self.log())
+            time.sleep(0.02)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every line of the log so far."""
+        lines = (self.folder / "log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@contextmanager
+def server(folder: Path, **settings: str) -> Iterator[Server]:
+    """A server that runs, and is stopped whatever happens."""
+    running = Server(folder, settings)
+    running.start()
+    try:
+        yield running
+    finally:
+        assert running.process is not None
+        if running.process.poll() is None:
+            running.process.kill()
+        running.process.wait()

@@ -1,0 +1,141 @@
+"""Which command runs, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+import structlog
+from programs import PROGRAM, environment, otaflux
+
+from otaflux import errors
+from otaflux.cli import main as cli
+from otaflux.errors import BadSetting, Refused, Undecided, Unusable
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    """`--version` says name and version."""
+    done = otaflux("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "otaflux 0.1.0\n")
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    """`--help` names each command, with a line that says what it does."""
+    done = otaflux("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for name in cli.COMMANDS:
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["srve"], "No such command 'srve'"),
+        (["push"], "Missing argument"),
+        (["get", "/health", "--no-such-flag"], "No such option"),
+        (["push", "Lamp:1.0.0", "x"], "lower-case"),
+        (["push", "lamp", "x"], "DEVICE:TAG"),
+        (["wait", "lamp:1.0.0"], "not built yet"),
+        (["get", "/metrics"], "not built yet"),
+        (["--listen-addr", "x"], "LISTEN_ADDR: found 'x'"),
+        (["serve", "--cosign-pub-key-path", "key.pem"], "COSIGN_PUB_KEY_PATH: found"),
+        (["--env-file", "nowhere"], "--env-file: found 'nowhere'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(tmp_path: Path, arguments: list[str], words: str) -> None:
+    """A wrong command, flag, name or setting exits 2, with one line that says what is wrong."""
+    done = otaflux(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    assert not done.stdout
+
+
+def test_every_wrong_setting_has_its_line(tmp_path: Path) -> None:
+    """The server names all settings that are wrong before it ends."""
+    done = otaflux(cwd=tmp_path, MQTT_URL="mqtt://b", LISTEN_ADDR="x", KEEP_VERSIONS="-1")
+    assert done.returncode == 2
+    lines = [line.removeprefix("otaflux: ").partition(":")[0] for line in done.stderr.splitlines()]
+    assert lines == ["LISTEN_ADDR", "KEEP_VERSIONS", "MQTT_URL"]
+    assert not (tmp_path / "otaflux-data").exists(), "nothing was made before the complaint"
+
+
+def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of a command that raises."""
+
+    @click.command()
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "commands", command)
+    return cli.main([])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (Refused("no"), 2, "no"),
+        (BadSetting("A: x"), 2, "A: x"),
+        (Undecided("away", hint="Look there"), 1, "away. Look there"),
+        (Unusable("broken\nin two"), 1, "broken in two"),
+        (OSError(28, "No space left on device", "/x"), 1, "/x: No space left on device"),
+        (ExceptionGroup("tasks", [Undecided("away")]), 1, "away"),
+        (ValueError("oops"), 1, "a bug in OtaFlux: ValueError: oops"),
+    ],
+)
+def test_an_error_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    code: int,
+    line: str,
+) -> None:
+    """Whatever a command raises, it ends with its branch's code and one line, no traceback."""
+    assert raising(error, monkeypatch) == code
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"otaflux: {line}")
+
+
+def test_every_branch_has_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error of the tree is taken for a bug."""
+    for name in ("BadName", "Unreachable", "Unsigned", "Incomplete", "DiskFailed"):
+        kind = getattr(errors, name)
+        assert raising(kind("x"), monkeypatch) == (2 if issubclass(kind, Refused) else 1)
+
+
+def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends a command as shells expect it."""
+
+    @click.command()
+    def command() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "commands", command)
+    assert cli.main([]) == 130
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    """`otaflux … | head` ends without a word when the other side is gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [PROGRAM, "--help"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=environment(tmp_path, {}),
+        timeout=20,
+        check=False,
+    )
+    os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode != -signal.SIGPIPE
+
+
+@pytest.fixture(autouse=True)
+def _own_log_configuration() -> None:
+    """Commands configure the log; tests after them start from the defaults again."""
+    structlog.reset_defaults()
