@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -183,3 +185,48 @@ async def test_a_herd_is_accepted(tmp_path: Path) -> None:
         for sock in socks:
             assert sock.recv(500).startswith(b"HTTP/1.1 200 OK")
             sock.close()
+
+
+SHORT_OF_FILES = """
+import asyncio, resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from device_port import PortServer
+from device_server import release
+
+async def main():
+    async with PortServer(Path({folder!r}), max_connections=10_000) as server:
+        server.publish(release("lamp", "1.0.0"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+        print(server.port, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+async def test_where_the_files_run_out_it_goes_on_when_there_are_some(tmp_path: Path) -> None:
+    """Past the limit on open files connections wait in the kernel, and get their answers then."""
+    script = SHORT_OF_FILES.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    port = int(await process.stdout.readline())
+    there = [Connection(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(80)]
+    for connection in there:
+        await connection.send(POLL)
+    answered = there[:20]
+    for connection in answered:
+        assert (await connection.reply()).status == 200
+        await connection.close()
+    async with asyncio.timeout(20):
+        for connection in there[20:]:
+            assert (await connection.reply()).status == 200
+            await connection.close()
+    process.stdin.close()
+    logged = (await process.stdout.read()).decode()
+    assert await process.wait() == 0
+    assert "connections_crowded" in logged
+    assert "Too many open files" in logged
