@@ -326,6 +326,10 @@ def _make_folder(path: Path, disk: Disk) -> None:
         _make_folder(path.parent, disk)
         with suppress(FileExistsError):  # somebody else made it meanwhile
             disk.make_folder(path)
+    else:
+        # Who was killed while making these folders may have left the deepest one not synced.
+        with suppress(PermissionError):  # it may be none of ours
+            disk.sync(path.parent.parent)
     disk.sync(path.parent)
 
 
