@@ -76,7 +76,9 @@ class Settings:
         values.registry_url, None, "Registry, https://host[:port]; unset: the embedded folder"
     )
     registry_insecure: bool = _setting(
-        values.boolean, "false", "Any certificate of the registry; http where REGISTRY_URL names no scheme"
+        values.boolean,
+        "false",
+        "Any certificate of the registry; http where REGISTRY_URL names no scheme",
     )
     repository_prefix: str = _setting(
         values.text, "", "Part of a repository's name before the device's; / serves every one"
