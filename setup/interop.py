@@ -1,0 +1,155 @@
+"""Other people's programs, where this machine has them: `make interop`.
+
+Nothing here is installed by OtaFlux, for Debian has no packages of it. Each check says what it ran,
+or that it was skipped and why; the last line counts both. The exit code is 1 where one failed.
+
+    oras    pushes a file to docker-registry and into the embedded folder; OtaFlux pulls both
+    crane   pushes a tar as a container image's layer; OtaFlux pulls the file in it
+    zot     takes what `otaflux push` pushes, and gives it back
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OTAFLUX = Path(sys.executable).with_name("otaflux")
+PATIENCE = 20.0  # seconds until a registry answers
+CONTENT = b"interop " * 4096
+SBIN = ":/usr/sbin:/usr/local/sbin"
+
+
+def run(*command: str | Path, cwd: Path, **more: str) -> str:
+    """A program's stdout; raises where it fails, with what it said."""
+    environment = {"PATH": os.environ["PATH"] + SBIN, "HOME": str(cwd), **more}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} exited {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def pulled(cwd: Path, device: str, **settings: str) -> None:
+    """OtaFlux pulls the very bytes."""
+    run(OTAFLUX, "pull", device, "-o", "out.bin", cwd=cwd, **settings)
+    if (cwd / "out.bin").read_bytes() != CONTENT:
+        raise RuntimeError("other bytes came back")
+
+
+@contextmanager
+def registry(
+    cwd: Path, program: str, config: Callable[[str], str], *arguments: str
+) -> Iterator[str]:
+    """A registry on a free port; answers `host:port`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    (cwd / "registry.conf").write_text(config(host))
+    with (cwd / "registry.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, *arguments, "registry.conf"], cwd=cwd, stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{host}/v2/", timeout=2).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise RuntimeError((cwd / "registry.log").read_text()[-500:]) from None
+                time.sleep(0.1)
+        yield host
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def docker_registry(host: str) -> str:
+    """Its configuration, which is YAML, of which JSON is a part."""
+    storage = {"filesystem": {"rootdirectory": "registry-data"}}
+    return json.dumps({"version": 0.1, "storage": storage, "http": {"addr": host}})
+
+
+def zot_config(host: str) -> str:
+    """Configuration of zot."""
+    address, _, port = host.partition(":")
+    return json.dumps(
+        {"storage": {"rootDirectory": "zot-data"}, "http": {"address": address, "port": port}}
+    )
+
+
+def oras(cwd: Path) -> None:
+    """A file pushed by oras, to a registry and into the folder."""
+    program = shutil.which("docker-registry", path=os.environ["PATH"] + SBIN)
+    if program is None:
+        raise LookupError("docker-registry")
+    with registry(cwd, program, docker_registry, "serve") as host:
+        run("oras", "push", "--plain-http", f"{host}/lamp:1.0.0", "build.bin", cwd=cwd)
+        pulled(cwd, "lamp:1.0.0", REGISTRY_URL=f"http://{host}")
+    layout = cwd / "data" / "registry" / "lamp"
+    layout.mkdir(parents=True)
+    run("oras", "push", "--oci-layout", f"{layout}:1.1.0", "build.bin", cwd=cwd)
+    pulled(cwd, "lamp:1.1.0", DATA_DIR=str(cwd / "data"))
+
+
+def crane(cwd: Path) -> None:
+    """A container image made by crane."""
+    program = shutil.which("docker-registry", path=os.environ["PATH"] + SBIN)
+    if program is None:
+        raise LookupError("docker-registry")
+    (cwd / "firmware.bin").write_bytes(CONTENT)
+    run("tar", "-cf", "layer.tar", "firmware.bin", cwd=cwd)
+    with registry(cwd, program, docker_registry, "serve") as host:
+        run("crane", "append", "--insecure", "-f", "layer.tar", "-t", f"{host}/lamp:1.0.0", cwd=cwd)
+        pulled(cwd, "lamp:1.0.0", REGISTRY_URL=f"http://{host}")
+
+
+def zot(cwd: Path) -> None:
+    """A push into zot, and back."""
+    with registry(cwd, "zot", zot_config, "serve") as host:
+        settings = {"REGISTRY_URL": f"http://{host}"}
+        run(OTAFLUX, "push", "lamp:1.0.0", "build.bin", cwd=cwd, **settings)
+        pulled(cwd, "lamp:1.0.0", **settings)
+
+
+def main() -> int:
+    """Run what can be run; answers 1 where something failed."""
+    passed = failed = skipped = 0
+    for check in (oras, crane, zot):
+        name = check.__name__
+        if shutil.which(name) is None:
+            skipped += 1
+            print(f"skipped  {name}: it is not installed")
+            continue
+        with tempfile.TemporaryDirectory(prefix="otaflux-interop-") as folder:
+            (Path(folder) / "build.bin").write_bytes(CONTENT)
+            try:
+                check(Path(folder))
+            except LookupError as missing:
+                skipped += 1
+                print(f"skipped  {name}: needs {missing}")
+            except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                failed += 1
+                print(f"FAILED   {name}: {error}")
+            else:
+                passed += 1
+                print(f"ran      {name}: {(check.__doc__ or '').lower().rstrip('.')}")
+    print("skipped  cosign: signatures are not built yet")
+    print(f"interop: {passed} passed, {failed} failed, {skipped + 1} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
