@@ -163,6 +163,12 @@ def test_every_link_of_the_docs_leads_somewhere() -> None:
             assert link.startswith("http") or (source.parent / link).exists(), (source.name, link)
 
 
+def test_every_page_is_found_from_the_index() -> None:
+    """docs/index.md links each page beside it."""
+    linked = set(re.findall(r"\]\(([a-z]+\.(?:md|yaml))\)", page("index.md")))
+    assert linked == {path.name for path in DOCS.iterdir() if path.is_file()} - {"index.md"}
+
+
 def test_the_version_is_said_once() -> None:
     """The package and the program say the same version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -62,6 +63,18 @@ def test_the_commands_print_what_the_readme_says(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     printed = done.stdout.split(MARK)[:-1]
     assert [part.strip() for part in printed] == [output.strip() for _, output in steps()]
+    logged = [json.loads(line) for line in (tmp_path / "otaflux.log").read_text().splitlines()]
+    assert {"server_started", "hook_accepted", "release_published"} <= {x["event"] for x in logged}
+    for line in logged:
+        assert fields_of(line["event"]) == set(line) - {"timestamp", "level", "event"}
+
+
+def fields_of(event: str) -> set[str]:
+    """The fields that docs/logs.md names for an event."""
+    page = (ROOT / "docs" / "logs.md").read_text()
+    row = re.search(rf"^\| `{event}` \|.*\|([^|]*)\|$", page, re.MULTILINE)
+    assert row is not None, event
+    return set(re.findall(r"`(\w+)`", row[1]))
 
 
 def test_every_make_command_of_the_docs_exists() -> None:
