@@ -48,6 +48,7 @@ class Catalog:
         self._named: Counter[Digest] = Counter()
         self._by_digest: dict[Digest, set[Device]] = {}
         self._listeners: list[Listener] = []
+        self._unsure: set[Device] = set()  # whose last write failed, maybe after the rename
 
     def path(self, device: Device) -> Path:
         """Where a device's record lies, or would."""
@@ -98,12 +99,17 @@ class Catalog:
         self._swap(record.device, record)
 
     async def put(self, record: Record) -> None:
-        """Write a record for good, then tell it. Raises `Undecided`; the old one stands then."""
-        if record == self._records.get(record.device):
+        """Write a record for good, then tell it. Raises `Undecided`; the old one stands then.
+
+        After a failure the disk may hold either, so the next one is written even if it is the old.
+        """
+        if record == self._records.get(record.device) and record.device not in self._unsure:
             return
+        self._unsure.add(record.device)
         await self._in_thread(
             durable.write, self.path(record.device), write_record(record), disk=self._disk
         )
+        self._unsure.discard(record.device)
         self._swap(record.device, record)
 
     async def forget(self, device: Device) -> None:

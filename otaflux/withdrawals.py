@@ -37,6 +37,7 @@ class Withdrawals:
             tag, _Missing(now, now, by_hook=by_hook)
         )
         missing.last = now
+        missing.by_hook |= by_hook
 
     def is_there(self, device: Device, tag: Tag) -> None:
         """A look found the tag, in the listing or by its manifest: begin anew."""
@@ -58,7 +59,7 @@ class Withdrawals:
         self.is_there(device, tag)
 
     def until_second_look(self, device: Device) -> float | None:
-        """Seconds until the second look of a tag whose first one a hook asked for."""
+        """Seconds until the second look of a tag that a hook asked to look for."""
         waits = [
             missing.first + self._apart - missing.last
             for missing in self._missing.get(device, {}).values()

@@ -1,0 +1,6 @@
+"""The whole program without machine, network and time: seeded, so that each failure repeats.
+
+`loop` is an event loop whose clock jumps to the next timer; `disk` loses on a crash what was not
+synced; `registry` is a `Source` that lies, fails and is slow; `program` binds the real parts to
+them, `world` makes things happen and checks after each what must always hold.
+"""

@@ -1,0 +1,219 @@
+"""A registry in memory that is slow, fails, and lists what was true some time ago.
+
+What `resolve` answers is true at the time; a listing may be as old as `staleness`. `log` of states
+tells the world what was ever pushed, and since when a tag is there without a break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from otaflux.errors import Incomplete, Undecided, Unreachable
+from otaflux.model.artifact import (
+    OCI_EMPTY,
+    OCI_MANIFEST,
+    TITLE,
+    Artifact,
+    Descriptor,
+    Digest,
+    Gone,
+    Listing,
+    Manifest,
+)
+from otaflux.model.names import Device, Tag
+from otaflux.registry.source import BlobReader, File, Unchanged
+
+MAX_FIRMWARE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one push carries; `good` says that it is firmware which can be served."""
+
+    number: int
+    good: bool
+
+    @property
+    def data(self) -> bytes:
+        """The firmware's bytes."""
+        return f"firmware {self.number}".encode() * 4
+
+    @property
+    def firmware_digest(self) -> Digest:
+        """The digest of the bytes that devices get."""
+        return _digest(self.data)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the tag stands for: firmware in one layer, or no layer at all."""
+        layer = Descriptor(
+            "application/octet-stream",
+            self.firmware_digest,
+            len(self.data),
+            annotations={TITLE: "firmware.bin"},
+        )
+        return Manifest(
+            _digest(f"manifest {self.number}".encode()),
+            100,
+            OCI_MANIFEST,
+            "application/x",
+            Descriptor(OCI_EMPTY, _digest(b"{}"), 2),
+            (layer,) if self.good else (),
+        )
+
+
+def _digest(data: bytes) -> Digest:
+    return Digest("sha256", hashlib.sha256(data).hexdigest())
+
+
+class SimulatedRegistry:
+    """See `otaflux.registry.source.Source`."""
+
+    name = "https://registry.example"
+    certain = False
+
+    def __init__(
+        self, devices: Sequence[Device], chance: random.Random, clock: Callable[[], float]
+    ) -> None:
+        self._chance = chance
+        self._clock = clock
+        self.tags_of: dict[Device, dict[Tag, Content]] = {device: {} for device in devices}
+        self._listings: dict[Device, list[tuple[float, tuple[Tag, ...]]]] = {
+            device: [(0.0, ())] for device in devices
+        }
+        self._since: dict[tuple[Device, Tag], float] = {}
+        self.pushed: set[tuple[Device, Tag, Digest, Digest]] = set()
+        self.contents: dict[Digest, Content] = {}
+        self.missing_blobs: set[Digest] = set()
+        self.trouble = 0.0
+        self.slowness = 0.0
+        self.staleness = 0.0
+        self.away = False
+        self.requests = 0
+
+    def put(self, device: Device, tag: Tag, content: Content) -> None:
+        """Somebody pushes, or moves a tag."""
+        self.tags_of[device][tag] = content
+        self.contents[content.manifest.digest] = content
+        self._since.setdefault((device, tag), self._clock())
+        self.pushed.add((device, tag, content.manifest.digest, content.firmware_digest))
+        self._changed(device)
+
+    def delete(self, device: Device, tag: Tag) -> None:
+        """Somebody deletes a tag."""
+        self.tags_of[device].pop(tag, None)
+        self._since.pop((device, tag), None)
+        self._changed(device)
+
+    def there_for(self, device: Device, tag: Tag) -> float:
+        """Seconds since which a tag is there without a break; 0 where it is not."""
+        since = self._since.get((device, tag))
+        return 0.0 if since is None else self._clock() - since
+
+    def _changed(self, device: Device) -> None:
+        self._listings[device].append((self._clock(), tuple(self.tags_of[device])))
+
+    async def _answer(self) -> None:
+        """Take some time, and perhaps fail."""
+        self.requests += 1
+        await asyncio.sleep(self._chance.random() * self.slowness)
+        if self.away:
+            raise Unreachable("no answer")
+        if self._chance.random() < self.trouble:
+            raise self._chance.choice(
+                [Undecided("500"), Undecided("429", retry_after=20.0), Unreachable("reset")]
+            )
+
+    async def devices(self) -> frozenset[Device] | None:
+        """See `Source`."""
+        await self._answer()
+        return frozenset(self.tags_of)
+
+    async def tags(self, device: Device) -> Listing:
+        """See `Source`; the listing may be an old one, in any order."""
+        await self._answer()
+        seen = self._clock() - self._chance.random() * self.staleness
+        tags = [tags for at, tags in self._listings[device] if at <= seen][-1]
+        return Listing(tuple(self._chance.sample(tags, len(tags))))
+
+    async def resolve(
+        self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
+    ) -> Artifact | Unchanged | Gone:
+        """See `Source`."""
+        await self._answer()
+        if isinstance(reference, Digest):
+            named = [c for c in self.tags_of[device].values() if c.manifest.digest == reference]
+            content = named[0] if named else None
+        else:
+            content = self.tags_of[device].get(reference)
+        if content is None:
+            return Gone()
+        manifest = content.manifest
+        return Unchanged() if known == manifest.digest else manifest
+
+    @asynccontextmanager
+    async def open_blob(
+        self, device: Device, descriptor: Descriptor, *, max_bytes: int
+    ) -> AsyncIterator[BlobReader]:
+        """See `Source`."""
+        await self._answer()
+        if descriptor.digest in self.missing_blobs:
+            raise Incomplete("the blob is missing")
+        data = next(
+            content.data
+            for content in self.contents.values()
+            if content.firmware_digest == descriptor.digest
+        )
+        yield _Reader(data, cut=self._chance.random() < self.trouble)
+
+    async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
+        """See `Source`."""
+        await self._answer()
+        return ()
+
+    async def push(
+        self,
+        device: Device,
+        tag: Tag,
+        files: Sequence[File],
+        *,
+        annotations: Mapping[str, str],
+        force: bool,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Digest:
+        """See `Source`; nobody pushes through it here."""
+        raise NotImplementedError
+
+
+class CredulousRegistry(SimulatedRegistry):
+    """A deliberate bug: what a listing lacks counts as gone, though the listing may be old."""
+
+    async def tags(self, device: Device) -> Listing:
+        """Remember what was listed."""
+        listing = await super().tags(device)
+        self._listed = frozenset(listing.tags)
+        return listing
+
+    async def resolve(
+        self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
+    ) -> Artifact | Unchanged | Gone:
+        """Ask the listing instead of the registry."""
+        answer = await super().resolve(device, reference, known=known)
+        return Gone() if isinstance(reference, Tag) and reference not in self._listed else answer
+
+
+class _Reader:
+    def __init__(self, data: bytes, *, cut: bool) -> None:
+        half = len(data) // 2
+        self._pieces = [data[:half], data[half:], b""]
+        self._cut = cut
+
+    def read(self) -> bytes:
+        if self._cut and len(self._pieces) < 3:
+            raise Undecided("the body was cut")
+        return self._pieces.pop(0)
