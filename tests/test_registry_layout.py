@@ -200,10 +200,12 @@ async def test_an_index_that_cannot_be_read_says_nothing(root: Path, layout: Sou
         await layout.tags(LAMP)
 
 
-async def test_an_index_that_is_just_being_written_is_read_once_more(root: Path) -> None:
-    """A tool that writes in place is seen halfway; a moment later its index is whole."""
-    LayoutFiles(root / "lamp").artifact(tag="1.0.0")
-    path = root / "lamp" / "index.json"
+@pytest.mark.parametrize("what", ["index", "manifest"])
+async def test_what_is_just_being_written_is_read_once_more(root: Path, what: str) -> None:
+    """A tool that writes in place is seen halfway; a moment later its file is whole."""
+    files = LayoutFiles(root / "lamp")
+    digest = files.artifact(tag="1.0.0")
+    path = root / "lamp" / "index.json" if what == "index" else files.blob_path(digest)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     slept: list[float] = []
@@ -212,7 +214,9 @@ async def test_an_index_that_is_just_being_written_is_read_once_more(root: Path)
         slept.append(seconds)
         path.write_bytes(whole)
 
-    assert await Layout(root, sleep=sleep).tags(LAMP) == Listing((ONE,))
+    found = await Layout(root, sleep=sleep).resolve(LAMP, ONE)
+    assert isinstance(found, Manifest)
+    assert str(found.digest) == digest
     assert len(slept) == 1
 
 

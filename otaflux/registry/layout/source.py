@@ -2,8 +2,8 @@
 
 Coroutines of the event loop; files are read by aiofiles or in a thread, never on the loop. Nothing
 is remembered but which manifests are about which (content, so it cannot change), and readers take
-no lock: our own writes go by rename, and an index that another tool is just writing does not parse,
-is read once more a moment later, and is `Undecided` after that.
+no lock: our own writes go by rename. An index or a manifest that another tool is just writing in
+place does not parse, is read once more a moment later, and is `Undecided` after that.
 """
 
 from __future__ import annotations
@@ -232,6 +232,16 @@ class Layout:
 
     async def _manifest(
         self, place: Place, digest: Digest, entry: Entry | None = None
+    ) -> Artifact | None:
+        """A manifest; read once more where it is torn, for skopeo writes them in place too."""
+        try:
+            return await self._read_manifest(place, digest, entry)
+        except Undecided:
+            await self._sleep(READ_AGAIN)
+        return await self._read_manifest(place, digest, entry)
+
+    async def _read_manifest(
+        self, place: Place, digest: Digest, entry: Entry | None
     ) -> Artifact | None:
         """A manifest whose bytes have that digest, and the size that the index says."""
         if entry and entry.size > MAX_MANIFEST:
