@@ -16,7 +16,7 @@ from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import HttpProcessingError
 from device_port import PortServer, place_of
 from device_server import release
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from otaflux.web.door import MAX_REMEMBERED
@@ -148,6 +148,9 @@ async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -
         )
         @given(data=requests(), full=st.sampled_from([False] * 5 + [True]))
         def same(data: bytes, full: bool) -> None:
+            # Without a Host the link in JSON has the server's own port, and that is not the same.
+            assume(b"json" not in data.lower() or re.search(rb"\nhost: *\w", data.lower()))
+
             async def both() -> tuple[bytes, bytes]:
                 async with AsyncExitStack() as taken:
                     for server in (fast, slow) if full else ():
