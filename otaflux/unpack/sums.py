@@ -16,7 +16,7 @@ from typing import Self
 
 from otaflux.model.release import Sums
 
-_AHEAD = 3  # pieces; each is held in memory until the thread took it
+_AHEAD = 2  # pieces; each is held in memory until the thread took it
 
 
 class SumsOf:
