@@ -79,6 +79,10 @@ class MemoryDisk:
         file = self._live.get(path.parent, {}).get(path.name)
         return file.data if file else None
 
+    def live_names(self, folder: Path) -> list[str]:
+        """What a reader sees in a folder, without any trouble."""
+        return list(self._live[folder])
+
     def _rest_of(self, file: _File) -> bytes:
         if file.data == file.synced:
             return file.data

@@ -1,7 +1,7 @@
 """A registry in memory that is slow, fails, and lists what was true some time ago.
 
-What `resolve` answers is true at the time; a listing may be as old as `staleness`. `log` of states
-tells the world what was ever pushed, and since when a tag is there without a break.
+What `resolve` answers is true at the time; a listing may be `staleness` seconds old. It remembers
+what was ever pushed, and since when a tag is there without a break.
 """
 
 from __future__ import annotations
@@ -132,12 +132,17 @@ class SimulatedRegistry:
     async def devices(self) -> frozenset[Device] | None:
         """See `Source`."""
         await self._answer()
-        return frozenset(self.tags_of)
+        return frozenset(device for device in self.tags_of if self._was_pushed(device))
+
+    def _was_pushed(self, device: Device) -> bool:
+        return len(self._listings[device]) > 1
 
     async def tags(self, device: Device) -> Listing:
-        """See `Source`; the listing may be an old one, in any order."""
+        """See `Source`; the listing may come from a replica that is behind, in any order."""
         await self._answer()
-        seen = self._clock() - self._chance.random() * self.staleness
+        if not self._was_pushed(device):
+            return Listing((), repository_known=False)
+        seen = self._clock() - self._chance.choice([0.0, self.staleness])
         tags = [tags for at, tags in self._listings[device] if at <= seen][-1]
         return Listing(tuple(self._chance.sample(tags, len(tags))))
 
@@ -193,10 +198,16 @@ class SimulatedRegistry:
 class CredulousRegistry(SimulatedRegistry):
     """A deliberate bug: what a listing lacks counts as gone, though the listing may be old."""
 
+    def __init__(
+        self, devices: Sequence[Device], chance: random.Random, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(devices, chance, clock)
+        self._listed: dict[Device, frozenset[Tag]] = {}
+
     async def tags(self, device: Device) -> Listing:
         """Remember what was listed."""
         listing = await super().tags(device)
-        self._listed = frozenset(listing.tags)
+        self._listed[device] = frozenset(listing.tags)
         return listing
 
     async def resolve(
@@ -204,7 +215,11 @@ class CredulousRegistry(SimulatedRegistry):
     ) -> Artifact | Unchanged | Gone:
         """Ask the listing instead of the registry."""
         answer = await super().resolve(device, reference, known=known)
-        return Gone() if isinstance(reference, Tag) and reference not in self._listed else answer
+        return (
+            Gone()
+            if isinstance(reference, Tag) and reference not in self._listed[device]
+            else answer
+        )
 
 
 class _Reader:

@@ -25,6 +25,7 @@ from simulation.program import CHANNELS, Program
 from simulation.registry import Content, SimulatedRegistry
 
 DEVICES = tuple(Device(name) for name in ("lamp", "lamp/kitchen", "pump"))
+STRANGER = Device("nobody")
 # Ordered by hand, lowest first, so that no rule of the program is needed to know the highest.
 ORDERED = tuple(
     Tag(text)
@@ -33,6 +34,8 @@ ORDERED = tuple(
 PRE = {Tag("1.0.0-rc.2"), Tag("1.0.0-rc.10"), Tag("1.2.0-rc.1")}
 OTHERS = (Tag("latest"), Tag("1.0"), Tag("2.0.0-beta.1"))
 SETTLES_IN = 100.0  # seconds: the longest backoff, two looks for a withdrawal, and runs
+
+NO_DIGEST = Digest("sha256", "0" * 64)
 
 Told = tuple[Tag, Digest, Digest]
 
@@ -63,26 +66,33 @@ class World:
         self._clock = asyncio.get_running_loop().time
         self._chance = random.Random(seed)
         self._parts = parts
-        self._registry = parts.registry(DEVICES, self._chance, self._clock)
+        self._registry = parts.registry((*DEVICES, STRANGER), self._chance, self._clock)
         self._disk = parts.disk(self._chance)
         self._number = 0
         self._hooks: set[asyncio.Task[None]] = set()
+        self._may_cut = True
         self._told: dict[tuple[Device, str], Release | None] = {}
+        self._since: dict[tuple[Device, str], float] = {}  # when the tag began to be told
         self._broken: list[str] = []
         self._program: Program
         self._life: asyncio.Task[None] | None = None
         self.crashes = 0
 
-    async def live(self, steps: int) -> None:
+    async def live(self, steps: int, cut_at: int | None) -> None:
         """Let so many things happen, then see to it that all is well."""
+        self._disk.cut_in = cut_at
+        self._may_cut = cut_at is None
         self._start()
         for _ in range(steps):
             self._happen()
             await asyncio.sleep(self._chance.choice([0.0, 0.01, 0.3, 2.0, 12.0, 40.0]))
             await self._after_step()
         await self._make_peace()
+        before = self.crashes
         await asyncio.sleep(SETTLES_IN)
         await self._after_step()
+        if self.crashes > before:
+            await asyncio.sleep(SETTLES_IN)
         self._check_settled("after all")
         await self._stop()
         await self._begin_anew()
@@ -98,7 +108,7 @@ class World:
                 self._weather,
                 self._mend,
                 self._cut_soon,
-                self._disk.cut,
+                self._cut,
             ],
             [10, 3, 2, 3, 2, 2, 1],
         )[0]()
@@ -129,21 +139,28 @@ class World:
             self._hook(device)
 
     def _noise(self) -> None:
-        """A hook that names a tag which nobody pushed, or another's."""
+        """A hook that names a tag which nobody pushed; a poll, perhaps a stranger's."""
         self._hook(self._chance.choice(DEVICES), self._chance.choice((*ORDERED, Tag("9.9.9"))))
+        device = self._chance.choice((*DEVICES, STRANGER))
+        _ = self._program.queue.touch(Touch(device, Priority.FIRST_POLL))
 
     def _weather(self) -> None:
         self._registry.trouble = self._chance.choice([0.0, 0.1, 0.5])
         self._registry.slowness = self._chance.choice([0.0, 0.5, 4.0])
-        self._registry.staleness = self._chance.choice([0.0, 3.0, 30.0])
+        self._registry.staleness = self._chance.choice([0.0, 3.0, 60.0])
         self._registry.away = self._chance.random() < 0.2
-        self._disk.trouble = self._chance.choice([0.0, 0.0, 0.1])
+        self._disk.trouble = self._chance.choice([0.0, 0.1, 0.3])
 
     def _mend(self) -> None:
         self._registry.missing_blobs.clear()
 
+    def _cut(self) -> None:
+        if self._may_cut:
+            self._disk.cut()
+
     def _cut_soon(self) -> None:
-        self._disk.cut_in = self._chance.randrange(40)
+        if self._may_cut:
+            self._disk.cut_in = self._chance.randrange(40)
 
     def _hook(self, device: Device, *tags: Tag) -> None:
         """Lost, once, or twice; at once, or later than the next one's."""
@@ -176,6 +193,7 @@ class World:
                 break
             except PowerCut:
                 self._disk.power_on()
+                self.crashes += 1
         self._life = asyncio.ensure_future(self._program.run())
         self._disk.on_cut = self._life.cancel
 
@@ -208,6 +226,7 @@ class World:
         trouble, self._disk.trouble = self._disk.trouble, 0.0
         self._start()
         self._disk.trouble = trouble
+        self._check_swept()
         for device in DEVICES:
             record = self._program.catalog.get(device)
             for channel in (STABLE, *CHANNELS):
@@ -219,9 +238,11 @@ class World:
                         f"6: {device} {channel} was told {_told(able[0])},"
                         f" and {_told(now)} after a crash"
                     )
-                self._told[device, channel] = now
                 if now is not None:
                     self._check_whole(now)
+                    if able[0] is None or able[0].tag != now.tag:
+                        self._since[device, channel] = self._clock()
+                self._told[device, channel] = now
 
     # What must always hold
 
@@ -236,11 +257,13 @@ class World:
             if now is not None:
                 self._check_published(device, channel, now)
             if before is not None and (now is None or _rank(now.tag) < _rank(before.tag)):
-                there = self._registry.there_for(device, before.tag)
-                if there > 200:
+                told_for = self._clock() - self._since[device, channel]
+                if self._registry.there_for(device, before.tag) >= told_for:
                     self._broken.append(
-                        f"5: {device} {before.tag} was withdrawn, and is there for {there:.0f} s"
+                        f"5: {device} {before.tag} was withdrawn, and was never away since told"
                     )
+            if now is not None and (before is None or now.tag != before.tag):
+                self._since[device, channel] = self._clock()
 
     def _check_published(self, device: Device, channel: str, release: Release) -> None:
         pushed = (device, release.tag, release.manifest_digest, release.firmware.firmware_digest)
@@ -257,13 +280,26 @@ class World:
         if self._disk.platter(path) != self._registry.contents[release.manifest_digest].data:
             self._broken.append(f"6: {release} is told, and its file would not survive a crash")
 
+    def _check_swept(self) -> None:
+        """7: after a start, no file lies there that nobody names."""
+        held = {
+            release.firmware.firmware_digest.hex
+            for record in self._program.catalog.records()
+            for release in record.held()
+        }
+        lying = set(self._disk.live_names(self._program.store.path(NO_DIGEST).parent))
+        if lying != held:
+            self._broken.append(f"7: {lying ^ held} are left over or missing after a start")
+
     # Peace
 
     async def _make_peace(self) -> None:
         """All faults end, moved tags are made whole, and each device has one last hook."""
         registry = self._registry
         registry.trouble = registry.staleness = self._disk.trouble = 0.0
-        registry.away, self._disk.cut_in = False, None
+        registry.away = False
+        if self._may_cut:
+            self._disk.cut_in = None
         registry.missing_blobs.clear()
         await asyncio.sleep(25.0)  # late hooks arrive
         await self._after_step()
@@ -297,6 +333,10 @@ class World:
         return None
 
     def _check_settled(self, when: str) -> None:
+        if self._program.queue.unreachable or len(self._program.queue):
+            raise Broken(f"9: {when}, {len(self._program.queue)} keys wait")
+        if self._program.catalog.get(STRANGER) is not None:
+            raise Broken(f"7: {when}, there is a record of a device that has no release")
         for device in DEVICES:
             record = self._program.catalog.get(device)
             for channel in (STABLE, *CHANNELS):
@@ -319,11 +359,15 @@ def _rank(tag: Tag) -> int:
     return ORDERED.index(tag)
 
 
-async def simulate(seed: int, parts: Parts, steps: int) -> int:
-    """One seed; answers how many crashes there were. Raises `Broken`, which names the seed."""
+async def simulate(seed: int, parts: Parts, steps: int, cut_at: int | None = None) -> int:
+    """One seed; answers how many crashes there were. Raises `Broken`, which names the seed.
+
+    `cut_at` is an operation of the disk, counted from the first start, at which the power goes.
+    """
     world = World(seed, parts)
     try:
-        await world.live(steps)
+        await world.live(steps, cut_at)
     except Broken as error:
-        raise Broken(f"seed {seed}: {error}") from None
+        at = "" if cut_at is None else f", power cut at operation {cut_at}"
+        raise Broken(f"seed {seed}{at}: {error}") from None
     return world.crashes
