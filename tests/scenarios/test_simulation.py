@@ -18,7 +18,7 @@ from simulation.program import ForgetfulQueue
 from simulation.registry import CredulousRegistry
 from simulation.world import Broken, Parts, simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "400"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
 PARTS = 4  # tests that share the seeds, so that they run beside each other
 STEPS = 40
