@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
@@ -25,7 +26,12 @@ def find_program(name: str) -> str | None:
 
 
 def pytest_configure() -> None:
-    """Settings in the environment of whoever runs the tests do not reach what is tested."""
+    """Settings in the environment of whoever runs the tests do not reach what is tested.
+
+    Nor does how busy the machine is: no example of a property has a deadline.
+    """
+    hypothesis.settings.register_profile("unhurried", deadline=None)
+    hypothesis.settings.load_profile("unhurried")
     for setting in SETTINGS:
         os.environ.pop(setting.name, None)
         os.environ.pop(f"{setting.name}_FILE", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import shutil
 import threading
@@ -39,6 +40,12 @@ def layout(root: Path) -> Source:
 def tags(listing: Listing) -> set[str]:
     """The texts of a listing's tags."""
     return {tag.text for tag in listing.tags}
+
+
+def sparse_file(path: Path, size: int) -> None:
+    """A file of zeros that takes no room."""
+    with path.open("wb") as file:
+        file.truncate(size)
 
 
 def is_open(name: str) -> bool:
@@ -386,19 +393,19 @@ async def test_a_blob_above_the_limit_is_not_begun(root: Path, layout: Source) -
 
 async def test_leaving_ends_the_reader_and_gives_the_file_back(root: Path, layout: Source) -> None:
     """A thread that still reads gets an error, and no descriptor is left, however the two meet."""
-    descriptor = LayoutFiles(root / "lamp").blob(bytes(40 * 1024 * 1024))
-    blob = Descriptor("", Digest.parse(descriptor["digest"]), descriptor["size"])
+    files = LayoutFiles(root / "lamp")
+    blob = Descriptor("", Digest("sha256", "0" * 64), 2**36)  # so large that nobody reads its end
+    sparse_file(files.blob_path(str(blob.digest)), blob.size)
     for pieces in range(12):
         begun = threading.Event()
 
-        async with layout.open_blob(LAMP, blob, max_bytes=LIMIT) as reader:
+        async with layout.open_blob(LAMP, blob, max_bytes=blob.size) as reader:
 
             def work(reader=reader, begun=begun, pieces=pieces) -> None:
-                for at in range(1000):
+                for at in itertools.count():
                     if at == pieces:
                         begun.set()
-                    if not reader.read():
-                        return
+                    reader.read()
 
             reading = asyncio.ensure_future(asyncio.to_thread(work))
             await asyncio.to_thread(begun.wait)
