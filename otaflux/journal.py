@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from otaflux.metrics import Metrics
 from otaflux.model.names import Device
+from otaflux.reports import request_sent
 
 Polled = Callable[[Collection[Device]], None]
 
@@ -52,3 +53,4 @@ class Journal:
     def registry_request(self, kind: str, outcome: str) -> None:
         """One request went to the registry."""
         self._metrics.registry_requests.inc()
+        request_sent(kind)

@@ -28,7 +28,7 @@ from otaflux.model.record import Record, Verdict
 from otaflux.model.release import Release
 from otaflux.pull import Puller
 from otaflux.registry.source import Source, Unchanged
-from otaflux.reports import Reports
+from otaflux.reports import Reports, counting_requests
 from otaflux.store import Claims, Store
 from otaflux.withdrawals import Withdrawals
 from otaflux.workqueue import Again, Done, Outcome
@@ -105,11 +105,13 @@ class Reconciler:
         """One run of one device; raises `Undecided` where nothing or not all was learnt."""
         began = self._clock()
         try:
-            run = await self._run(touch)
+            with counting_requests() as sent:
+                run = await self._run(touch)
         except Undecided as error:
             self._reports.failed(touch, error)
             raise
-        self._reports.went_well(touch, seconds=self._clock() - began, looks=len(run.looks))
+        seconds = self._clock() - began
+        self._reports.went_well(touch, seconds=seconds, looks=len(run.looks), requests=len(sent))
         return self._outcome(run)
 
     async def _run(self, touch: Touch) -> _Run:

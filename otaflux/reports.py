@@ -6,7 +6,9 @@ ids of the hooks that a line goes back to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from otaflux.errors import DiskFailed, Undecided
@@ -17,6 +19,26 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
+
+_sent: ContextVar[list[str] | None] = ContextVar("requests_of_this_run", default=None)
+
+
+@contextmanager
+def counting_requests() -> Iterator[list[str]]:
+    """The kinds of the requests that this run, and tasks that it begins, send to the registry."""
+    sent: list[str] = []
+    token = _sent.set(sent)
+    try:
+        yield sent
+    finally:
+        _sent.reset(token)
+
+
+def request_sent(kind: str) -> None:
+    """A request went to the registry, on behalf of whatever run this is called in."""
+    sent = _sent.get()
+    if sent is not None:
+        sent.append(kind)
 
 
 class Reports:
@@ -97,7 +119,7 @@ class Reports:
             hooks=list(touch.hooks),
         )
 
-    def went_well(self, touch: Touch, *, seconds: float, looks: int) -> None:
+    def went_well(self, touch: Touch, *, seconds: float, looks: int, requests: int) -> None:
         """The one line that tells a whole reconcile."""
         self._failed.pop(touch.device, None)
         log.debug(
@@ -105,6 +127,7 @@ class Reports:
             device=touch.device.name,
             cause=touch.priority.name.lower(),
             looks=looks,
+            requests=requests,
             ms=round(seconds * 1000, 1),
             hooks=list(touch.hooks),
         )
