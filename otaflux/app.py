@@ -197,10 +197,11 @@ class _Server:
         for record in self._judged.records:
             self._catalog.adopt(record)
         named, elsewhere = self._catalog.names, self._judged.elsewhere
-        with suppress(Undecided):  # what cannot be removed now is at the next start
-            await asyncio.to_thread(
-                self._store.sweep, lambda digest: named(digest) or digest in elsewhere
-            )
+        if self._judged.all_read:
+            with suppress(Undecided):  # what cannot be removed now is at the next start
+                await asyncio.to_thread(
+                    self._store.sweep, lambda digest: named(digest) or digest in elsewhere
+                )
         async with port:
             self._say_started(port)
             async with asyncio.TaskGroup() as tasks:

@@ -42,13 +42,12 @@ class DataFolder:
         """
         try:
             durable.make_folder(self.root)
-            durable.write(self.root / ".writable", b"")
+            with durable.explained(f"open {self.root / 'lock'}"):
+                descriptor = os.open(
+                    self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+                )
         except Undecided as error:
-            raise BadSetting(
-                f"DATA_DIR: {self.root} cannot be used: {error}. {error.hint}"
-            ) from error
-        (self.root / ".writable").unlink(missing_ok=True)
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            raise self._unusable(error) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,6 +56,19 @@ class DataFolder:
                     f"DATA_DIR: {self.root} is in use by another otaflux; expected a folder of"
                     " its own for each server"
                 ) from None
+            self._try_to_write()
             yield
         finally:
             os.close(descriptor)
+
+    def _try_to_write(self) -> None:
+        """Write a file for good, as pulls will; who was killed at that left a temporary behind."""
+        try:
+            durable.sweep_temporaries(self.root)
+            durable.write(self.root / ".writable", b"")
+            durable.remove(self.root / ".writable")
+        except Undecided as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Undecided) -> BadSetting:
+        return BadSetting(f"DATA_DIR: {self.root} cannot be used: {error}. {error.hint}")

@@ -32,6 +32,7 @@ class Judged:
 
     records: tuple[Record, ...]
     elsewhere: frozenset[Digest]
+    all_read: bool = True  # else a record may name files that nothing here does
 
 
 def restore(
@@ -53,10 +54,17 @@ def restore(
     store.prepare()
     records: list[Record] = []
     elsewhere: set[Digest] = set()
+    all_read = True
     with durable.explained(f"read {folder}"):
         names = disk.names(folder)
     for name in sorted(names):
-        record = _read(folder / name, disk) if name.endswith(".json") else None
+        path = folder / name
+        try:
+            record = _read(path, disk) if path.suffix == ".json" else None
+        except Undecided as error:
+            log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=None, reason=str(error))
+            all_read = False
+            continue
         if record is None:
             continue
         reason = _foreign(record, source, prefix, namespace)
@@ -65,11 +73,14 @@ def restore(
             elsewhere.update(release.firmware.firmware_digest for release in record.held())
         else:
             records.append(_judge(record, store, channels))
-    return Judged(tuple(records), frozenset(elsewhere))
+    return Judged(tuple(records), frozenset(elsewhere), all_read)
 
 
 def _read(path: Path, disk: Disk) -> Record | None:
-    """A record's file; one that is damaged is set aside under another name."""
+    """A record's file; one that is damaged is set aside under another name.
+
+    Raises `Undecided` where the disk does: such a record may be whole.
+    """
     try:
         data = durable.read(path, max_bytes=MAX_RECORD, disk=disk)
         return read_record(data) if data is not None else None
@@ -77,8 +88,6 @@ def _read(path: Path, disk: Disk) -> Record | None:
         aside = path.with_suffix(".damaged")
         log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=str(aside), reason=str(error))
         durable.name(path, aside, synced=True, disk=disk)
-    except Undecided as error:
-        log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=None, reason=str(error))
     return None
 
 
