@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from otaflux import durable
-from otaflux.durable import REAL_DISK, Disk
+from otaflux.disk import REAL_DISK, Disk
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
 from otaflux.model.record import Record

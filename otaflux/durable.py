@@ -8,10 +8,9 @@ left, `sweep_temporaries` removes.
 Every function here blocks and is for a thread. None takes a lock: two writers of one path both end
 whole, the last rename stands; who wants more brings a lock.
 
-The disk is a parameter. `Disk` names the few things that this module, the store and the catalog do
-to it; `RealDisk` does them, a test's disk may lose on a crash what was not synced, or be full. A
-disk raises `OSError` as the system would; what leaves this module is `Undecided` with a hint for
-whoever runs the machine. Code that does file work of its own wraps it in `explained`.
+The disk is a parameter (`otaflux.disk`). It raises `OSError`; what leaves this module is
+`Undecided` with a hint for whoever runs the machine. Code that does file work of its own wraps it
+in `explained`.
 
     durable.make_folder(folder)
     durable.write(folder / "lamp.json", b"{}")
@@ -25,15 +24,14 @@ whoever runs the machine. Code that does file work of its own wraps it in `expla
 from __future__ import annotations
 
 import errno
-import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
+from otaflux.disk import REAL_DISK, Disk
 from otaflux.errors import DiskFailed, Undecided
 
 TEMPORARY_PREFIX = ".new-"  # of a file that has no name yet; beside its target, for rename
@@ -51,141 +49,6 @@ _HINTS = {
     errno.ENOTDIR: "Something that should be a folder is a file: was something put there by hand?",
     errno.EISDIR: "Something that should be a file is a folder: was something put there by hand?",
 }
-
-
-class OpenFile(Protocol):
-    """A new file, open for writing."""
-
-    def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Append all of `data`."""
-        ...
-
-    def restart(self) -> None:
-        """Throw away all that was written; the next write is the first."""
-        ...
-
-    def sync(self) -> None:
-        """Return once everything written so far is on the disk."""
-        ...
-
-    def close(self) -> None:
-        """Give the descriptor back; a second call does nothing."""
-        ...
-
-
-class Disk(Protocol):
-    """What is done to a disk. Every method blocks, and raises `OSError` as the system does."""
-
-    def create(self, path: Path) -> OpenFile:
-        """Make a file that is not there yet, and open it."""
-        ...
-
-    def sync(self, path: Path) -> None:
-        """Return once a file's bytes, or a folder's names, are on the disk."""
-        ...
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Give a file another name on the same disk; what had that name is gone, at once."""
-        ...
-
-    def unlink(self, path: Path) -> None:
-        """Take a file's name away; who has it open reads on."""
-        ...
-
-    def make_folder(self, path: Path) -> None:
-        """Make one folder; its parent is there."""
-        ...
-
-    def names(self, folder: Path) -> list[str]:
-        """The names in a folder, in no order."""
-        ...
-
-    def size(self, path: Path) -> int:
-        """The bytes that a file holds."""
-        ...
-
-    def read(self, path: Path, max_bytes: int) -> bytes:
-        """A file's first `max_bytes` bytes."""
-        ...
-
-    def free(self, folder: Path) -> int:
-        """The bytes that this user may still write to the disk that holds `folder`."""
-        ...
-
-
-class _RealFile:
-    def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(path, flags, 0o666)
-
-    def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        left = memoryview(data).cast("B")
-        while left:
-            left = left[os.write(self._descriptor, left) :]
-
-    def restart(self) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-
-    def sync(self) -> None:
-        os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
-
-
-class RealDisk:
-    """The machine's own files."""
-
-    def create(self, path: Path) -> OpenFile:
-        """Make a file that is not there yet, and open it."""
-        return _RealFile(path)
-
-    def sync(self, path: Path) -> None:
-        """Return once a file's bytes, or a folder's names, are on the disk."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            # Some network file systems cannot sync a folder; they do so with each rename.
-            if error.errno != errno.EINVAL:
-                raise
-        finally:
-            os.close(descriptor)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Give a file another name on the same disk; what had that name is gone, at once."""
-        source.replace(target)
-
-    def unlink(self, path: Path) -> None:
-        """Take a file's name away; who has it open reads on."""
-        path.unlink()
-
-    def make_folder(self, path: Path) -> None:
-        """Make one folder; its parent is there."""
-        path.mkdir()
-
-    def names(self, folder: Path) -> list[str]:
-        """The names in a folder, in no order."""
-        return [entry.name for entry in folder.iterdir()]
-
-    def size(self, path: Path) -> int:
-        """The bytes that a file holds."""
-        return path.stat().st_size
-
-    def read(self, path: Path, max_bytes: int) -> bytes:
-        """A file's first `max_bytes` bytes."""
-        with path.open("rb") as file:
-            return file.read(max_bytes)
-
-    def free(self, folder: Path) -> int:
-        """The bytes that this user may still write to the disk that holds `folder`."""
-        return shutil.disk_usage(folder).free
-
-
-REAL_DISK: Disk = RealDisk()
 
 
 @contextmanager
@@ -331,12 +194,6 @@ def _make_folder(path: Path, disk: Disk) -> None:
         with suppress(PermissionError):  # it may be none of ours
             disk.sync(path.parent.parent)
     disk.sync(path.parent)
-
-
-def sync_folder(path: Path, *, disk: Disk = REAL_DISK) -> None:
-    """Return once the names in a folder are on the disk. Blocks. Raises `Undecided`."""
-    with explained(f"write to {path}"):
-        disk.sync(path)
 
 
 def sweep_temporaries(

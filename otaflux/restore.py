@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from otaflux import durable
-from otaflux.durable import REAL_DISK, Disk
+from otaflux.disk import REAL_DISK, Disk
 from otaflux.errors import Undecided
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest

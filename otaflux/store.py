@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from otaflux import durable
-from otaflux.durable import REAL_DISK, Disk, NewFile
+from otaflux.disk import REAL_DISK, Disk
+from otaflux.durable import NewFile
 from otaflux.errors import DiskFailed
 from otaflux.model.artifact import Digest
 from otaflux.model.release import Firmware

@@ -23,7 +23,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from otaflux.durable import REAL_DISK, OpenFile
+from otaflux.disk import REAL_DISK, OpenFile
 
 
 class PowerCut(BaseException):
@@ -42,7 +42,7 @@ _Names = dict[str, "_File | None"]  # None is a folder
 
 
 class LossyDisk:
-    """Behaves as `durable.Disk` says, until the power is cut."""
+    """Behaves as `disk.Disk` says, until the power is cut."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class LossyDisk:
         self._pending.setdefault(folder, []).append(now)
 
     def create(self, path: Path) -> OpenFile:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"create {path.name}")
         self._files[path] = _File()
         opened = _OpenFile(self, REAL_DISK.create(path), self._files[path])
@@ -101,7 +101,7 @@ class LossyDisk:
         return opened
 
     def sync(self, path: Path) -> None:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"sync {path.name}")
         if path.is_dir():
             if path in self._pending:
@@ -110,7 +110,7 @@ class LossyDisk:
             self._files[path].synced = self._files[path].data
 
     def rename(self, source: Path, target: Path) -> None:
-        """See `durable.Disk`; both names are in one folder, so that they change at once."""
+        """See `disk.Disk`; both names are in one folder, so that they change at once."""
         self._do(f"rename to {target.name}")
         assert source.parent == target.parent
         REAL_DISK.rename(source, target)
@@ -118,36 +118,36 @@ class LossyDisk:
         self._names_changed(target.parent)
 
     def unlink(self, path: Path) -> None:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"unlink {path.name}")
         REAL_DISK.unlink(path)
         self._files.pop(path, None)
         self._names_changed(path.parent)
 
     def make_folder(self, path: Path) -> None:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"make folder {path.name}")
         REAL_DISK.make_folder(path)
         self._lasting[path] = {}
         self._names_changed(path.parent)
 
     def names(self, folder: Path) -> list[str]:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"list {folder.name}")
         return REAL_DISK.names(folder)
 
     def size(self, path: Path) -> int:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"size of {path.name}")
         return REAL_DISK.size(path)
 
     def read(self, path: Path, max_bytes: int) -> bytes:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"read {path.name}")
         return REAL_DISK.read(path, max_bytes)
 
     def free(self, folder: Path) -> int:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do(f"free on {folder.name}")
         return REAL_DISK.free(folder)
 

@@ -8,7 +8,7 @@ import pytest
 from held_releases import record, release
 
 from otaflux.catalog import LINGER, Catalog
-from otaflux.durable import RealDisk
+from otaflux.disk import RealDisk
 from otaflux.errors import Undecided
 from otaflux.model.names import Device
 from otaflux.model.record import Leaving, Record

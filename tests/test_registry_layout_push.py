@@ -19,7 +19,8 @@ import pytest
 from layout_files import MANIFEST, REF_NAME, LayoutFiles, whole
 from lossy_disk import LossyDisk, PowerCut
 
-from otaflux.durable import REAL_DISK, TEMPORARY_PREFIX
+from otaflux.disk import REAL_DISK
+from otaflux.durable import TEMPORARY_PREFIX
 from otaflux.errors import Refused, Undecided
 from otaflux.model.artifact import Digest, Manifest
 from otaflux.model.names import Device, Tag

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from held_releases import SOURCE, record, release, stored
 
-from otaflux.durable import RealDisk
+from otaflux.disk import RealDisk
 from otaflux.model.names import Device, Namespace
 from otaflux.model.record import Leaving, Record, Standing
 from otaflux.recordfile import write_record

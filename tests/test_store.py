@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from held_releases import firmware, stored
 
-from otaflux.durable import RealDisk
+from otaflux.disk import RealDisk
 from otaflux.errors import DiskFailed, Undecided
 from otaflux.store import KEPT_OPEN, MARGIN, Store
 

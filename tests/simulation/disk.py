@@ -1,4 +1,4 @@
-"""A disk in memory that loses on a power cut what was not synced. See `otaflux.durable.Disk`.
+"""A disk in memory that loses on a power cut what was not synced. See `otaflux.disk.Disk`.
 
 After `cut` every operation raises `PowerCut` until `power_on`, which leaves what reached the
 platter: a file's bytes as of its last sync (or some of those after, or zeros), a folder's names as
@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from otaflux.durable import OpenFile
+from otaflux.disk import OpenFile
 
 
 class PowerCut(BaseException):
@@ -110,7 +110,7 @@ class MemoryDisk:
         self._later.setdefault(folder, []).append(dict(self._live[folder]))
 
     def create(self, path: Path) -> OpenFile:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         names = self._folder(path.parent)
         if path.name in names:
@@ -120,7 +120,7 @@ class MemoryDisk:
         return _OpenFile(self, file)
 
     def sync(self, path: Path) -> None:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         if path in self._live:
             self._lasting[path] = dict(self._live[path])
@@ -129,7 +129,7 @@ class MemoryDisk:
             self.sync_file(self._find(path))
 
     def rename(self, source: Path, target: Path) -> None:
-        """See `durable.Disk`; both names are in one folder, so that they change at once."""
+        """See `disk.Disk`; both names are in one folder, so that they change at once."""
         self._do()
         names = self._folder(source.parent)
         names[target.name] = self._find(source)
@@ -137,14 +137,14 @@ class MemoryDisk:
         self._changed(source.parent)
 
     def unlink(self, path: Path) -> None:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         self._find(path)
         del self._live[path.parent][path.name]
         self._changed(path.parent)
 
     def make_folder(self, path: Path) -> None:
-        """See `durable.Disk`; a new folder lasts at once, which no rule here rests on."""
+        """See `disk.Disk`; a new folder lasts at once, which no rule here rests on."""
         self._do()
         if path in self._live:
             raise _error(errno.EEXIST)
@@ -152,22 +152,22 @@ class MemoryDisk:
         self._live[path], self._lasting[path] = {}, {}
 
     def names(self, folder: Path) -> list[str]:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         return list(self._folder(folder))
 
     def size(self, path: Path) -> int:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         return len(self._find(path).data)
 
     def read(self, path: Path, max_bytes: int) -> bytes:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         return self._find(path).data[:max_bytes]
 
     def free(self, folder: Path) -> int:
-        """See `durable.Disk`."""
+        """See `disk.Disk`."""
         self._do()
         return 1 << 40
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import msgspec
 
 from otaflux import durable
-from otaflux.durable import Disk, explained
+from otaflux.disk import Disk
+from otaflux.durable import explained
 from otaflux.errors import Refused, Undecided
 from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Device, Tag

@@ -18,7 +18,8 @@ from typing import Any
 
 import aiofiles
 
-from otaflux.durable import REAL_DISK, Disk, explained, make_folder
+from otaflux.disk import REAL_DISK, Disk
+from otaflux.durable import explained, make_folder
 from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
 from otaflux.model.names import Device, Tag
