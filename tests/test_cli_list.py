@@ -1,0 +1,194 @@
+"""`otaflux list` where not all can be asked: what `DATA_DIR` knows, and a line that says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from fake_faults import Page, Status
+from fake_registry import FakeRegistry
+from programs import PATIENCE, Server, otaflux, server
+
+BROKEN = b"\x1f\x8b\x08 no gzip at all"
+
+
+def settings(registry: FakeRegistry, folder: Path) -> dict[str, str]:
+    """Those of a server and of the commands beside it."""
+    return {
+        "REGISTRY_URL": registry.url,
+        "REPOSITORY_PREFIX": "acme",
+        "DATA_DIR": str(folder / "data"),
+    }
+
+
+async def listed(folder: Path, *arguments: str, **environment: str) -> CompletedProcess[str]:
+    """`otaflux list`, while the registry of the test goes on."""
+    return await asyncio.to_thread(otaflux, "list", *arguments, cwd=folder, **environment)
+
+
+async def served(folder: Path, *told: tuple[str, str], **environment: str) -> None:
+    """Let a server learn of devices until they are told these versions, and end it."""
+
+    def run() -> None:
+        with server(folder, **environment) as running:
+            for device, version in told:
+                running.told(device, version)
+
+    await asyncio.to_thread(run)
+
+
+def refused(running: Server) -> None:
+    """Wait until a release was refused."""
+    deadline = time.monotonic() + PATIENCE
+    while all(line["event"] != "release_refused" for line in running.log()):
+        assert time.monotonic() < deadline, running.log()
+        time.sleep(0.05)
+
+
+def states(document: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """The state of each tag of each device, of a JSON document."""
+    return {
+        shelf["device"]: {row["tag"]: row["state"] for row in shelf["releases"]}
+        for shelf in document["devices"]
+    }
+
+
+async def test_with_the_registry_away_it_tells_what_data_dir_knows(tmp_path: Path) -> None:
+    """Current and unusable releases are told all the same; one line says why the rest is not."""
+    async with FakeRegistry() as registry:
+        known = settings(registry, tmp_path)
+        registry.content.put("acme/door", "2.0.0", layers=[b"door"])
+        registry.content.put("acme/lamp", "1.0.0", layers=[b"lamp"])
+        registry.content.put("acme/lamp", "1.1.0", layers=[BROKEN])
+        await served(tmp_path, ("door", "2.0.0"), ("lamp", "1.0.0"), **known)
+        await registry.stop()
+        table, document, one, nobody = await asyncio.gather(
+            listed(tmp_path, **known, DEVICES="attic"),
+            listed(tmp_path, "--json", **known, DEVICES="attic"),
+            listed(tmp_path, "lamp", **known),
+            listed(tmp_path, "nobody", "--json", **known),
+        )
+    for done in (table, document, one, nobody):
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("otaflux: the registry could not be asked: cannot connect to ")
+        assert "Is it running, and is REGISTRY_URL right?" in line
+    rows = [line.split()[:3] for line in table.stdout.splitlines()[1:]]
+    assert rows == [
+        ["attic", "-", "unknown"],
+        ["door", "2.0.0", "current"],
+        ["lamp", "1.1.0", "unusable"],
+        ["lamp", "1.0.0", "current"],
+    ]
+    assert [line.split()[1] for line in one.stdout.splitlines()[1:]] == ["1.1.0", "1.0.0"]
+    assert "(this is what DATA_DIR knows)" in one.stderr
+    told = json.loads(document.stdout)
+    assert states(told) == {
+        "attic": {},
+        "door": {"2.0.0": "current"},
+        "lamp": {"1.1.0": "unusable", "1.0.0": "current"},
+    }
+    assert told["problem"].startswith("the registry could not be asked: ")
+    assert {shelf["problem"] for shelf in told["devices"]} == {told["problem"]}
+    assert states(json.loads(nobody.stdout)) == {"nobody": {}}
+    assert "(DATA_DIR knows nothing of it)" in nobody.stderr
+
+
+async def test_a_device_that_cannot_be_asked_about_keeps_none_of_the_others_away(
+    tmp_path: Path,
+) -> None:
+    """Its known releases and a line for it; the others are told as ever."""
+    async with FakeRegistry() as registry:
+        known = settings(registry, tmp_path)
+        for device in ("door", "lamp"):
+            registry.content.put(f"acme/{device}", "1.0.0", layers=[device.encode()])
+        await served(tmp_path, ("door", "1.0.0"), ("lamp", "1.0.0"), **known)
+        for device in ("door", "lamp"):
+            registry.content.put(f"acme/{device}", "1.1.0", layers=[b"newer " + device.encode()])
+        registry.fail("tags", Status(403), times=None, when=lambda s: s.repository == "acme/door")
+        everything = await listed(tmp_path, "--json", **known)
+        unknown = await listed(tmp_path, "door", **known | {"DATA_DIR": str(tmp_path / "other")})
+    assert everything.returncode == 1
+    (line,) = everything.stderr.splitlines()
+    assert line.startswith("otaflux: door: its tags could not be read: ")
+    document = json.loads(everything.stdout)
+    assert document["problem"] == ""
+    assert [bool(shelf["problem"]) for shelf in document["devices"]] == [True, False]
+    assert states(document) == {
+        "door": {"1.0.0": "current"},
+        "lamp": {"1.1.0": "not tried", "1.0.0": "current"},
+    }
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.startswith("otaflux: door: its tags could not be read: ")
+
+
+async def test_a_list_of_devices_that_cannot_be_read_leaves_those_that_are_known(
+    tmp_path: Path,
+) -> None:
+    """DEVICES and DATA_DIR name devices too, and their tags are asked for."""
+    async with FakeRegistry() as registry:
+        known = settings(registry, tmp_path)
+        registry.content.put("acme/lamp", "1.0.0", layers=[b"lamp"])
+        registry.content.put("acme/door", "1.0.0", layers=[b"door"])
+        registry.fail("catalog", Page(), times=None)
+        done = await listed(tmp_path, "--json", **known, DEVICES="lamp")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("otaflux: the list of devices could not be read: ")
+    assert states(json.loads(done.stdout)) == {"lamp": {"1.0.0": "not tried"}}
+
+
+async def test_a_tag_that_moved_to_no_manifest_is_a_warning(tmp_path: Path) -> None:
+    """The old bytes stand, and the list says why, with the registry and without it."""
+    async with FakeRegistry() as registry:
+        known = settings(registry, tmp_path)
+        registry.content.put("acme/lamp", "1.0.0", layers=[b"lamp"])
+
+        def run() -> None:
+            with server(tmp_path, **known, RECHECK_INTERVAL="0.2") as running:
+                running.told("lamp", "1.0.0")
+                registry.content.put_raw("acme/lamp", "1.0.0", b'{"schemaVersion": 7}')
+                refused(running)
+
+        await asyncio.to_thread(run)
+        done = await listed(tmp_path, "lamp", "--json", **known)
+        registry.fail("tags", Status(403), times=None)
+        unasked = await listed(tmp_path, "lamp", "--json", **known)
+    assert (done.returncode, done.stderr) == (0, "")
+    for document in (json.loads(done.stdout), json.loads(unasked.stdout)):
+        (shelf,) = document["devices"]
+        (row,) = shelf["releases"]
+        assert row["state"] == "current"
+        (warning,) = row["warnings"]
+        assert "its tag moved; these are still the bytes of before" in warning
+        assert "unusable: " in warning
+
+
+async def test_devices_that_the_settings_do_not_serve_are_not_listed(tmp_path: Path) -> None:
+    """With credentials and no prefix only DEVICES are, whatever DATA_DIR knew before."""
+    async with FakeRegistry(auth="basic") as registry:
+        login = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "s3cret"}
+        known = {"REGISTRY_URL": registry.url, "DATA_DIR": str(tmp_path / "data"), **login}
+        for device in ("door", "lamp"):
+            registry.content.put(device, "1.0.0", layers=[device.encode()])
+        both = {"DEVICES": "door lamp"}
+        await served(tmp_path, ("door", "1.0.0"), ("lamp", "1.0.0"), **known, **both)
+        done = await listed(tmp_path, "--json", **known, DEVICES="lamp")
+        other = await listed(tmp_path, "door", **known, DEVICES="lamp")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert states(json.loads(done.stdout)) == {"lamp": {"1.0.0": "current"}}
+    assert other.returncode == 2
+    assert "not in DEVICES" in other.stderr
+
+
+async def test_a_device_without_releases_is_json_too(tmp_path: Path) -> None:
+    """A program gets its document, also where the answer is that there is nothing."""
+    async with FakeRegistry() as registry:
+        done = await listed(tmp_path, "nobody", "--json", **settings(registry, tmp_path))
+    assert done.returncode == 1
+    assert states(json.loads(done.stdout)) == {"nobody": {}}
+    assert done.stderr.startswith("otaflux: No releases of device 'nobody'")
