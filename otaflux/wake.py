@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from otaflux.catalog import Catalog
@@ -20,9 +20,9 @@ from otaflux.errors import Undecided
 from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
+from otaflux.model.record import Record
 
 SPREAD = 0.1  # of the interval, so that devices part
-NEW_DEVICES = 1.0  # seconds between looks for devices that polls found
 FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
 
 Stamps = Callable[[], Mapping[Device, object]]
@@ -54,24 +54,22 @@ class Wake:
         stamps: Stamps | None = None,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: random.Random | None = None,
     ) -> None:
         self._source = source
         self._catalog = catalog
         self._touch = touch
         self._devices = devices
-        self._listed: frozenset[Device] = frozenset()
+        self._listed: set[Device] = set()
         self._interval = interval
         self._rate = rate
         self._stamps = stamps
         self._in_thread = in_thread
         self._clock = clock
-        self._sleep = sleep
         self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
         self._due: list[tuple[float, Device]] = []
         self._scheduled: set[Device] = set()
-        self._looked_for_new = -math.inf
+        self._sooner = asyncio.Event()  # somebody stands before who was first in line
         self._refusal_noted = False
 
     def is_known(self, device: Device) -> bool:
@@ -84,10 +82,8 @@ class Wake:
     def name(self, device: Device) -> None:
         """A hook names the device: it is known from now on, and its first look is on its way."""
         if not self.is_known(device):
-            self._listed |= {device}
-        if device not in self._scheduled:
-            self._scheduled.add(device)
-            self._schedule(device)
+            self._listed.add(device)
+        self._line_up(device)
 
     def _is_there(self, device: Device) -> bool:
         return self.is_known(device) or self._catalog.get(device) is not None
@@ -98,27 +94,45 @@ class Wake:
 
     async def run(self) -> None:
         """Wake devices until cancelled."""
+        self._wake_new()
+        self._catalog.listen(self._hear)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._timer(), name="re-check timer")
             tasks.create_task(self._listings(), name="listing")
             if self._stamps is not None:
                 tasks.create_task(self._folder(self._stamps), name="embedded folder")
 
-    def _wake_new(self, priority: Priority) -> None:
+    def _hear(self, device: Device, record: Record | None) -> None:
+        """A device that a poll found has a record now, and is kept up to date from then on."""
+        if record is not None:
+            self._line_up(device)
+
+    def _wake_new(self) -> None:
         """Touch devices that have nothing yet at once; put the others in the timer's line."""
         now = self._clock()
         for device in sorted(self.known() - self._scheduled):
-            self._scheduled.add(device)
             record = self._catalog.get(device)
             if record is None or not record.channels:
-                self._touch(Touch(device, priority))
-                self._schedule(device)
+                self._touch(Touch(device, Priority.START))
+                self._line_up(device)
             else:
-                heapq.heappush(self._due, (now, device))
+                self._scheduled.add(device)
+                self._schedule(device, now)
 
-    def _schedule(self, device: Device) -> None:
+    def _line_up(self, device: Device) -> None:
+        """Put a device in the timer's line that is not in it."""
+        if device not in self._scheduled:
+            self._scheduled.add(device)
+            self._schedule_next(device)
+
+    def _schedule_next(self, device: Device) -> None:
         spread = self._chance.uniform(1 - SPREAD, 1 + SPREAD)
-        heapq.heappush(self._due, (self._clock() + self._interval * spread, device))
+        self._schedule(device, self._clock() + self._interval * spread)
+
+    def _schedule(self, device: Device, due: float) -> None:
+        heapq.heappush(self._due, (due, device))
+        if self._due[0][1] == device:
+            self._sooner.set()
 
     async def _timer(self) -> None:
         """Touch whoever is due, no more than `rate` a second.
@@ -128,16 +142,13 @@ class Wake:
         """
         free_at = self._clock()
         while True:
+            self._sooner.clear()
             now = self._clock()
-            if now >= self._looked_for_new + NEW_DEVICES:
-                self._looked_for_new = now
-                self._wake_new(Priority.START)
-            if not self._due or self._due[0][0] > now:
-                next_due = self._due[0][0] - now if self._due else self._interval
-                await self._sleep(min(next_due, self._interval, 1.0))
-                continue
-            if free_at > now:
-                await self._sleep(free_at - now)
+            wait = max(free_at, self._due[0][0]) - now if self._due else None
+            if wait is None or wait > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._sooner.wait()
                 continue
             _, device = heapq.heappop(self._due)
             if not self._is_there(device):
@@ -145,7 +156,7 @@ class Wake:
                 continue
             free_at = max(free_at, now - 1.0) + 1 / self._rate
             self._touch(Touch(device, Priority.RECHECK))
-            self._schedule(device)
+            self._schedule_next(device)
 
     async def _listings(self) -> None:
         """Read the source's listing at start and with each round; a refusal is noted once."""
@@ -168,10 +179,10 @@ class Wake:
                         level=logging.INFO,
                     )
                 else:
-                    self._listed = listed
+                    self._listed = set(listed)
                     self._refusal_noted = False
-            self._wake_new(Priority.START)
-            await self._sleep(wait)
+            self._wake_new()
+            await asyncio.sleep(wait)
 
     def _note(self, what: str, reason: str, hint: str, *, level: int = logging.WARNING) -> None:
         if not self._refusal_noted:
@@ -197,4 +208,4 @@ class Wake:
                             self.name(device)
                             self._touch(Touch(device, Priority.HOOK, since=self._clock()))
                 before = after
-            await self._sleep(FOLDER_LOOKS)
+            await asyncio.sleep(FOLDER_LOOKS)
