@@ -48,7 +48,8 @@ class Catalog:
         self._named: Counter[Digest] = Counter()
         self._by_digest: dict[Digest, set[Device]] = {}
         self._listeners: list[Listener] = []
-        self._unsure: set[Device] = set()  # whose last write failed, maybe after the rename
+        # Files of records that are on the disk or not: their write is under way, or failed.
+        self._unsure: dict[Device, frozenset[Digest]] = {}
 
     def path(self, device: Device) -> Path:
         """Where a device's record lies, or would."""
@@ -67,7 +68,7 @@ class Catalog:
         return self._records.values()
 
     def names(self, firmware_digest: Digest) -> bool:
-        """Whether any record names that file: current, kept or leaving."""
+        """Whether any record names that file, in memory or maybe on the disk. From any thread."""
         return firmware_digest in self._named
 
     def by_digest(self, firmware_digest: Digest) -> Release | None:
@@ -98,42 +99,60 @@ class Catalog:
         """Take in a record that lies on the disk already."""
         self._swap(record.device, record)
 
-    async def put(self, record: Record) -> None:
-        """Write a record for good, then tell it. Raises `Undecided`; the old one stands then.
+    async def put(self, record: Record) -> frozenset[Digest]:
+        """Write a record for good, then tell it; answers which files it names no longer.
 
-        After a failure the disk may hold either, so the next one is written even if it is the old.
+        Raises `Undecided`; the old one stands then, and the disk may hold either. So both count,
+        and the next one is written even if it is the old.
         """
-        if record == self._records.get(record.device) and record.device not in self._unsure:
-            return
-        self._unsure.add(record.device)
+        device = record.device
+        old, unsure = self._records.get(device), self._unsure.get(device)
+        if record == old and unsure is None:
+            return frozenset()
+        files = _files(record)
+        before = unsure or frozenset()
+        self._name(files - before)
+        self._unsure[device] = before | files
         await self._in_thread(
-            durable.write, self.path(record.device), write_record(record), disk=self._disk
+            durable.write, self.path(device), write_record(record), disk=self._disk
         )
-        self._unsure.discard(record.device)
-        self._swap(record.device, record)
+        self._swap(device, record)
+        return (before | _files(old)) - files
 
-    async def forget(self, device: Device) -> None:
-        """Remove a device's record for good, then tell it."""
+    async def forget(self, device: Device) -> frozenset[Digest]:
+        """Remove a device's record for good, then tell it; answers which files it named."""
         await self._in_thread(durable.remove, self.path(device), disk=self._disk)
+        files = _files(self._records.get(device)) | self._unsure.get(device, frozenset())
         self._swap(device, None)
+        return files
 
     def _swap(self, device: Device, record: Record | None) -> None:
-        old = self._records.pop(device, None)
-        for held in set(_digests(old)):
-            self._named[held] -= 1
-            if not self._named[held]:
-                del self._named[held]
-            self._by_digest[held].discard(device)
-            if not self._by_digest[held]:
-                del self._by_digest[held]
+        """Hold a record that is surely on the disk, or none; tell it."""
+        old, files = _files(self._records.pop(device, None)), _files(record)
         if record is not None:
             self._records[device] = record
-        for held in set(_digests(record)):
-            self._named[held] += 1
-            self._by_digest.setdefault(held, set()).add(device)
+        self._name(files)
+        self._unname(old)
+        self._unname(self._unsure.pop(device, frozenset()))
+        for digest in old - files:
+            self._by_digest[digest].discard(device)
+            if not self._by_digest[digest]:
+                del self._by_digest[digest]
+        for digest in files - old:
+            self._by_digest.setdefault(digest, set()).add(device)
         for hear in self._listeners:
             hear(device, record)
 
+    def _name(self, files: Iterable[Digest]) -> None:
+        self._named.update(files)
 
-def _digests(record: Record | None) -> Iterable[Digest]:
-    return (release.firmware.firmware_digest for release in (record.held() if record else ()))
+    def _unname(self, files: Iterable[Digest]) -> None:
+        for digest in files:
+            self._named[digest] -= 1
+            if not self._named[digest]:
+                del self._named[digest]
+
+
+def _files(record: Record | None) -> frozenset[Digest]:
+    """The files that a record names: current, kept and leaving."""
+    return frozenset(r.firmware.firmware_digest for r in (record.held() if record else ()))

@@ -48,11 +48,9 @@ class Guests:
         guests = [r.device for r in self._catalog.records() if r.found_by_poll]
         self._polled = {d: at for d, at in self._polled.items() if self._catalog.get(d)}
         for guest in sorted(guests, key=lambda d: self._polled.get(d, 0.0))[: -self._most]:
-            record = self._catalog.get(guest)
-            if record is None:
+            if self._catalog.get(guest) is None:
                 continue
-            await self._catalog.forget(guest)
-            dropped = {release.firmware.firmware_digest for release in record.held()}
+            dropped = await self._catalog.forget(guest)
             await self._in_thread(self._store.drop, dropped, self._catalog.names)
             log.info(
                 Event.DEVICE_FORGOTTEN,

@@ -124,14 +124,17 @@ class Reconciler:
             )
         held = {release.tag for release in record.served()}
         found, _ = choice.candidates({*listing.tags, *touch.tags, *held})
-        with self._store.claims() as claims:
-            run = _Run(touch, record, listing, found, claims)
-            await self._see_what_is_missing(run)
-            for channel in self._channels:
-                await self._settle(run, channel)
-            await self._see_to_kept(run)
-            await self._publish(run, run.record)
-        await self._sweep(run)
+        run = _Run(touch, record, listing, found, self._store.claims())
+        try:
+            with run.claims:
+                await self._see_what_is_missing(run)
+                for channel in self._channels:
+                    await self._settle(run, channel)
+                await self._see_to_kept(run)
+                await self._publish(run, run.record)
+        finally:
+            await self._sweep(run)
+        self._withdrawals.only(run.device, {release.tag for release in run.record.served()})
         return run
 
     def _record(self, touch: Touch) -> Record:
@@ -231,11 +234,7 @@ class Reconciler:
             return
         if not after.looked:
             after = run.record = replace(after, looked=True)
-        await self._catalog.put(after)
-        if before is not None:
-            kept = {release.firmware.firmware_digest for release in after.held()}
-            held = {release.firmware.firmware_digest for release in before.held()}
-            run.dropped |= held - kept
+        run.dropped |= await self._catalog.put(after)
         self._report(run, before, after)
         if before is None and after.found_by_poll:
             await self._found(run.device)
@@ -249,11 +248,12 @@ class Reconciler:
             if leaving.withdrawn and leaving.release not in said:
                 file = self._store.path(leaving.release.firmware.firmware_digest)
                 self._reports.withdrawn(run.touch, leaving.release, file)
-                self._withdrawals.forget(run.device, leaving.release.tag)
 
     async def _sweep(self, run: _Run) -> None:
-        if run.dropped:
-            await self._in_thread(self._store.drop, run.dropped, self._catalog.names)
+        """Remove what no record names any more, or never came to: its write may have failed."""
+        files = run.dropped | run.claims.named
+        if files:
+            await self._in_thread(self._store.drop, files, self._catalog.names)
 
     def _outcome(self, run: _Run) -> Outcome:
         """Done, or when and why to look again."""

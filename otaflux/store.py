@@ -36,6 +36,7 @@ class Claims:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._digests: list[Digest] = []
+        self.named: set[Digest] = set()  # files that got their name under these claims
 
     def has(self, firmware: Firmware) -> bool:
         """Claim a file, and say whether it is there with the right size. Blocks."""
@@ -47,6 +48,7 @@ class Claims:
         """Claim a new file's name, and give it the name for good. Blocks; raises `Undecided`."""
         self._store._claim(firmware.firmware_digest)  # noqa: SLF001 - one room, two classes
         self._digests.append(firmware.firmware_digest)
+        self.named.add(firmware.firmware_digest)
         new.keep_as(self._store.path(firmware.firmware_digest))
 
     def __enter__(self) -> Self:

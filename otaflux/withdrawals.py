@@ -7,7 +7,7 @@ folder) needs one look only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from otaflux.model.names import Device, Tag
@@ -54,9 +54,10 @@ class Withdrawals:
             if missing.last - missing.first >= self._apart
         )
 
-    def forget(self, device: Device, tag: Tag) -> None:
-        """The tag is not served any more, so nobody asks whether it is gone."""
-        self.is_there(device, tag)
+    def only(self, device: Device, served: Collection[Tag]) -> None:
+        """No other tags are served any more, so nobody asks whether those are gone."""
+        for tag in self._missing.get(device, {}).keys() - served:
+            self.is_there(device, tag)
 
     def until_second_look(self, device: Device) -> float | None:
         """Seconds until the second look of a tag that a hook asked to look for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from held_releases import record, release
+from held_releases import firmware, record, release
 
 from otaflux.catalog import LINGER, Catalog
 from otaflux.disk import RealDisk
@@ -62,6 +62,24 @@ async def test_a_write_that_fails_changes_nothing_for_devices(tmp_path: Path) ->
     disk.failing = False
     await catalog.put(OLD)
     assert read_record(catalog.path(LAMP).read_bytes()) == OLD
+
+
+async def test_a_file_that_only_the_disk_may_name_stays(tmp_path: Path) -> None:
+    """After a write that failed late a restart may read the new record, and needs its file."""
+    disk = Failing()
+    catalog = Catalog(tmp_path, disk=disk)
+    await catalog.put(OLD)
+    disk.failing = True
+    with pytest.raises(Undecided):
+        await catalog.put(NEW)
+    new, old = (firmware(content).firmware_digest for content in (b"new", b"old"))
+    assert read_record(catalog.path(LAMP).read_bytes()) == NEW
+    assert catalog.names(new)
+    disk.failing = False
+    assert await catalog.put(OLD) == {new}
+    assert not catalog.names(new)
+    assert await catalog.forget(LAMP) == {old}
+    assert not catalog.names(old)
 
 
 async def test_files_are_named_as_long_as_any_record_names_them(tmp_path: Path) -> None:

@@ -62,10 +62,19 @@ def test_one_look_is_enough_where_the_source_is_certain() -> None:
     assert withdrawals.until_second_look(LAMP) is None
 
 
+def test_who_is_served_no_more_is_not_looked_for() -> None:
+    """A missing tag whose release was replaced meanwhile brings no look after look."""
+    withdrawals = Withdrawals(certain=False, clock=_Clock())
+    withdrawals.is_missing(LAMP, TAG, by_hook=True)
+    assert withdrawals.until_second_look(LAMP) is not None
+    withdrawals.only(LAMP, {Tag("2.0.0")})
+    assert withdrawals.until_second_look(LAMP) is None
+
+
 def test_devices_do_not_mix_and_what_is_forgotten_begins_anew() -> None:
     """A tag of one device says nothing of another's."""
     withdrawals = Withdrawals(certain=True, clock=_Clock())
     withdrawals.is_missing(LAMP, TAG, by_hook=False)
     assert withdrawals.gone(Device("pump")) == frozenset()
-    withdrawals.forget(LAMP, TAG)
+    withdrawals.only(LAMP, set())
     assert withdrawals.gone(LAMP) == frozenset()
