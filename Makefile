@@ -39,8 +39,8 @@ bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in ben
 fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
 	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
 
-simulate: $(VENV)/.dev-ready ## the seeded whole-program simulations, with many more seeds than the tests
-	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-2000} $(BIN)/pytest -n 2 tests/scenarios/test_simulation.py
+simulate: $(VENV)/.dev-ready ## the seeded whole-program simulation with a hundred thousand seeds: under an hour on two cores
+	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-100000} $(BIN)/pytest -n 2 tests/scenarios/test_simulation.py
 
 interop: programs $(VENV)/.dev-ready ## other real programs where they can be had; says what it ran and skipped
 	@$(BIN)/python setup/interop.py

@@ -14,13 +14,14 @@ import pytest
 import structlog
 from simulation.disk import ForgetfulDisk
 from simulation.loop import run_virtually
-from simulation.program import ForgetfulQueue
+from simulation.program import ForgetfulProgram
+from simulation.promises import Broken
 from simulation.registry import CredulousRegistry
-from simulation.world import Broken, Parts, simulate
+from simulation.world import Parts, simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "300"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
-PARTS = 4  # tests that share the seeds, so that they run beside each other
+PARTS = max(8, SEEDS // 1000)  # tests that share the seeds: they run beside each other, and tell
 STEPS = 40
 SHORT_SEED, SHORT_STEPS = 28, 10  # where the power goes at each operation in turn
 
@@ -51,7 +52,7 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told() 
 @pytest.mark.parametrize(
     ("parts", "broken"),
     [
-        (Parts(queue=ForgetfulQueue), "5: after all, "),
+        (Parts(program=ForgetfulProgram), "5: after all, "),
         (Parts(disk=ForgetfulDisk), "6: "),
         (Parts(registry=CredulousRegistry), "5: .* was withdrawn, and was never away"),
     ],

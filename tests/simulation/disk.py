@@ -43,7 +43,7 @@ class MemoryDisk:
         self._later: dict[Path, list[_Names]] = {}
         self._off = False
         self.cut_in: int | None = None
-        self.on_cut: Callable[[], None] = lambda: None
+        self.on_cut: Callable[[], object] = lambda: None
         self.trouble = 0.0
 
     @property
@@ -78,6 +78,12 @@ class MemoryDisk:
         """What a reader sees."""
         file = self._live.get(path.parent, {}).get(path.name)
         return file.data if file else None
+
+    def possible(self, path: Path) -> list[bytes | None]:
+        """What may be there after a cut, as far as it is whole; None where it may be missing."""
+        states = [self._lasting.get(path.parent, {}), *self._later.get(path.parent, ())]
+        files = [names.get(path.name) for names in states]
+        return [None if file is None else file.synced for file in files]
 
     def live_names(self, folder: Path) -> list[str]:
         """What a reader sees in a folder, without any trouble."""

@@ -40,6 +40,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in virtual time."""
+    """Run to the end in virtual time; an error that nobody took is one of the caller."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+        loop = runner.get_loop()
+        assert isinstance(loop, VirtualLoop)
+        ended = runner.run(main)
+    bugs = [fault for fault in loop.faults if isinstance(fault.get("exception"), Exception)]
+    if bugs:
+        raise AssertionError(f"an error was left lying: {bugs[0]}")
+    return ended

@@ -1,6 +1,6 @@
-"""A registry in memory that is slow, fails, and lists what was true some time ago.
+"""Registries in memory that are slow, fail, and list what was true some time ago.
 
-What `resolve` answers is true at the time; a listing may be `staleness` seconds old. It remembers
+What `resolve` answers is true at the time; a listing may be `staleness` seconds old. They remember
 what was ever pushed, and since when a tag is there without a break.
 """
 
@@ -11,19 +11,24 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cached_property
 
 from otaflux.errors import Incomplete, Undecided, Unreachable
 from otaflux.model.artifact import (
     OCI_EMPTY,
+    OCI_INDEX,
     OCI_MANIFEST,
+    REFERENCE_TYPE,
     TITLE,
     Artifact,
     Descriptor,
     Digest,
     Gone,
+    Index,
     Listing,
     Manifest,
+    Platform,
 )
 from otaflux.model.names import Device, Tag
 from otaflux.registry.source import BlobReader, File, Unchanged
@@ -31,26 +36,31 @@ from otaflux.registry.source import BlobReader, File, Unchanged
 MAX_FIRMWARE = 4096
 
 
-@dataclass(frozen=True, slots=True)
+class Shape(Enum):
+    """How a push is made: a plain manifest, an index with an attestation, or nothing to serve."""
+
+    PLAIN = auto()
+    INDEX = auto()
+    BAD = auto()
+
+
 class Content:
     """What one push carries; `good` says that it is firmware which can be served."""
 
-    number: int
-    good: bool
+    def __init__(self, number: int, shape: Shape) -> None:
+        self.number = number
+        self.shape = shape
+        self.good = shape is not Shape.BAD
+        self.data = f"firmware {number}".encode() * 4
 
-    @property
-    def data(self) -> bytes:
-        """The firmware's bytes."""
-        return f"firmware {self.number}".encode() * 4
-
-    @property
+    @cached_property
     def firmware_digest(self) -> Digest:
         """The digest of the bytes that devices get."""
         return _digest(self.data)
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
-        """What the tag stands for: firmware in one layer, or no layer at all."""
+        """Firmware in one layer, or no layer at all."""
         layer = Descriptor(
             "application/octet-stream",
             self.firmware_digest,
@@ -65,6 +75,22 @@ class Content:
             Descriptor(OCI_EMPTY, _digest(b"{}"), 2),
             (layer,) if self.good else (),
         )
+
+    @cached_property
+    def top(self) -> Artifact:
+        """What the tag stands for."""
+        if self.shape is not Shape.INDEX:
+            return self.manifest
+        attestation = Descriptor(
+            OCI_MANIFEST,
+            _digest(f"attestation {self.number}".encode()),
+            100,
+            annotations={REFERENCE_TYPE: "attestation-manifest"},
+            platform=Platform("unknown", "unknown"),
+        )
+        child = Descriptor(OCI_MANIFEST, self.manifest.digest, 100)
+        digest = _digest(f"index {self.number}".encode())
+        return Index(digest, 200, OCI_INDEX, (attestation, child))
 
 
 def _digest(data: bytes) -> Digest:
@@ -89,19 +115,20 @@ class SimulatedRegistry:
         self._since: dict[tuple[Device, Tag], float] = {}
         self.pushed: set[tuple[Device, Tag, Digest, Digest]] = set()
         self.contents: dict[Digest, Content] = {}
+        self._blobs: dict[Digest, Content] = {}
         self.missing_blobs: set[Digest] = set()
         self.trouble = 0.0
         self.slowness = 0.0
         self.staleness = 0.0
         self.away = False
-        self.requests = 0
 
     def put(self, device: Device, tag: Tag, content: Content) -> None:
         """Somebody pushes, or moves a tag."""
         self.tags_of[device][tag] = content
-        self.contents[content.manifest.digest] = content
+        self.contents[content.top.digest] = content
+        self._blobs[content.firmware_digest] = content
         self._since.setdefault((device, tag), self._clock())
-        self.pushed.add((device, tag, content.manifest.digest, content.firmware_digest))
+        self.pushed.add((device, tag, content.top.digest, content.firmware_digest))
         self._changed(device)
 
     def delete(self, device: Device, tag: Tag) -> None:
@@ -111,16 +138,19 @@ class SimulatedRegistry:
         self._changed(device)
 
     def there_for(self, device: Device, tag: Tag) -> float:
-        """Seconds since which a tag is there without a break; 0 where it is not."""
+        """Seconds since which a tag is there without a break; below 0 where it is not."""
         since = self._since.get((device, tag))
-        return 0.0 if since is None else self._clock() - since
+        return -1.0 if since is None else self._clock() - since
+
+    def stamps(self) -> Mapping[Device, object]:
+        """How often each device was changed, as the embedded folder would tell."""
+        return {device: len(changes) for device, changes in self._listings.items()}
 
     def _changed(self, device: Device) -> None:
         self._listings[device].append((self._clock(), tuple(self.tags_of[device])))
 
     async def _answer(self) -> None:
         """Take some time, and perhaps fail."""
-        self.requests += 1
         await asyncio.sleep(self._chance.random() * self.slowness)
         if self.away:
             raise Unreachable("no answer")
@@ -151,15 +181,21 @@ class SimulatedRegistry:
     ) -> Artifact | Unchanged | Gone:
         """See `Source`."""
         await self._answer()
-        if isinstance(reference, Digest):
-            named = [c for c in self.tags_of[device].values() if c.manifest.digest == reference]
-            content = named[0] if named else None
-        else:
+        if isinstance(reference, Tag):
             content = self.tags_of[device].get(reference)
-        if content is None:
+            answer = content.top if content else None
+        else:
+            answer = self._by_digest(device, reference)
+        if answer is None:
             return Gone()
-        manifest = content.manifest
-        return Unchanged() if known == manifest.digest else manifest
+        return Unchanged() if known == answer.digest else answer
+
+    def _by_digest(self, device: Device, digest: Digest) -> Artifact | None:
+        for content in self.tags_of[device].values():
+            for artifact in (content.top, content.manifest):
+                if artifact.digest == digest:
+                    return artifact
+        return None
 
     @asynccontextmanager
     async def open_blob(
@@ -169,11 +205,7 @@ class SimulatedRegistry:
         await self._answer()
         if descriptor.digest in self.missing_blobs:
             raise Incomplete("the blob is missing")
-        data = next(
-            content.data
-            for content in self.contents.values()
-            if content.firmware_digest == descriptor.digest
-        )
+        data = self._blobs[descriptor.digest].data
         yield _Reader(data, cut=self._chance.random() < self.trouble)
 
     async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
@@ -193,6 +225,18 @@ class SimulatedRegistry:
     ) -> Digest:
         """See `Source`; nobody pushes through it here."""
         raise NotImplementedError
+
+
+class SimulatedFolder(SimulatedRegistry):
+    """The embedded folder: its listing is true, and one look is enough; it may be unreadable."""
+
+    name = "embedded"
+    certain = True
+
+    async def tags(self, device: Device) -> Listing:
+        """See `Source`."""
+        self.staleness = 0.0
+        return await super().tags(device)
 
 
 class CredulousRegistry(SimulatedRegistry):

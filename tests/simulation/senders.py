@@ -1,0 +1,77 @@
+"""Hooks as registries send them, whole: address, headers with a proof, body. Some are noise."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from otaflux import hooks
+from otaflux.model.artifact import Digest
+from otaflux.model.names import Device, Tag
+from simulation.program import PREFIX, SECRET
+
+ADDRESS = "/hooks/registry"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+DIGEST = "sha256:" + "5" * 64
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One request, and what it is answered with."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int = 202
+
+
+def _proven(path: str, body: bytes, status: int = 202, **headers: str) -> Hook:
+    return Hook(path, {"Authorization": f"Bearer {SECRET}", **headers}, body, status)
+
+
+def pushed(device: Device, tag: Tag, chance: random.Random, *, wanted: bool) -> Hook:
+    """A push of a tag, in the words of any registry; `wanted` if devices may hear of it."""
+    source, example = chance.choice(list(hooks.EXAMPLES.values()))
+    sent = example(hooks.Pushed(f"{PREFIX}/{device}", tag.text, DIGEST, AT))
+    path = chance.choice([ADDRESS, f"{ADDRESS}/{source.name}"])
+    return _proven(path, sent.body, 202 if wanted else 200, **sent.headers)
+
+
+def deleted(
+    device: Device, tag: Tag, digest: Digest, chance: random.Random, *, wanted: bool
+) -> Hook:
+    """A deletion, which names the tag, the digest, or both; by digest each one is a reason."""
+    repository = f"{PREFIX}/{device}"
+    gone: dict[str, str] = chance.choice(
+        [{"tag": tag.text}, {"digest": str(digest)}, {"tag": tag.text, "digest": str(digest)}]
+    )
+    if "digest" in gone and chance.random() < 0.5:
+        target = {"repository": repository, "mediaType": "x", **gone}
+        body = json.dumps({"events": [{"action": "delete", "target": target}]})
+    else:
+        body = json.dumps({"action": "delete", "repository": repository, **gone})
+    return _proven(ADDRESS, body.encode(), 202 if wanted or "digest" in gone else 200)
+
+
+def somewhere(device: Device) -> Hook:
+    """Something changed, and the hook does not say what."""
+    return _proven(ADDRESS, json.dumps({"repository": f"{PREFIX}/{device}"}).encode())
+
+
+def noise(device: Device, tag: Tag, chance: random.Random) -> Hook:
+    """A hook that asks for nothing, or that nobody believes."""
+    repository = f"{PREFIX}/{device}"
+    pull = {"action": "pull", "target": {"repository": repository, "tag": tag.text}}
+    push = {"repository": repository, "tag": tag.text}
+    body = json.dumps(push).encode()
+    return chance.choice(
+        [
+            Hook(ADDRESS, {"Authorization": "Bearer another"}, body, 401),
+            Hook(ADDRESS, {"X-Hub-Signature-256": "sha256=" + "0" * 64}, body, 401),
+            Hook(ADDRESS, {"Authorization": SECRET}, json.dumps({"events": [pull]}).encode(), 200),
+            Hook(ADDRESS, {"X-Webhook-Secret": SECRET}, b'{"repository": "else/where"}', 200),
+            Hook(ADDRESS, {"X-Webhook-Secret": SECRET}, chance.randbytes(20), 400),
+        ]
+    )
