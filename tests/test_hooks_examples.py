@@ -113,11 +113,21 @@ def test_what_would_be_ignored_is_said() -> None:
     assert "1.2.0 would have counted" in said
 
 
+def test_a_device_that_is_not_served_is_said() -> None:
+    """With credentials and no prefix the server takes hooks for DEVICES only, and this says so."""
+    login = {"REGISTRY_URL": "http://x", "REGISTRY_USERNAME": "u", "REGISTRY_PASSWORD": "p"}
+    _, printed, said = run("harbor", "sensor:1.2.0", WEBHOOK_SECRET="x", **login)
+    assert printed.startswith("curl ")
+    assert "not in DEVICES" in said
+    _, _, said = run("harbor", "sensor:1.2.0", WEBHOOK_SECRET="x", DEVICES="sensor", **login)
+    assert said == ""
+
+
 def test_a_body_survives_the_shell() -> None:
     """Quotes in a body reach the server as they are."""
     source, _ = hooks.EXAMPLES["generic"]
     body = json.dumps({"repository": 'it\'s "quoted" $HOME `x`'}).encode()
-    printed = curl(source, hooks.Example({}, body), "http://x", "s", insecure=False)
+    printed = curl(source, hooks.Example({}, body), "http://x", "s")
     assert shlex.split(printed.replace("\\\n", " "))[-1] == body.decode()
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 from urllib.parse import quote
@@ -17,7 +19,7 @@ from urllib.parse import quote
 import click
 
 from otaflux import hooks
-from otaflux.cli.flags import uses
+from otaflux.cli.flags import ASKING_THE_SERVER, uses
 from otaflux.errors import BadName
 from otaflux.hooks import Example, Proof, Pushed, Source
 from otaflux.intake import Ignored, Intake
@@ -28,12 +30,23 @@ from otaflux.settings import Settings
 PLACEHOLDER = "YOUR-WEBHOOK-SECRET"
 USER = "otaflux"  # of Basic credentials; any will do
 
+# What decides which repositories are served.
+_NAMESPACE = (
+    "registry_url",
+    "registry_insecure",
+    "repository_prefix",
+    "registry_username",
+    "registry_password",
+    "registry_auth_file",
+    "devices",
+)
+
 
 @click.command("hook-example")
 @click.argument("source", metavar="SOURCE", type=click.Choice(sorted(hooks.EXAMPLES)))
 @click.argument("release", metavar="DEVICE:TAG")
 @click.option("--url", metavar="URL", help="Server to send it to [default: from LISTEN_ADDR].")
-@uses("listen_addr", "tls_cert_path", "repository_prefix", "channels", "webhook_secret")
+@uses(*ASKING_THE_SERVER, *_NAMESPACE, "channels", "webhook_secret")
 def command(settings: Settings, source: str, release: str, url: str | None) -> int:
     """Print the hook that SOURCE sends when DEVICE:TAG is pushed, as a curl command.
 
@@ -42,10 +55,12 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     (the first, where there are several), in the form in which that registry sends it. Run it to
     see what the server answers.
     """
+    from otaflux import app
+
     device, tag = _release(release)
-    namespace = Namespace.of(settings.repository_prefix, frozenset(), credentials=False)
+    every = Namespace.of(settings.repository_prefix, frozenset(), credentials=False)
     pushed = Pushed(
-        repository=namespace.repository(device).name,
+        repository=every.repository(device).name,
         tag=tag.text,
         digest=f"sha256:{hashlib.sha256(release.encode()).hexdigest()}",
         at=datetime.now(UTC),
@@ -55,26 +70,25 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     if not secret:
         click.echo(f"otaflux: WEBHOOK_SECRET is not set, so {PLACEHOLDER} stands for it", err=True)
     request = example(pushed)
-    _warn(request, Intake(namespace, frozenset(settings.channels), lambda _device: False))
+    served = app.namespace(settings)
+    _warn(request, Intake(served, frozenset(settings.channels), lambda _device: False))
     server = url.rstrip("/") if url else _server(settings)
-    insecure = url is None and settings.tls_cert_path is not None
-    click.echo(curl(sender, request, server, secret or PLACEHOLDER, insecure=insecure))
+    click.echo(
+        curl(sender, request, server, secret or PLACEHOLDER, options=() if url else _here(settings))
+    )
     return 0
 
 
-def curl(source: Source, request: Example, server: str, secret: str, *, insecure: bool) -> str:
-    """The command that sends a request with its proof; `server` has no slash at its end.
-
-    With `insecure` the certificate is not judged: a server on this machine is asked by address.
-    """
+def curl(
+    source: Source, request: Example, server: str, secret: str, *, options: Sequence[str] = ()
+) -> str:
+    """The command that sends a request with its proof; `server` has no slash at its end."""
     address = f"{server}/hooks/registry/{source.name}"
     if source.proof is Proof.QUERY:
         address += f"?secret={quote(secret, safe='')}"
     headers = {**request.headers, **proof_headers(source.proof, request.body, secret)}
-    words = ["curl", "--silent", "--show-error", "--include"]
-    if insecure:
-        words.append("--insecure")
-    lines = [shlex.join([*words, address])]
+    words = ["curl", "--silent", "--show-error", "--include", *options, address]
+    lines = [shlex.join(words)]
     lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
     lines.append(f"--data-binary {shlex.quote(request.body.decode())}")
     return " \\\n  ".join(lines)
@@ -123,6 +137,11 @@ def _server(settings: Settings) -> str:
     return f"{scheme}://{settings.listen_addr.reachable}"
 
 
+def _here(settings: Settings) -> Sequence[str]:
+    """Options for a server on this machine: no proxy reaches it, and no certificate names it."""
+    return ["--noproxy", "*", *(["--insecure"] if settings.tls_cert_path else [])]
+
+
 def _warn(request: Example, intake: Intake) -> None:
     """Say on stderr why the server will ignore it, where it will."""
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -133,8 +152,8 @@ def _warn(request: Example, intake: Intake) -> None:
 
 
 def _hmac(body: bytes, secret: str) -> str:
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.new(os.fsencode(secret), body, hashlib.sha256).hexdigest()
 
 
 def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+    return base64.b64encode(os.fsencode(text)).decode()
