@@ -17,6 +17,7 @@ from typing import Any
 
 from otaflux import durable
 from otaflux.disk import REAL_DISK, Disk
+from otaflux.errors import DiskUnsure, Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
 from otaflux.model.record import Record
@@ -102,8 +103,8 @@ class Catalog:
     async def put(self, record: Record) -> frozenset[Digest]:
         """Write a record for good, then tell it; answers which files it names no longer.
 
-        Raises `Undecided`; the old one stands then, and the disk may hold either. So both count,
-        and the next one is written even if it is the old.
+        Raises `Undecided`; the old one stands then. Where the disk may hold either, the files of
+        both count as named, and the next one is written even if it is the old.
         """
         device = record.device
         old, unsure = self._records.get(device), self._unsure.get(device)
@@ -113,9 +114,18 @@ class Catalog:
         before = unsure or frozenset()
         self._name(files - before)
         self._unsure[device] = before | files
-        await self._in_thread(
-            durable.write, self.path(device), write_record(record), disk=self._disk
-        )
+        try:
+            await self._in_thread(
+                durable.write, self.path(device), write_record(record), disk=self._disk
+            )
+        except DiskUnsure:
+            raise
+        except Undecided:
+            self._unname(files - before)
+            self._unsure.pop(device)
+            if unsure is not None:
+                self._unsure[device] = unsure
+            raise
         self._swap(device, record)
         return (before | _files(old)) - files
 

@@ -32,7 +32,7 @@ from types import TracebackType
 from typing import Self
 
 from otaflux.disk import REAL_DISK, Disk
-from otaflux.errors import DiskFailed, Undecided
+from otaflux.errors import DiskFailed, DiskUnsure, Undecided
 
 TEMPORARY_PREFIX = ".new-"  # of a file that has no name yet; beside its target, for rename
 
@@ -52,8 +52,8 @@ _HINTS = {
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
-    """Turn an `OSError` of the body into `Undecided`: "cannot DOING: …", with a hint.
+def explained(doing: str, kind: type[DiskFailed] = DiskFailed) -> Iterator[None]:
+    """Turn an `OSError` of the body into a `DiskFailed`: "cannot DOING: …", with a hint.
 
     `doing` goes on after "cannot", such as "write the record of lamp". Does not block by itself.
     """
@@ -62,7 +62,7 @@ def explained(doing: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         hint = _HINTS.get(error.errno or 0, "")
-        raise DiskFailed(f"cannot {doing}: {reason}", hint=hint) from error
+        raise kind(f"cannot {doing}: {reason}", hint=hint) from error
 
 
 class NewFile:
@@ -96,12 +96,16 @@ class NewFile:
             self._file.sync()
 
     def keep_as(self, path: Path) -> None:
-        """Give the file its name, in the same folder or on the same disk, and make it last."""
+        """Give the file its name, in the same folder or on the same disk, and make it last.
+
+        Raises `DiskUnsure` where it has its name, and that may not last.
+        """
         with explained(f"write {path}"):
             self._file.sync()
             self._file.close()
             self._disk.rename(self.path, path)
-            self._unnamed = False
+        self._unnamed = False
+        with explained(f"write {path}", DiskUnsure):
             self._disk.sync(path.parent)
 
     def discard(self) -> None:
@@ -126,7 +130,10 @@ class NewFile:
 
 
 def write(path: Path, data: bytes, *, disk: Disk = REAL_DISK) -> None:
-    """Make `path` hold `data`, for good. Blocks. Raises `Undecided`; the old file stands then."""
+    """Make `path` hold `data`, for good. Blocks. Raises `Undecided`; the old file stands then.
+
+    But for `DiskUnsure`: then a reader sees the new one, and after a power cut it may be either.
+    """
     with NewFile(path.parent, disk=disk) as new:
         new.write(data)
         new.keep_as(path)

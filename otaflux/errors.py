@@ -17,6 +17,7 @@ A branch stands for what the caller does next, so there are three and no more:
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
     │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
     │   ├── DiskFailed       the disk is full, read-only, broken, or not for this user
+    │   │   └── DiskUnsure   … and after a restart it may hold the new file or the old
     │   └── NotNow           too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
@@ -114,6 +115,10 @@ class NotNow(Undecided):
 
 class DiskFailed(Undecided):
     """The disk is full, read-only, broken or not to be written by this user."""
+
+
+class DiskUnsure(DiskFailed):
+    """A file has its name, but whether that outlives a power cut the disk would not say."""
 
 
 class Unusable(OtaFluxError):

@@ -6,6 +6,7 @@ ids of the hooks that a line goes back to.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,8 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
+
+MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
 
 _sent: ContextVar[list[str] | None] = ContextVar("requests_of_this_run", default=None)
 
@@ -41,12 +44,31 @@ def request_sent(kind: str) -> None:
         sent.append(kind)
 
 
+class _Said:
+    """The last words about each key, for so many keys: names are cheap for whoever polls them."""
+
+    def __init__(self) -> None:
+        self._words: OrderedDict[object, str] = OrderedDict()
+
+    def is_new(self, key: object, words: str) -> bool:
+        """Whether that was not the last said of it; it is now."""
+        before = self._words.pop(key, None)
+        self._words[key] = words
+        if len(self._words) > MOST_SAID:
+            self._words.popitem(last=False)
+        return words != before
+
+    def forget(self, key: object) -> None:
+        """Whatever is said of it next is new."""
+        self._words.pop(key, None)
+
+
 class Reports:
     """Says each thing once, until it changes."""
 
     def __init__(self) -> None:
-        self._refused: dict[tuple[Device, Tag], str] = {}
-        self._failed: dict[Device, str] = {}
+        self._refused = _Said()
+        self._failed = _Said()
 
     def changed(
         self,
@@ -57,6 +79,7 @@ class Reports:
         seconds: float | None,
     ) -> None:
         """What devices are told now and were not before; `seconds` since the first hook."""
+        known = {s.release for s in before.channels.values()} if before else set()
         for channel in channels:
             was = before.current(channel) if before else None
             release = after.current(channel)
@@ -72,8 +95,9 @@ class Reports:
                 hooks=list(touch.hooks),
                 ms_since_hook=None if seconds is None else round(seconds * 1000, 1),
             )
-            for warning in release.warnings:
+            for warning in () if release in known else release.warnings:
                 log.warning(Event.RELEASE_WARNING, **_of(release), reason=warning)
+            known.add(release)
 
     def withdrawn(self, touch: Touch, release: Release, file: Path) -> None:
         """A release's tag is gone; its file stays on disk for a while, served to nobody."""
@@ -89,9 +113,7 @@ class Reports:
         self, touch: Touch, tag: Tag, version: Version, digest: Digest, reason: str
     ) -> None:
         """A release that cannot be served: once for each digest and reason."""
-        said = f"{digest} {reason}"
-        if self._refused.get((touch.device, tag)) != said:
-            self._refused[touch.device, tag] = said
+        if self._refused.is_new((touch.device, tag), f"{digest} {reason}"):
             log.warning(
                 Event.RELEASE_REFUSED,
                 device=touch.device.name,
@@ -104,13 +126,11 @@ class Reports:
 
     def usable(self, device: Device, tag: Tag) -> None:
         """Whatever was wrong with a tag is not any more."""
-        self._refused.pop((device, tag), None)
+        self._refused.forget((device, tag))
 
     def failed(self, touch: Touch, error: Undecided) -> None:
         """A run learnt nothing, or not all: a warning when that is new, else for debugging."""
-        known = self._failed.get(touch.device) == str(error)
-        self._failed[touch.device] = str(error)
-        say = log.debug if known else log.warning
+        say = log.warning if self._failed.is_new(touch.device, str(error)) else log.debug
         say(
             Event.DISK_FAILED if isinstance(error, DiskFailed) else Event.REGISTRY_FAILED,
             device=touch.device.name,
@@ -121,7 +141,7 @@ class Reports:
 
     def went_well(self, touch: Touch, *, seconds: float, looks: int, requests: int) -> None:
         """The one line that tells a whole reconcile."""
-        self._failed.pop(touch.device, None)
+        self._failed.forget(touch.device)
         log.debug(
             Event.RECONCILED,
             device=touch.device.name,
