@@ -81,8 +81,8 @@ class Server:
         """Where devices and hooks are answered."""
         return f"http://{self.env['LISTEN_ADDR']}"
 
-    def start(self) -> None:
-        """Start, and wait until it answers."""
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [PROGRAM],
@@ -91,6 +91,11 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self.launch()
+        assert self.process is not None
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             try:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
 import random
-import signal
 import subprocess
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from programs import Server, free_port, otaflux, server
-
-KILLS = int(os.environ.get("KILLS", "6"))
 
 
 def pushed(running: Server, tag: str, content: bytes) -> None:
@@ -106,33 +101,6 @@ def test_a_second_server_on_one_folder_is_refused(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
         assert "in use by another otaflux" in done.stderr
         assert running.get("/health").status == 200
-
-
-def test_kills_at_any_instant_leave_a_whole_release(tmp_path: Path) -> None:
-    """After SIGKILL a start without the source tells the last or the new release, whole."""
-    chance = random.Random(7)
-    registry, aside = tmp_path / "data" / "registry", tmp_path / "aside"
-    with server(tmp_path) as running:
-        contents = {"1.0.0": chance.randbytes(500_000)}
-        pushed(running, "1.0.0", contents["1.0.0"])
-        running.told("lamp", "1.0.0")
-        for number in range(1, KILLS + 1):
-            version = f"1.0.{number}"
-            contents[version] = chance.randbytes(1_500_000)
-            pushed(running, version, contents[version])
-            time.sleep(chance.uniform(0, 1.2))  # the folder is looked at every second
-            running.stop(signal.SIGKILL)
-            registry.rename(aside)
-            running.start()
-            told = running.get("/version?device=lamp").body.decode().split("\n")
-            firmware = running.get("/firmware?device=lamp").body
-            assert told == [told[0], str(zlib.crc32(firmware)), str(len(firmware))]
-            assert firmware == contents[told[0]]
-            assert not [path for path in files(running, "") if path.name.startswith(".new-")]
-            running.stop(signal.SIGKILL)
-            aside.rename(registry)
-            running.start()
-            running.told("lamp", version)
 
 
 @pytest.fixture
