@@ -1,8 +1,11 @@
-"""What all tests share: the `real` marker, a clean environment, and a log that nobody configured.
+"""What all tests share: two markers, a clean environment, and a log that nobody configured.
 
 A test that needs a program from Debian carries `@pytest.mark.real("program")`. Where the program is
 missing it is skipped by name, which the summary shows; with `CI=true` it fails instead, for a check
 that quietly runs less than it says is worse than none.
+
+One that mounts a file system carries `@pytest.mark.mounts`. Where the process has not that right
+(CAP_SYS_ADMIN) it is skipped by name, in CI too; with the right it has to run. See `mounts.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -17,6 +21,7 @@ import structlog
 
 from otaflux.settings import SETTINGS
 
+CAP_SYS_ADMIN = 21  # the bit, by linux/capability.h
 SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # where Debian puts servers; often not in PATH
 
 
@@ -25,7 +30,14 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN]))
 
 
-def pytest_configure() -> None:
+def may_mount() -> bool:
+    """Whether this process has the right to mount: CAP_SYS_ADMIN (capabilities(7)) is effective."""
+    status = Path("/proc/self/status").read_text()
+    (effective,) = [line for line in status.splitlines() if line.startswith("CapEff:")]
+    return bool(int(effective.split()[1], 16) >> CAP_SYS_ADMIN & 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Settings in the environment of whoever runs the tests do not reach what is tested.
 
     Nor does how busy the machine is: no example of a property has a deadline.
@@ -35,6 +47,7 @@ def pytest_configure() -> None:
     for setting in SETTINGS:
         os.environ.pop(setting.name, None)
         os.environ.pop(f"{setting.name}_FILE", None)
+    config.addinivalue_line("markers", "mounts: needs the right to mount; without it skips by name")
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +60,11 @@ def _log_as_it_was() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests whose real program is missing; with CI=true they are left, to fail below."""
+    if not may_mount():
+        lacks = pytest.mark.skip(reason="CAP_SYS_ADMIN is missing: a file system cannot be mounted")
+        for item in items:
+            if item.get_closest_marker("mounts"):
+                item.add_marker(lacks)
     if os.environ.get("CI") == "true":
         return
     for item in items:

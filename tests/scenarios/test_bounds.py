@@ -1,23 +1,45 @@
-"""What a server keeps to: memory, who is served with credentials, a folder that it cannot write."""
+"""What a server keeps to: memory, room on the disk, who is served with credentials."""
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_registry import FakeRegistry
+from mounts import mounted
 from programs import PROGRAM, Server, free_port, otaflux, server
+from remains import Remains
 
 BLOB = int(os.environ.get("BLOB_MIB", "64")) << 20
 MEMORY = 48  # MiB over idle, whatever the size of the blob
 SECRET = "s3cret"
+PATIENCE = 30.0  # seconds
+RECORDS = 64 << 10  # bytes that records and folders may take besides firmware
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What is found, once there is something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (result := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return result
+
+
+def events(running: Server, name: str) -> list[dict[str, Any]]:
+    """The log's lines of one event."""
+    return [line for line in running.log() if line["event"] == name]
 
 
 def memory(running: Server, field: str) -> float:
@@ -117,32 +139,72 @@ async def test_a_malformed_event_in_a_known_envelope_is_ignored(tmp_path: Path) 
         await asyncio.to_thread(check)
 
 
-@pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk that is mounted read-only, which binds root too."""
-    mounted = tmp_path / "data"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(mounted)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a read-only file system")
-    try:
-        yield mounted
-    finally:
-        subprocess.run(["umount", str(mounted)], check=True)
-
-
-def test_a_folder_that_cannot_be_written_stops_the_start(read_only: Path, tmp_path: Path) -> None:
-    """Exit 2, and one line that says what to do."""
-    done = otaflux(
-        "serve",
-        cwd=tmp_path,
-        DATA_DIR=str(read_only),
-        LISTEN_ADDR=f"127.0.0.1:{free_port()}",
-    )
+@pytest.mark.mounts
+def test_a_folder_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    """Exit 2, and one line that says what to do; a disk mounted read-only binds root too."""
+    with mounted(tmp_path / "data", "ro") as data:
+        done = otaflux(
+            "serve",
+            cwd=tmp_path,
+            DATA_DIR=str(data),
+            LISTEN_ADDR=f"127.0.0.1:{free_port()}",
+        )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "DATA_DIR" in done.stderr
     assert "mount it so that OtaFlux can write" in done.stderr
+
+
+TOO_LARGE = 30 << 20  # bytes, for a disk of 20 MB
+LARGE = {
+    "known before it is read": ("build.bin", "are free in DATA_DIR"),
+    "seen while it is unpacked": ("build.bin.gz", "No space left"),  # 30 kB
+}
+
+
+@pytest.mark.mounts
+@pytest.mark.real("docker-registry")
+@pytest.mark.parametrize("when", LARGE)
+async def test_a_full_disk_refuses_and_goes_on(tmp_path: Path, when: str) -> None:
+    """Firmware that does not fit is refused and said so; the old one is served, room is back."""
+    from real_registry import docker_registry
+
+    large, reason = LARGE[when]
+    small = {version: random.Random(version).randbytes(1_000_000) for version in ("1.0.0", "1.2.0")}
+    (tmp_path / "build.bin").write_bytes(random.Random(4).randbytes(TOO_LARGE))
+    (tmp_path / "build.bin.gz").write_bytes(gzip.compress(bytes(TOO_LARGE)))
+    for version, content in small.items():
+        (tmp_path / version).write_bytes(content)
+
+    def check(running: Server, data: Path) -> None:
+        def push(version: str, file: str) -> None:
+            done = running.run("push", f"lamp:{version}", file)
+            assert done.returncode == 0, done.stderr
+
+        push("1.0.0", "1.0.0")
+        running.told("lamp", "1.0.0")
+        free = shutil.disk_usage(data).free
+        push("1.1.0", large)
+        line = until(lambda: events(running, "disk_failed"))[0]
+        assert line["device"] == "lamp"
+        assert reason in str(line["reason"])
+        assert line["hint"]
+        assert running.get("/firmware?device=lamp").body == small["1.0.0"]
+        # It is tried again and again, so that there is less room for a moment each time.
+        until(lambda: shutil.disk_usage(data).free >= free - RECORDS)
+        push("1.2.0", "1.2.0")
+        running.told("lamp", "1.2.0")
+        assert running.get("/firmware?device=lamp").body == small["1.2.0"]
+        assert running.stop() == 0
+        left = Remains(data)
+        assert set(left.files) == {sha256(content).hexdigest() for content in small.values()}
+        assert not left.temporaries()
+
+    with mounted(tmp_path / "data", "size=20m") as data:
+        async with docker_registry(tmp_path) as registry:
+            settings = {"REGISTRY_URL": registry.url, "REPOSITORY_PREFIX": "acme"}
+            with server(tmp_path, **settings, RECHECK_INTERVAL="0.5") as running:
+                await asyncio.to_thread(check, running, data)
 
 
 def test_a_start_after_a_kill_of_many_starts_leaves_nothing(tmp_path: Path) -> None:

@@ -1,12 +1,8 @@
-"""What a server finds at its start: kills, leftovers, damage, another registry, a full disk."""
+"""What a server finds at its start: leftovers, damage, another registry, another server."""
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import random
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,39 +97,3 @@ def test_a_second_server_on_one_folder_is_refused(tmp_path: Path) -> None:
         assert done.stderr.count("\n") == 1
         assert "in use by another otaflux" in done.stderr
         assert running.get("/health").status == 200
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 20 MB."""
-    mounted = tmp_path / "data"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(mounted)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        yield mounted
-    finally:
-        subprocess.run(["umount", str(mounted)], check=True)
-
-
-@pytest.mark.real("docker-registry")
-async def test_a_full_disk_refuses_and_goes_on(tmp_path: Path, small_disk: Path) -> None:
-    """Firmware that does not fit is refused and said so; the old one is served, room is back."""
-    from real_registry import docker_registry
-
-    async with docker_registry(tmp_path) as registry:
-        small = random.Random(1).randbytes(1_000_000)
-        await registry.put("acme/lamp", "1.0.0", layers=[small])
-        settings = {"REGISTRY_URL": registry.url, "REPOSITORY_PREFIX": "acme"}
-        with server(tmp_path, **settings, RECHECK_INTERVAL="1") as running:
-            running.told("lamp", "1.0.0")
-            packed = gzip.compress(bytes(30 << 20))  # 30 kB on the wire
-            await registry.put("acme/lamp", "1.1.0", layers=[packed])
-            deadline = time.monotonic() + 20
-            while not events(running, "disk_failed"):
-                assert time.monotonic() < deadline, running.log()
-                await asyncio.sleep(0.1)
-            assert running.get("/firmware?device=lamp").body == small
-            assert len(files(running, "firmware")) == 1
-            assert "No space left" in str(events(running, "disk_failed")[0]["reason"])
