@@ -157,6 +157,7 @@ class _Server:
             certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)
             if settings.tls_cert_path and settings.tls_key_path
             else None,
+            unreadable=self._front.unreadable,
             max_connections=room.connections,
             shutdown_timeout=settings.shutdown_timeout,
         )

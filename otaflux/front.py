@@ -82,8 +82,10 @@ class Front:
             now=now,
         )
         self.answer = devices.answer
+        receiver = self._receiver(secrets, journal)
+        self.unreadable = receiver.unreadable
         self.app = web.Application()
-        self.app.add_routes(self._receiver(secrets, journal).routes())
+        self.app.add_routes(receiver.routes())
         self.app.add_routes(devices.routes())
 
     def _receiver(self, secrets: Callable[[], Sequence[str]], journal: Journal) -> Receiver:

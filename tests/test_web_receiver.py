@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import hmac
 import io
@@ -99,7 +100,8 @@ async def serving(*, body_timeout: float = 10.0) -> AsyncIterator[Server]:
     server = Server(body_timeout=body_timeout)
     app = web.Application()
     app.add_routes(server.receiver.routes())
-    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
+    unreadable = server.receiver.unreadable
+    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1, unreadable=unreadable) as port:
         server.url, server.port = port.url, port.port
         yield server
 
@@ -583,6 +585,44 @@ async def test_a_rejected_hook_is_logged_with_its_sender(server: Server, lines: 
         }
     ]
     assert "missing" in lines[0]["reason"]
+
+
+@pytest.mark.parametrize("body", [gzip.compress(LAMP), b"no gzip", gzip.compress(LAMP)[:20]])
+async def test_a_compressed_body_is_unpacked_for_nobody(
+    server: Server, capfd: pytest.CaptureFixture[str], body: bytes
+) -> None:
+    """A stranger's few bytes may be gigabytes: they stay as they are, and it is said so."""
+    packed = {"Content-Encoding": "gzip"}
+    assert await server.status(body=body, headers=packed) == 401
+    for proof in (BEARER, {"X-Hub-Signature-256": f"sha256={mac(body)}"}):
+        status, text = await server.post(body=body, headers={**packed, **proof})
+        assert status == 400
+        assert "is compressed (gzip)" in text
+    assert await server.status(headers={"Content-Encoding": "identity", **BEARER}) == 202
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def test_a_hook_that_is_no_http_is_in_the_log(server: Server, lines: list[Any]) -> None:
+    """The registry repeats it for ever; whoever wonders why finds a line that says what to do."""
+    twice = "".join(f"Content-Type: {kind}\r\n" for kind in ("application/json", "text/json"))
+    for path in ("/hooks/registry", "/webhooks/harbor", "/other"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: otaflux\r\n{twice}Content-Length: 2\r\n\r\n"
+        writer.write(head.encode() + b"{}")
+        writer.write_eof()
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
+    (line,) = lines
+    assert (line["status"], line["sender"]) == (400, "127.0.0.1")
+    assert "Content-Type" in line["reason"]
+    assert server.counted == [("unknown", "rejected")] * 2
+
+
+async def test_each_source_has_its_own_line(server: Server, lines: list[Any]) -> None:
+    """Registries behind one proxy do not hide each other's wrong secrets."""
+    for source in ("harbor", "zot", "harbor"):
+        await server.post(f"/hooks/registry/{source}", headers={})
+    assert [line["source"] for line in lines] == ["harbor", "zot"]
 
 
 async def test_a_registry_that_hammers_does_not_flood_the_log(

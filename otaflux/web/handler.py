@@ -32,6 +32,7 @@ KEEPALIVE = 75.0  # seconds; above the 60 s of most load balancers, or requests 
 MAX_LINE = 8190  # bytes of the request's line, and of each field
 MAX_FIELDS = 64
 MAX_HEAD = 32 << 10  # bytes of a whole head
+BEGINNING = 64  # bytes of a request that are kept until it is read, to say which it was
 STALLED = 5 * 60.0  # seconds in which nothing of an answer was taken
 LAST_WORDS = 2.0  # seconds to read a refusal in; what is sent meanwhile is dropped
 
@@ -42,10 +43,22 @@ UNREADABLE = failed(400, "This is no HTTP request that can be read")
 class Handler(web.RequestHandler):
     """aiohttp's handler of one connection; while that is open it is in `live`.
 
-    `sends` says whether firmware goes out on a transport: that is judged elsewhere.
+    `sends` says whether firmware goes out on a transport: that is judged elsewhere. `unreadable`
+    hears of requests that are no HTTP: the client's address, and how the request began.
     """
 
-    __slots__ = ("_body", "_head", "_heard_out", "_live", "_owed", "_owed_since", "_sends", "_wire")
+    __slots__ = (
+        "_began",
+        "_body",
+        "_head",
+        "_heard_out",
+        "_live",
+        "_owed",
+        "_owed_since",
+        "_sends",
+        "_unreadable",
+        "_wire",
+    )
 
     def __init__(
         self,
@@ -54,6 +67,7 @@ class Handler(web.RequestHandler):
         loop: asyncio.AbstractEventLoop,
         live: set[Live],
         sends: Callable[[asyncio.BaseTransport], bool],
+        unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
     ) -> None:
         super().__init__(
             server,
@@ -63,9 +77,13 @@ class Handler(web.RequestHandler):
             max_line_size=MAX_LINE,
             max_field_size=MAX_LINE,
             max_headers=MAX_FIELDS,
+            # Nobody's body is unpacked on the event loop: a stranger's few bytes may be gigabytes.
+            auto_decompress=False,
         )
         self._live = live
         self._sends = sends
+        self._unreadable = unreadable
+        self._began = b""
         self._wire: asyncio.Transport | None = None
         self._heard_out = asyncio.Event()
         self._body: StreamReader | None = None
@@ -88,6 +106,8 @@ class Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what came, and count what belongs to a head that is not whole yet."""
         waits = self._waiter is not None
+        if not self._head and (self._body is None or self._body.is_eof()):
+            self._began = data[:BEGINNING]
         super().data_received(data)
         if self._messages:
             self._body = self._messages[-1][1]
@@ -133,6 +153,7 @@ class Handler(web.RequestHandler):
             answer = refuse(exc if isinstance(exc, Exception) else RuntimeError(message))
         else:
             answer = TOO_LONG if isinstance(exc, LineTooLong) else UNREADABLE
+            self._unreadable(request.remote or "", self._began)
         if request.writer.output_size > 0:
             raise ConnectionAbortedError  # part of another answer is out, so nothing can be said
         self.close()

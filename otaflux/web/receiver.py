@@ -56,6 +56,11 @@ NO_SOURCE = (
     f"There is no such source. {ADDRESS}/SOURCE takes {', '.join(sorted(hooks.SOURCES))};"
     f" {ADDRESS} takes all of them"
 )
+NO_HTTP = (
+    "this is no HTTP request that can be read: is a header sent twice, such as a Content-Type that"
+    " the registry's settings add to its own?"
+)
+_HOOKS = (f"POST {ADDRESS}".encode(), f"POST {HARBOR_ALIAS}".encode())
 
 
 class Receiver:
@@ -113,6 +118,12 @@ class Receiver:
             for path, handler in handlers.items()
         ]
 
+    def unreadable(self, client: str, began: bytes) -> None:
+        """A request that began so is no HTTP that can be read, and was answered 400."""
+        if began.startswith(_HOOKS):
+            self._rejections.note(client, "unknown", 400, NO_HTTP)
+            self._counted("unknown", "rejected")
+
     async def _any(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, request.match_info.get("source"))
 
@@ -132,6 +143,7 @@ class Receiver:
                     raise NotThere(NO_SOURCE)
                 headers = [(name.lower(), value) for name, value in request.headers.items()]
                 body = await self._proven(request, headers, source, secrets)
+                _check_plain(request.headers.get(hdrs.CONTENT_ENCODING, ""))
                 delivery = hooks.parse(dict(headers), body, source)
             except OtaFluxError as error:
                 return self._rejected(request, source, error)
@@ -230,6 +242,12 @@ class Receiver:
             return Written(answer)
         date = http_date(int(time.time()))
         return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
+
+
+def _check_plain(encoding: str) -> None:
+    """Raise `BadHook` for a compressed body, which is not unpacked for anybody."""
+    if encoding.strip().lower() not in {"", "identity"}:
+        raise BadHook(f"The body is compressed ({shown(encoding)}): send it as it is")
 
 
 def _signed(headers: hooks.Headers, body: bytes) -> Iterator[bytes]:

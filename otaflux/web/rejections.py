@@ -1,9 +1,9 @@
 """Rejected hooks in the log: the first at once, the rest counted.
 
 A registry with a wrong secret tries again for ever, ten times at once and then each second, and
-anyone can send rubbish. So a sender's rejections of one kind are one line a minute, which says how
-many more there were, and all senders together are `MAX_LINES` a minute; what is over is counted
-into the next line. Lives on the event loop; the table of senders is bounded.
+anyone can send rubbish. So a sender's rejections as one source with one status are one line a
+minute, which says how many more there were, and all senders together are `MAX_LINES` a minute; what
+is over is counted into the next line. Lives on the event loop; the table of senders is bounded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Rejections:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._senders: dict[tuple[str, int], _Heard] = {}
+        self._senders: dict[tuple[str, str, int], _Heard] = {}
         self._window = -QUIET
         self._lines = 0
         self._more = 0
@@ -39,10 +39,11 @@ class Rejections:
     def note(self, sender: str, source: str, status: int, reason: str) -> None:
         """A hook from `sender` was answered with `status`, for that reason."""
         now = self._clock()
-        heard = self._senders.pop((sender, status), None)
+        kind = sender, source, status
+        heard = self._senders.pop(kind, None)
         if heard is not None and now - heard.at < QUIET:
             heard.more += 1
-            self._senders[sender, status] = heard
+            self._senders[kind] = heard
             return
         if now - self._window >= QUIET:
             self._window, self._lines = now, 0
@@ -52,7 +53,7 @@ class Rejections:
         self._lines += 1
         more = self._more + (heard.more if heard else 0)
         self._more = 0
-        self._senders[sender, status] = _Heard(now)
+        self._senders[kind] = _Heard(now)
         if len(self._senders) > MAX_SENDERS:
             forgotten = self._senders.pop(next(iter(self._senders)))
             self._more += forgotten.more

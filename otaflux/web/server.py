@@ -49,6 +49,7 @@ class Port:
     `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `door` all goes to
     aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. Addresses that
     begin as `devices.ADDRESSES` do go to `direct`, if it is there, past the routes of `app`.
+    `unreadable` hears of requests that are no HTTP, see `Handler`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Port:
         door: Door | None = None,
         sender: Sender | None = None,
         certificate: Certificate | None = None,
+        unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
         max_connections: int = 10_000,
         shutdown_timeout: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
@@ -74,6 +76,7 @@ class Port:
         self._door = door
         self._sender = sender
         self._certificate = certificate
+        self._unreadable = unreadable
         self._max_connections = max_connections
         self._shutdown_timeout = shutdown_timeout
         self._clock = clock
@@ -193,7 +196,13 @@ class Port:
     def _handler(self) -> Handler:
         server = cast("web.Server", self._aiohttp)
         sends = self._sender.uses if self._sender is not None else _never
-        return Handler(server, loop=asyncio.get_running_loop(), live=self._live, sends=sends)
+        return Handler(
+            server,
+            loop=asyncio.get_running_loop(),
+            live=self._live,
+            sends=sends,
+            unreadable=self._unreadable,
+        )
 
     async def _close(self) -> None:
         if self._arrivals is not None:
