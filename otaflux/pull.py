@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from otaflux.durable import NewFile
 from otaflux.errors import BadName, Incomplete, Undecided, Unsigned, Unusable
@@ -45,6 +45,7 @@ WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 MAX_NOTE = 500  # characters of an annotation that a release carries along
 
 InThread = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
 
 
 class Puller:
@@ -191,7 +192,7 @@ class Puller:
     ) -> tuple[Digest, Firmware]:
         """Read layers in their order until one holds the firmware; name its file."""
         room = min(layer.size for layer in planned.layers)
-        new: NewFile = await self._in_thread(self._store.draft, room)
+        new = await self._draft(room)
         unpacked = asyncio.Event()
         writing_back = asyncio.create_task(self._write_back(new, unpacked))
         try:
@@ -201,28 +202,39 @@ class Puller:
                 if await self._read(device, layer, extraction):
                     digest = layer.digest
                     break
-            firmware: Firmware = await self._in_thread(extraction.finish)
+            firmware: Firmware = await self._whole(extraction.finish)
             unpacked.set()
             await writing_back
-            await self._in_thread(claims.keep, new, firmware)
+            await self._whole(claims.keep, new, firmware)
         finally:
             unpacked.set()
-            await asyncio.wait([writing_back])
-            await self._in_thread(new.discard)
+            await _ended(writing_back)
+            await self._whole(new.discard)
         return digest, firmware
+
+    async def _draft(self, room: int) -> NewFile:
+        """A file without a name yet; one made too late for a cancelled pull goes at once."""
+        late: list[NewFile] = []
+        try:
+            await self._whole(lambda: late.append(self._store.draft(room)))
+        except asyncio.CancelledError:
+            for new in late:
+                await self._whole(new.discard)
+            raise
+        return late[0]
 
     async def _write_back(self, new: NewFile, unpacked: asyncio.Event) -> None:
         """Have the disk write while we unpack, so that little is left to sync at the end.
 
-        What a disk says here is not lost: it says so again when the file gets its name.
+        Raises `Undecided` where it cannot: a disk says so once, and the next sync may go well
+        although bytes are lost.
         """
         while not unpacked.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(WRITE_BACK):
                     await unpacked.wait()
                     return
-            with suppress(Undecided):
-                await self._in_thread(new.sync)
+            await self._whole(new.sync)
 
     async def _read(self, device: Device, layer: Descriptor, extraction: Extraction) -> bool:
         """Unpack one layer in a thread; the thread has ended when this returns or raises."""
@@ -234,8 +246,23 @@ class Puller:
                 work = asyncio.ensure_future(self._in_thread(extraction.layer, layer, reader))
                 return await asyncio.shield(work)
         finally:
-            if work is not None and not work.done():
-                await asyncio.wait([work])
+            if work is not None:
+                await _ended(work)
+
+    async def _whole(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Work in a thread to its end, also where the pull is cancelled: it cannot be stopped."""
+        running: asyncio.Future[T] = asyncio.ensure_future(self._in_thread(work, *arguments))
+        try:
+            return await asyncio.shield(running)
+        finally:
+            await _ended(running)
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait for work whose outcome nobody may want any more; whoever does has it already."""
+    await asyncio.wait([work])
+    if not work.cancelled():
+        work.exception()
 
 
 def _found_wrong(digest: Digest, error: Unusable) -> Look:
