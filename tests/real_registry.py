@@ -177,6 +177,13 @@ class RealRegistry:
         """What the process wrote so far."""
         return (self.folder / "registry.log").read_text(errors="replace")
 
+    def logged(self, text: str, *, within: float = START_TIME) -> None:
+        """Return once it wrote that into its log. Blocks."""
+        deadline = time.monotonic() + within
+        while text not in self.log:
+            assert time.monotonic() < deadline, self.log[-4000:]
+            time.sleep(0.05)
+
     async def start(self) -> None:
         """Start it, and wait until it answers; on the old port after a stop."""
         program = find_program("docker-registry")

@@ -22,6 +22,8 @@ from otaflux.model.release import Release
 from otaflux.registry.source import Source, Unchanged
 from otaflux.settings import Settings
 
+MOVED = "tag moved"  # as the reconciler's own warning has it, which names the old digest
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -216,9 +218,14 @@ def _row(
         if not listed:
             warnings.append("its tag is not in the registry any more")
         if tag in moved:
-            warnings.append(f"its tag moved; these are still the bytes of before{_why(reason)}")
-        if any(leaving.release.tag == tag for leaving in record.leaving):
-            warnings.append("its tag moved: boards that ran it before will not notice")
+            warnings.append(f"its {MOVED}; these are still the bytes of before{_why(reason)}")
+        replaced = any(
+            leaving.release.tag == tag
+            and leaving.release.manifest_digest != release.manifest_digest
+            for leaving in record.leaving
+        )
+        if replaced and not any(MOVED in warning for warning in warnings):
+            warnings.append(f"its {MOVED}: boards that ran it before will not notice")
         return _told(candidate, release, "current", in_channels, since, tuple(warnings))
     if verdict:
         return Row(tag.text, version.text, "unusable", reason=reason)
