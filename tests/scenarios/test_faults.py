@@ -13,6 +13,7 @@ import random
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,16 @@ async def test_all_mixed(tmp_path: Path) -> None:
         assert not events(running, "release_withdrawn")
         files = list((running.folder / "data" / "firmware" / "sha256").iterdir())
         assert not [path for path in files if path.name.startswith(".new-")]
+
+
+async def test_a_stop_amid_a_pull_is_quick_and_quiet(tmp_path: Path) -> None:
+    """SIGTERM while a blob comes slowly: exit 0, only lines of the log, and no file is left over."""
+    async with FakeRegistry() as registry, serving(tmp_path, registry) as (running, polls):
+        registry.fail("blob", Drip(size=1000, pause=1.0), times=None)
+        push(registry, "1.1.0")
+        temporaries = partial((tmp_path / "data").rglob, ".new-*")
+        await polls.until(lambda: list(temporaries()))
+        assert await asyncio.to_thread(running.stop) == 0
+        assert not list(temporaries())
+        assert running.log()[-1]["event"] == "server_stopped"  # each line is JSON
+        assert {line["level"] for line in running.log()} == {"info"}
