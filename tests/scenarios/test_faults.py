@@ -232,7 +232,7 @@ async def test_all_mixed(tmp_path: Path) -> None:
 
 
 async def test_a_stop_amid_a_pull_is_quick_and_quiet(tmp_path: Path) -> None:
-    """SIGTERM while a blob comes slowly: exit 0, only lines of the log, and no file is left over."""
+    """SIGTERM while a blob comes slowly: exit 0, only lines of the log, no file left over."""
     async with FakeRegistry() as registry, serving(tmp_path, registry) as (running, polls):
         registry.fail("blob", Drip(size=1000, pause=1.0), times=None)
         push(registry, "1.1.0")
