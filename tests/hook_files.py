@@ -6,7 +6,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from otaflux import hooks
+from otaflux.model.event import HookEvent, Noise
+
 HERE = Path(__file__).parent
+JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,20 @@ def _capture(path: Path) -> Sent:
     held = json.loads(path.read_text())
     headers = {key.lower(): value for key, value in held["headers"]}
     return Sent(path.name, headers, held["body_text"].encode())
+
+
+def said(
+    body: object, source: str | None = None, headers: dict[str, str] = JSON
+) -> tuple[HookEvent | Noise, ...]:
+    """The parts of a hook with this JSON."""
+    return hooks.parse(headers, json.dumps(body).encode(), source).parts
+
+
+def changed(file: str, *keys: str | int, to: object) -> object:
+    """A payload's JSON with one value replaced."""
+    body = json.loads(payload(file).body)
+    inner = body
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = to
+    return body

@@ -9,6 +9,7 @@ from hook_files import payload, payloads
 
 from otaflux import hooks
 from otaflux.errors import BadHook
+from otaflux.model.event import Noise
 
 ORDER = ["zot", "gitea", "github", "harbor", "distribution", "acr", "dockerhub", "quay", "generic"]
 
@@ -45,6 +46,37 @@ def test_quay_is_not_taken_for_the_generic_format() -> None:
     """Both have a `repository` that is a text; Quay's tags would be lost."""
     sent = payload("quay-repo_push.json")
     assert hooks.parse(sent.headers, sent.body).source == "quay"
+
+
+def test_quays_notifications_of_a_namespace_are_quays_wherever_they_arrive() -> None:
+    """A quota's has no `repository`; refused three times, Quay would switch it off."""
+    sent = payload("quay-quota_warning.json")
+    for source in (None, "quay"):
+        (part,) = hooks.parse(sent.headers, sent.body, source).parts
+        assert part == Noise("firmware", "Quay's notification of a namespace asks for nothing")
+    for key in ("namespace", "homepage"):
+        body = json.loads(sent.body)
+        for value in (None, 7, {"name": "firmware"}):
+            with pytest.raises(BadHook):
+                hooks.parse(sent.headers, json.dumps(body | {key: value}).encode())
+        del body[key]
+        with pytest.raises(BadHook):
+            hooks.parse(sent.headers, json.dumps(body).encode(), "quay")
+
+
+def test_the_keys_of_quays_quotas_make_no_other_hook_quays() -> None:
+    """`namespace` and `homepage` are anybody's: beside what names a source they count nothing."""
+    anybodys = {"namespace": "firmware", "homepage": "https://example.com"}
+    for sent in payloads():
+        try:
+            expected = hooks.parse(sent.headers, sent.body)
+        except BadHook:
+            continue
+        body = json.dumps(json.loads(sent.body) | anybodys).encode()
+        assert hooks.parse(sent.headers, body).source == expected.source
+    body = json.dumps({"repository": "firmware/lamp", "tag": "1.4.0"} | anybodys).encode()
+    for source in (None, "generic"):
+        assert hooks.parse({}, body, source).source == "generic"
 
 
 def test_a_cloudevent_of_nobody_known_is_refused() -> None:

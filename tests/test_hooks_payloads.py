@@ -33,7 +33,7 @@ def delete(tag: str = "", digest: str = "") -> HookEvent:
 
 NOISE = "noise"
 UNKNOWN = "unknown"
-EXPECTED: dict[str, tuple[str, HookEvent | str | None]] = {
+EXPECTED: dict[str, tuple[str, HookEvent | tuple[HookEvent, ...] | str | None]] = {
     "acr-delete.json": ("acr", delete(digest=DIGEST)),
     "acr-push.json": ("acr", push("1.2.3", DIGEST)),
     "aliyun_acr-push.json": ("dockerhub", push("1.2.3", DIGEST)),
@@ -63,15 +63,22 @@ EXPECTED: dict[str, tuple[str, HookEvent | str | None]] = {
     "harbor-push_artifact-cosign_sig.json": ("harbor", push(SIGNATURE_TAG, SIGNATURE)),
     "harbor-push_artifact.json": ("harbor", push("1.2.3", DIGEST)),
     "harbor-quota_exceed.json": ("harbor", NOISE),
+    "harbor-replication-pull_mode.json": ("harbor", push("1.2.3")),
+    "harbor-replication-push_mode.json": (
+        "harbor",
+        (HookEvent(Action.PUSH, "build/sensor-esp32", "1.2.3"), push("1.2.3")),
+    ),
     "harbor-replication.json": ("harbor", push("1.2.3")),
     "harbor-scanning_completed.json": ("harbor", NOISE),
-    "harbor-tag_retention.json": ("harbor", delete("1.0.0")),
+    "harbor-tag_retention-several.json": ("harbor", delete()),
+    "harbor-tag_retention.json": ("harbor", delete()),
     "harbor_ce-artifact_deleted.json": ("harbor", delete("1.2.3", DIGEST)),
     "harbor_ce-artifact_pushed-by_digest.json": ("harbor", push(CHILD_CE, CHILD_CE)),
     "harbor_ce-artifact_pushed.json": ("harbor", push("1.2.3", DIGEST)),
     "harbor_ce-scan_completed.json": ("harbor", NOISE),
     "jfrog-docker_pushed.json": (UNKNOWN, "JFrog"),
     "nexus-component_created.json": (UNKNOWN, "Nexus"),
+    "quay-quota_warning.json": ("quay", NOISE),
     "quay-repo_push.json": ("quay", push("1.2.3")),
     "zot-image_deleted.json": ("zot", delete("1.2.3", ZOT)),
     "zot-image_scanned.json": ("zot", NOISE),
@@ -93,7 +100,7 @@ def test_every_payload_is_expected_to_say_something() -> None:
 
 @pytest.mark.parametrize("sent", payloads(), ids=name)
 def test_a_payload_says_what_its_registry_means(sent: Sent) -> None:
-    """Each payload is told apart by its shape, and read to the one event or noise in it."""
+    """Each payload is told apart by its shape, and read to the events or the noise in it."""
     source, expected = EXPECTED[sent.name]
     if source == UNKNOWN:
         with pytest.raises(BadHook, match=str(expected)):
@@ -106,6 +113,8 @@ def test_a_payload_says_what_its_registry_means(sent: Sent) -> None:
             assert delivery.parts == ()
         case HookEvent():
             assert delivery.parts == (expected,)
+        case tuple():
+            assert delivery.parts == expected
         case _:
             assert [type(part) for part in delivery.parts] == [Noise]
 

@@ -10,7 +10,7 @@ sends too), then what has keys of its own, then what has fewer. docs/hooks.md te
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +33,7 @@ from otaflux.hooks.payload import (
     Malformed,
     Part,
     Pushed,
+    bounded,
     form_json,
     payload_of,
 )
@@ -70,14 +71,14 @@ class Source:
 
     name: str
     recognises: Callable[[Hook], bool]
-    parse: Callable[[Headers, bytes], tuple[Part, ...]]
+    parse: Callable[[Headers, bytes], Iterable[Part]]
     example: Callable[[Pushed], Example]
     proof: Proof
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a hook says, and the name of the source that it is from."""
+    """What a hook says, each thing once, and the name of the source that it is from."""
 
     source: str
     parts: tuple[Part, ...]
@@ -128,6 +129,6 @@ def parse(headers: Headers, body: bytes, source: str | None = None) -> Delivery:
             f" /hooks/registry/{found.name} takes it, and /hooks/registry takes all"
         )
     try:
-        return Delivery(found.name, found.parse(headers, hook.payload))
+        return Delivery(found.name, bounded(found.parse(headers, hook.payload)))
     except Malformed as error:
         return Delivery(found.name, (Noise("", str(error)),))

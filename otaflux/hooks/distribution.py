@@ -19,6 +19,7 @@ import msgspec
 
 from otaflux.hooks.hook import Hook
 from otaflux.hooks.payload import (
+    ABSENT,
     Example,
     Headers,
     Lenient,
@@ -27,6 +28,7 @@ from otaflux.hooks.payload import (
     as_json,
     each,
     event,
+    items,
     read,
 )
 from otaflux.model.event import Action, Noise
@@ -49,7 +51,7 @@ class _Event(Lenient, frozen=True):
 
 
 class _Envelope(Lenient, frozen=True):
-    events: list[msgspec.Raw] | None = None
+    events: msgspec.Raw = ABSENT
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -65,9 +67,9 @@ def recognises(hook: Hook) -> bool:
     return hook.named and hook.is_empty
 
 
-def parse(headers: Headers, payload: bytes) -> tuple[Part, ...]:
+def parse(headers: Headers, payload: bytes) -> Iterator[Part]:
     """Pushes and deletes of manifests; blobs, mounts and pulls are noise."""
-    return each(read(_ENVELOPE, payload).events, _parts)
+    return each(items(read(_ENVELOPE, payload).events), _parts)
 
 
 def _parts(raw: msgspec.Raw) -> Iterator[Part]:

@@ -5,9 +5,9 @@ Sources: `modules/structs/{hook,package}.go`, `services/webhook/deliver.go` and
 Forgejo, which sends the same and headers of its own besides.
 
 What bites: the headers of GitHub come along (`X-GitHub-Event`), so Gitea is asked first. `version`
-is the tag or the digest, in lower case: a tag's capitals are lost, and the registry's listing tells
-the true one. Signature headers without a secret are there and empty. As a form, the HMAC is over
-the JSON in it, not over the raw body.
+is the tag or the digest, in lower case, as Gitea stores it (`createPackageAndVersion`) and lists
+it: a tag's capitals are lost. Signature headers without a secret are there and empty. As a form,
+the HMAC is over the JSON in it, not over the raw body.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
 """From the bytes of a hook to its parts: what every source's parser stands on.
 
 Pure, and for hostile bytes: `BadHook` is all that leaves it. Fields that no parser asks for are
-skipped, never built, so that a body of 8 MiB costs little more than its own size. A part that
-makes no sense raises `Malformed`, and `each` turns that into `Noise` beside its good siblings.
+skipped, never built, and so is what a list holds beyond its first `MAX_PARTS`, so that a body of
+8 MiB costs little more than its own size. Parts are made one by one as they are asked for, and
+`bounded` is where that ends, however deep a source nests its lists. A part that makes no sense
+raises `Malformed`, and `each` turns that into `Noise` beside its good siblings.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice, takewhile
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -87,17 +90,45 @@ def read(decoder: msgspec.json.Decoder[T], payload: bytes | msgspec.Raw) -> T:
         raise BadHook(f"The body is no JSON that can be read: {error}") from None
 
 
-def each(parts: Sequence[T] | None, one: Callable[[T], Iterable[Part]]) -> tuple[Part, ...]:
+# An array read by position: elements beyond the last position are skipped, never built. There is
+# one more than are read, so that `bounded` sees that there were more.
+_FIRST = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "_First",
+        [(f"element_{number}", msgspec.Raw, ABSENT) for number in range(MAX_PARTS + 1)],
+        array_like=True,
+        frozen=True,
+    )
+)
+
+
+def items(array: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
+    """The first elements of a JSON array, not yet read; none where it is null or absent.
+
+    Raises `Malformed` where it is something else.
+    """
+    if array is ABSENT or bytes(memoryview(array)[:1]) == b"n":
+        return ()
+    found = msgspec.structs.astuple(read(_FIRST, array))
+    return tuple(takewhile(lambda element: element is not ABSENT, found))
+
+
+def each(parts: Iterable[T], one: Callable[[T], Iterable[Part]]) -> Iterator[Part]:
     """What every part says; a bad one becomes `Noise` with its reason, the others stand."""
-    parts = parts or ()
-    said: list[Part] = []
-    for part in parts[:MAX_PARTS]:
+    for part in parts:
         try:
-            said.extend(one(part))
+            yield from one(part)
         except BadHook as error:
-            said.append(Noise("", str(error)))
-    if len(parts) > MAX_PARTS:
-        said.append(Noise("", f"{len(parts) - MAX_PARTS} more events in one hook were not read"))
+            yield Noise("", str(error))
+
+
+def bounded(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """What the first `MAX_PARTS` parts of a hook say, each once, and whether there were more."""
+    coming = iter(parts)
+    said = dict.fromkeys(islice(coming, MAX_PARTS))
+    if next(coming, None) is not None:
+        reason = f"only the first {MAX_PARTS} events of a hook are read; the re-check sees the rest"
+        said[Noise("", reason)] = None
     return tuple(said)
 
 

@@ -4,17 +4,20 @@ Sources: `notifications/__init__.py`, `notificationevent.py` and `notificationme
 
 What bites: there is no type, no digest and no header; what was pushed is in `updated_tags`, one or
 several, a list or (long ago) an object by tag. Quay's other notifications have the same keys
-without `updated_tags`. Three answers in a row that are not 2xx switch the notification off.
+without `updated_tags`; those about the quota of a namespace (`endpoints/api/
+namespacenotification.py`, Quay of July 2026 and up) have `namespace` and `homepage` and no
+`repository`. Three answers in a row that are not 2xx switch the notification off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from otaflux.hooks.hook import Hook
 from otaflux.hooks.payload import (
+    ABSENT,
     Example,
     Headers,
     Lenient,
@@ -23,7 +26,9 @@ from otaflux.hooks.payload import (
     as_json,
     each,
     event,
+    is_object,
     is_text,
+    items,
     joined,
     read,
 )
@@ -34,21 +39,25 @@ class _Body(Lenient, frozen=True):
     repository: str | None = None
     namespace: str | None = None
     name: str | None = None
-    updated_tags: list[msgspec.Raw] | dict[str, msgspec.Raw] | None = None
+    updated_tags: msgspec.Raw = ABSENT
 
 
 _BODY = msgspec.json.Decoder(_Body)
 _TAG = msgspec.json.Decoder(str)
+_BY_TAG = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_MAX_BY_TAG = 64 << 10  # bytes of the old object, which is built whole; it held a tag or a few
 
 
 def recognises(hook: Hook) -> bool:
-    """By `updated_tags`, or by `docker_url`, beside a `repository` that is a text."""
+    """By `updated_tags` or `docker_url` beside a `repository` that is a text, or as a quota's."""
     keys = hook.keys
-    return is_text(keys.repository) and (keys.has("updated_tags") or keys.has("docker_url"))
+    if keys.has("repository"):
+        return is_text(keys.repository) and (keys.has("updated_tags") or keys.has("docker_url"))
+    return is_text(keys.namespace) and is_text(keys.homepage)
 
 
-def parse(headers: Headers, payload: bytes) -> tuple[Part, ...]:
-    """The push of each updated tag; builds, mirrors and vulnerabilities are noise."""
+def parse(headers: Headers, payload: bytes) -> Iterable[Part]:
+    """The push of each updated tag; builds, mirrors, vulnerabilities and quotas are noise."""
     body = read(_BODY, payload)
     repository = body.repository or joined(body.namespace, body.name)
 
@@ -58,13 +67,17 @@ def parse(headers: Headers, payload: bytes) -> tuple[Part, ...]:
     def named(tag: str) -> Iterator[Part]:
         yield event(Action.PUSH, repository, tag=tag)
 
-    match body.updated_tags:
-        case None:
-            return (Noise(repository, "a notification of Quay without updated_tags"),)
-        case dict() as by_tag:
-            return each(list(by_tag), named)
-        case tags:
-            return each(tags, one)
+    if body.repository is None:
+        return (Noise(repository, "Quay's notification of a namespace asks for nothing"),)
+    if is_object(body.updated_tags):
+        if len(memoryview(body.updated_tags)) > _MAX_BY_TAG:
+            return (Noise(repository, f"updated_tags has more than {_MAX_BY_TAG} bytes"),)
+        by_tag = read(_BY_TAG, body.updated_tags)
+        return each(by_tag, named)
+    tags = items(body.updated_tags)
+    if not tags:
+        return (Noise(repository, "a notification of Quay without updated_tags"),)
+    return each(tags, one)
 
 
 def example(pushed: Pushed) -> Example:
