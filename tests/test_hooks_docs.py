@@ -14,6 +14,7 @@ from aiohttp import web
 from hook_files import payload
 
 from otaflux import hooks
+from otaflux.hooks.payload import MAX_PARTS
 from otaflux.intake import Intake
 from otaflux.log import Event
 from otaflux.model.event import Touch
@@ -71,6 +72,7 @@ def test_limits_events_and_statuses_are_documented() -> None:
     assert f"{addresses.MAX_BODY >> 20} MiB" in OVERVIEW
     assert f"{addresses.BODY_TIMEOUT:g} seconds" in OVERVIEW
     assert f"{addresses.MAX_UNPROVEN} bodies" in OVERVIEW
+    assert f"The first {MAX_PARTS:,} events of a hook are read" in OVERVIEW
     for event in (Event.HOOK_ACCEPTED, Event.HOOK_IGNORED, Event.HOOK_REJECTED):
         assert f"| `{event}` |" in OVERVIEW
     for status in {200, 202, *(status for _, status in STATUS)} - {409}:

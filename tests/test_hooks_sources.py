@@ -151,6 +151,14 @@ def test_packages_of_other_kinds_are_noise() -> None:
     assert "no container" in part.reason
 
 
+@pytest.mark.parametrize("action", ["deleted", "", None])
+def test_other_actions_of_github_are_noise(action: str | None) -> None:
+    """Only a package that was published or updated is a push."""
+    (part,) = said(changed("ghcr-registry_package_published.json", "action", to=action))
+    assert isinstance(part, Noise)
+    assert "asks for nothing" in part.reason
+
+
 @pytest.mark.parametrize("event", ["push", "star", "workflow_run", "ping"])
 def test_other_events_of_github_are_noise(event: str) -> None:
     """Who sends everything, sends a lot that asks for nothing."""
