@@ -101,9 +101,10 @@ def test_the_address_is_that_of_the_server() -> None:
     """LISTEN_ADDR tells it, loopback where that is unspecified; `--url` wins."""
     _, printed, _ = run("generic", "sensor:1.4.0", LISTEN_ADDR="[::]:81", WEBHOOK_SECRET="x")
     assert "http://[::1]:81/hooks/registry/generic" in shlex.split(printed)
-    _, printed, _ = run("generic", "sensor:1.4.0", "--url", "https://ota.example/")
-    assert "https://ota.example/hooks/registry/generic" in shlex.split(printed)
-    assert "--insecure" not in printed
+    for path in ("", "/", "/hooks/registry", "/hooks/registry/harbor/", "/webhooks/harbor"):
+        _, printed, _ = run("generic", "sensor:1.4.0", "--url", f"https://ota.example{path}")
+        assert "https://ota.example/hooks/registry/generic" in shlex.split(printed)
+        assert "--insecure" not in printed
 
 
 def test_what_would_be_ignored_is_said() -> None:

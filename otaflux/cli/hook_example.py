@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ from otaflux.settings import Settings
 
 PLACEHOLDER = "YOUR-WEBHOOK-SECRET"
 USER = "otaflux"  # of Basic credentials; any will do
+
+# What the address of a hook has after the server's, for people who copy theirs from the registry.
+_HOOKS_AT = re.compile(r"(/hooks/registry(/[a-z]*)?|/webhooks/harbor)?/*$")
 
 # What decides which repositories are served.
 _NAMESPACE = (
@@ -58,7 +62,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     from otaflux import app
 
     device, tag = _release(release)
-    every = Namespace.of(settings.repository_prefix, frozenset(), credentials=False)
+    every = Namespace.of(settings.repository_prefix, frozenset())
     pushed = Pushed(
         repository=every.repository(device).name,
         tag=tag.text,
@@ -72,7 +76,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     request = example(pushed)
     served = app.namespace(settings)
     _warn(request, Intake(served, frozenset(settings.channels), lambda _device: False))
-    server = url.rstrip("/") if url else _server(settings)
+    server = _HOOKS_AT.sub("", url) if url else _server(settings)
     click.echo(
         curl(sender, request, server, secret or PLACEHOLDER, options=() if url else _here(settings))
     )
