@@ -69,7 +69,7 @@ def credentials(settings: Settings) -> Credentials | None:
 def namespace(settings: Settings) -> Namespace:
     """The rule from repositories to devices."""
     known = credentials(settings)
-    return settings.namespace(credentials=known is not None and known.configured())
+    return settings.namespace(credentials=known.configured if known else lambda: False)
 
 
 @asynccontextmanager
@@ -198,7 +198,7 @@ class _Server:
             hooks="open" if settings.webhook_secret else "closed: WEBHOOK_SECRET is not set",
             devices=len(upkeep.catalog.devices()),
         )
-        if upkeep.namespace.closed:
+        if upkeep.namespace.is_closed():
             log.warning(
                 Event.ONLY_DEVICES,
                 devices=sorted(device.name for device in settings.devices),

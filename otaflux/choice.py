@@ -18,11 +18,12 @@ from otaflux.errors import BadName
 from otaflux.model.artifact import Gone
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Tag
-from otaflux.model.record import Leaving, Record, Standing
+from otaflux.model.record import Leaving, Record, Standing, Verdict
 from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
 
 REPLACED_LINGERS = 15 * 60  # seconds on disk after a release stopped being current or kept
+MAX_VERDICTS = 100  # in a record; the oldest are judged again where they still matter
 WITHDRAWN_LINGERS = 7 * 24 * 3600  # seconds on disk, so that a lost tag can be pushed again
 
 
@@ -172,6 +173,20 @@ def keep(
         if now - entry.at < (WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS):
             leaving.append(entry)
     return replace(record, kept=tuple(kept.values()), leaving=tuple(leaving))
+
+
+def judge(record: Record, verdict: Verdict) -> Record:
+    """The record with one more verdict, in the place of an older one on the same tag."""
+    if verdict in record.verdicts:
+        return record
+    others = tuple(each for each in record.verdicts if each.tag != verdict.tag)
+    return replace(record, verdicts=(*others, verdict)[-MAX_VERDICTS:])
+
+
+def acquit(record: Record, tag: Tag) -> Record:
+    """The record without a verdict on what the tag stood for before."""
+    left = tuple(verdict for verdict in record.verdicts if verdict.tag != tag)
+    return record if len(left) == len(record.verdicts) else replace(record, verdicts=left)
 
 
 def _since(release: Release, left: Mapping[Release, Leaving]) -> float:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from otaflux.durable import NewFile
-from otaflux.errors import BadName, Incomplete, Undecided, Unsigned, Unusable
+from otaflux.errors import Incomplete, Unsigned, Unusable
 from otaflux.model.artifact import (
     DESCRIPTION,
     URL,
@@ -33,7 +33,8 @@ from otaflux.model.record import Record
 from otaflux.model.release import Firmware, Release
 from otaflux.model.version import Version
 from otaflux.places import Gate
-from otaflux.registry.source import Source, Unchanged
+from otaflux.registry.source import Source
+from otaflux.resolve import Resolved, Resolver
 from otaflux.store import Claims, Store
 from otaflux.unpack.chip import changed_family, disagreements
 from otaflux.unpack.choose import Plan, child, plan, suspects
@@ -63,6 +64,7 @@ class Puller:
         judged_by: str,
         in_thread: InThread = asyncio.to_thread,
     ) -> None:
+        self.resolver = Resolver(source)
         self._source = source
         self._store = store
         self._limits = limits
@@ -79,32 +81,36 @@ class Puller:
         record: Record,
         priority: Priority,
         claims: Claims,
+        resolved: Resolved | Gone | None = None,
     ) -> Look:
         """What one tag is now; what `record` holds of the same digest is not pulled again.
 
-        Raises `Undecided` where nothing was learnt.
+        `resolved` is what it stands for, where the caller asked for that already. Raises
+        `Undecided` where nothing was learnt.
         """
-        known = _known(record, tag)
-        try:
-            answer = await self._source.resolve(device, tag, known=known)
-        except Unusable as error:
-            return _unreadable(error)
-        if isinstance(answer, Gone):
-            return answer
-        digest = known if isinstance(answer, Unchanged) else answer.digest
-        if digest is None:
-            raise Undecided(f"{device}:{tag} resolved to nothing that is known")
+        if resolved is None:
+            resolved = await self.resolver.resolve(device, tag, record)
+        if isinstance(resolved, Gone):
+            return resolved
+        digest = resolved.digest
+        if resolved.flaw is not None:
+            return _found_wrong(digest, resolved.flaw)
         for verdict in record.verdicts:
             if verdict.manifest_digest == digest and verdict.judged_by == self.judged_by:
                 return Unfit(digest, verdict.reason)
         held = await self._held(device, tag, version, digest, record, claims)
         if held is not None:
             return Usable(held)
+        artifact = resolved.artifact
         try:
-            if isinstance(answer, Unchanged):
-                answer = await self._artifact(device, digest)
-            return Usable(await self._pull(device, tag, version, answer, record, priority, claims))
+            if artifact is None:
+                artifact = await self.resolver.artifact(device, digest)
+            return Usable(
+                await self._pull(device, tag, version, artifact, record, priority, claims)
+            )
         except Unusable as error:
+            if isinstance(error, Incomplete) and artifact is not None:
+                self.resolver.lacks(device, tag, artifact)
             return _found_wrong(digest, error)
 
     async def _held(
@@ -136,13 +142,6 @@ class Puller:
                     warnings,
                 )
         return None
-
-    async def _artifact(self, device: Device, digest: Digest) -> Artifact:
-        """A manifest by its digest; one that is not there is `Incomplete`."""
-        answer = await self._source.resolve(device, digest)
-        if isinstance(answer, Gone | Unchanged):
-            raise Incomplete(f"the manifest {digest} is missing from the registry: push it again")
-        return answer
 
     async def _pull(
         self,
@@ -182,7 +181,7 @@ class Puller:
 
     async def _child(self, device: Device, index: Index) -> tuple[Descriptor, Manifest]:
         children = [
-            (descriptor, await self._artifact(device, descriptor.digest))
+            (descriptor, await self.resolver.artifact(device, descriptor.digest))
             for descriptor in suspects(index)
         ]
         return child(index, children)
@@ -192,6 +191,11 @@ class Puller:
     ) -> tuple[Digest, Firmware]:
         """Read layers in their order until one holds the firmware; name its file."""
         room = min(layer.size for layer in planned.layers)
+        if room > self._limits.max_firmware:
+            raise Unusable(
+                f"the layer has {room} bytes, and MAX_FIRMWARE_SIZE allows"
+                f" {self._limits.max_firmware}"
+            )
         new = await self._draft(room)
         unpacked = asyncio.Event()
         writing_back = asyncio.create_task(self._write_back(new, unpacked))
@@ -274,25 +278,6 @@ def _found_wrong(digest: Digest, error: Unusable) -> Look:
             return Lacking(digest, str(error))
         case _:
             return Unfit(digest, str(error))
-
-
-def _unreadable(error: Unusable) -> Look:
-    """What a manifest comes to that is verified, and nothing that OtaFlux can read."""
-    try:
-        return _found_wrong(Digest.parse(error.digest), error)
-    except BadName:
-        raise Undecided(str(error)) from error
-
-
-def _known(record: Record, tag: Tag) -> Digest | None:
-    """The digest that a tag resolved to when it was last looked at."""
-    for release in record.served():
-        if release.tag == tag:
-            return release.manifest_digest
-    for verdict in record.verdicts:
-        if verdict.tag == tag:
-            return verdict.manifest_digest
-    return None
 
 
 def _warnings(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:

@@ -19,23 +19,23 @@ from typing import Any, assert_never
 from otaflux import choice
 from otaflux.catalog import Catalog
 from otaflux.choice import Candidate, LookAt, Nothing, Stands
-from otaflux.errors import Undecided
+from otaflux.errors import OtaFluxError, Undecided, Unreachable
 from otaflux.model.artifact import Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import STABLE, Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record, Verdict
 from otaflux.model.release import Release
 from otaflux.pull import Puller
-from otaflux.registry.source import Source, Unchanged
+from otaflux.registry.source import Source
 from otaflux.reports import Reports, counting_requests
+from otaflux.resolve import Resolved
 from otaflux.store import Claims, Store
 from otaflux.withdrawals import Withdrawals
 from otaflux.workqueue import Again, Done, Outcome
 
 ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
 SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
-MAX_VERDICTS = 100  # kept in a record; the oldest are judged again where they still matter
 
 
 @dataclass(slots=True)
@@ -44,13 +44,15 @@ class _Run:
 
     touch: Touch
     record: Record
-    listing: Listing
-    found: tuple[Candidate, ...]
     claims: Claims
+    listing: Listing = field(default_factory=lambda: Listing(()))
+    found: tuple[Candidate, ...] = ()
     gone: frozenset[Tag] = frozenset()
     moved: set[Release] = field(default_factory=set)
+    resolved: dict[Tag, Resolved | Gone] = field(default_factory=dict)
     looks: dict[Tag, Look] = field(default_factory=dict)
     dropped: set[Digest] = field(default_factory=set)
+    at: Tag | None = None  # the one that is asked about, for the log
 
     @property
     def device(self) -> Device:
@@ -72,7 +74,7 @@ class Reconciler:
         catalog: Catalog,
         store: Store,
         *,
-        prefix: str,
+        namespace: Namespace,
         channels: tuple[str, ...],
         keep_versions: int,
         is_known: Callable[[Device], bool],
@@ -85,7 +87,7 @@ class Reconciler:
         self._puller = puller
         self._catalog = catalog
         self._store = store
-        self._prefix = prefix
+        self._namespace = namespace
         self._channels = (STABLE, *channels)
         self._keep_versions = keep_versions
         self._is_known = is_known
@@ -103,64 +105,91 @@ class Reconciler:
 
     async def run(self, touch: Touch) -> Outcome:
         """One run of one device; raises `Undecided` where nothing or not all was learnt."""
+        try:
+            self._namespace.repository(touch.device)
+        except NotServed as reason:
+            self._reports.not_served(touch, reason)
+            return Done()
         began = self._clock()
+        run = _Run(touch, self._record(touch), self._store.claims())
         try:
             with counting_requests() as sent:
-                run = await self._run(touch)
-        except Undecided as error:
-            self._reports.failed(touch, error)
+                await self._bring_up_to_date(run)
+        except OtaFluxError as error:
+            self._reports.failed(touch, error, run.at)
             raise
+        finally:
+            await self._sweep(run)
+        self._withdrawals.only(run.device, {release.tag for release in run.record.served()})
         seconds = self._clock() - began
         self._reports.went_well(touch, seconds=seconds, looks=len(run.looks), requests=len(sent))
         return self._outcome(run)
 
-    async def _run(self, touch: Touch) -> _Run:
-        record = self._record(touch)
-        listing = await self._source.tags(touch.device)
-        if not listing.repository_known and record.channels and not self._source.certain:
+    async def _bring_up_to_date(self, run: _Run) -> None:
+        run.listing = await self._source.tags(run.device)
+        if not run.listing.repository_known and run.record.channels and not self._source.certain:
             raise Undecided(
-                f"the registry does not know the repository of {touch.device} any more",
-                hint=f"If it is gone for good: stop the server, `otaflux forget {touch.device}`",
+                f"the registry does not know the repository of {run.device} any more",
+                hint=f"If it is gone for good: stop the server, `otaflux forget {run.device}`",
             )
-        held = {release.tag for release in record.served()}
-        found, _ = choice.candidates({*listing.tags, *touch.tags, *held})
-        run = _Run(touch, record, listing, found, self._store.claims())
-        try:
-            with run.claims:
-                await self._see_what_is_missing(run)
-                for channel in self._channels:
-                    await self._settle(run, channel)
-                await self._see_to_kept(run)
-                await self._publish(run, run.record)
-        finally:
-            await self._sweep(run)
-        self._withdrawals.only(run.device, {release.tag for release in run.record.served()})
-        return run
+        held = {release.tag for release in run.record.served()}
+        run.found, _ = choice.candidates({*run.listing.tags, *run.touch.tags, *held})
+        with run.claims:
+            await self._see_what_is_missing(run)
+            for channel in self._channels:
+                await self._settle(run, channel)
+            await self._see_to_kept(run)
+            await self._publish(run, run.record)
 
     def _record(self, touch: Touch) -> Record:
         """What the catalog has of the device, or an empty record."""
         known = self._is_known(touch.device)
         record = self._catalog.get(touch.device)
         if record is None:
-            return Record(touch.device, self._source.name, self._prefix, found_by_poll=not known)
+            return Record(
+                touch.device, self._source.name, self._namespace.prefix, found_by_poll=not known
+            )
         return replace(record, found_by_poll=record.found_by_poll and not known)
 
     async def _see_what_is_missing(self, run: _Run) -> None:
         """Look at served tags that the listing lacks; two looks make a withdrawal."""
         listed = frozenset(run.listing.tags)
-        missing = {release.tag: release for release in run.record.served()}
-        asked_by_hook = run.touch.priority is Priority.HOOK
-        for tag, release in missing.items():
-            if tag in listed:
-                self._withdrawals.is_there(run.device, tag)
-                continue
-            answer = await self._source.resolve(run.device, tag, known=release.manifest_digest)
-            if isinstance(answer, Gone):
-                run.looks[tag] = Gone()
-                self._withdrawals.is_missing(run.device, tag, by_hook=asked_by_hook)
+        for release in run.record.served():
+            if release.tag in listed:
+                self._withdrawals.is_there(run.device, release.tag)
             else:
-                self._withdrawals.is_there(run.device, tag)
+                await self._see_to(run, release)
         run.gone = self._withdrawals.gone(run.device)
+
+    async def _see_to(self, run: _Run, release: Release) -> None:
+        """Whether a served release's tag is still there, and still stands for it.
+
+        What is not learnt about it changes nothing for it, and holds up no other tag.
+        """
+        try:
+            resolved = await self._resolve(run, release.tag)
+        except Unreachable:
+            raise  # of every other tag nothing would be learnt either
+        except Undecided as error:
+            self._reports.unclear(run.touch, release, error)
+            return
+        finally:
+            run.at = None
+        if isinstance(resolved, Gone):
+            run.looks[release.tag] = resolved
+            by_hook = run.touch.priority is Priority.HOOK
+            self._withdrawals.is_missing(run.device, release.tag, by_hook=by_hook)
+            return
+        self._withdrawals.is_there(run.device, release.tag)
+        if release in run.record.kept and resolved.digest != release.manifest_digest:
+            run.moved.add(release)
+
+    async def _resolve(self, run: _Run, tag: Tag) -> Resolved | Gone:
+        """What a tag stands for; each is asked once a run."""
+        run.at = tag
+        if tag not in run.resolved:
+            run.resolved[tag] = await self._puller.resolver.resolve(run.device, tag, run.record)
+        return run.resolved[tag]
 
     async def _settle(self, run: _Run, channel: str) -> None:
         """Look from the top until the channel has its release, and publish that."""
@@ -190,10 +219,13 @@ class Reconciler:
             record=run.record,
             priority=run.touch.priority,
             claims=run.claims,
+            resolved=await self._resolve(run, candidate.tag),
         )
+        run.at = None
         match look:
             case Usable(release):
                 self._reports.usable(run.device, candidate.tag)
+                run.record = choice.acquit(run.record, candidate.tag)
                 return Usable(_moved(run, release))
             case Unfit(digest, reason):
                 verdict = Verdict(candidate.tag, digest, reason, self._puller.judged_by)
@@ -201,7 +233,7 @@ class Reconciler:
                     self._reports.refused(
                         run.touch, candidate.tag, candidate.version, digest, reason
                     )
-                run.record = _judge(run.record, verdict)
+                run.record = choice.judge(run.record, verdict)
             case AwaitsSignature(digest, reason) | Lacking(digest, reason):
                 self._reports.refused(run.touch, candidate.tag, candidate.version, digest, reason)
             case Gone():
@@ -215,13 +247,7 @@ class Reconciler:
         named = frozenset(run.touch.tags)
         for release in run.record.kept:
             if release.tag in named and release.tag not in run.looks:
-                answer = await self._source.resolve(
-                    run.device, release.tag, known=release.manifest_digest
-                )
-                if not isinstance(answer, Unchanged | Gone) and (
-                    answer.digest != release.manifest_digest
-                ):
-                    run.moved.add(release)
+                await self._see_to(run, release)
 
     async def _publish(self, run: _Run, record: Record) -> None:
         """Put a record with its kept releases sorted out; say what changed for devices."""
@@ -250,7 +276,7 @@ class Reconciler:
                 self._reports.withdrawn(run.touch, leaving.release, file)
 
     async def _sweep(self, run: _Run) -> None:
-        """Remove what no record names any more, or never came to: its write may have failed."""
+        """Remove what no record names any more, or never came to name."""
         files = run.dropped | run.claims.named
         if files:
             await self._in_thread(self._store.drop, files, self._catalog.names)
@@ -302,12 +328,4 @@ def _moved(run: _Run, release: Release) -> Release:
         " will not notice"
         for held in told
     )
-    return replace(release, warnings=(*release.warnings, *warnings))
-
-
-def _judge(record: Record, verdict: Verdict) -> Record:
-    """The record with one more verdict, in the place of an older one on the same tag."""
-    others = tuple(v for v in record.verdicts if v.tag != verdict.tag)
-    if verdict in record.verdicts:
-        return record
-    return replace(record, verdicts=(*others, verdict)[-MAX_VERDICTS:])
+    return replace(release, warnings=tuple(dict.fromkeys((*release.warnings, *warnings))))

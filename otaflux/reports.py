@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from otaflux.errors import DiskFailed, Undecided
+from otaflux.errors import DiskFailed, OtaFluxError, Undecided
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import Device, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
@@ -128,16 +128,29 @@ class Reports:
         """Whatever was wrong with a tag is not any more."""
         self._refused.forget((device, tag))
 
-    def failed(self, touch: Touch, error: Undecided) -> None:
+    def failed(self, touch: Touch, error: OtaFluxError, tag: Tag | None) -> None:
         """A run learnt nothing, or not all: a warning when that is new, else for debugging."""
-        say = log.warning if self._failed.is_new(touch.device, str(error)) else log.debug
+        self._say(touch.device, touch, error, tag)
+
+    def unclear(self, touch: Touch, release: Release, error: Undecided) -> None:
+        """Nothing was learnt about the tag of a release that is served; others went on."""
+        self._say((touch.device, release.tag), touch, error, release.tag)
+
+    def _say(self, key: object, touch: Touch, error: OtaFluxError, tag: Tag | None) -> None:
+        say = log.warning if self._failed.is_new(key, str(error)) else log.debug
         say(
             Event.DISK_FAILED if isinstance(error, DiskFailed) else Event.REGISTRY_FAILED,
             device=touch.device.name,
+            tag=tag.text if tag else None,
             reason=str(error),
-            hint=error.hint,
+            hint=error.hint if isinstance(error, Undecided) else "",
             hooks=list(touch.hooks),
         )
+
+    def not_served(self, touch: Touch, reason: NotServed) -> None:
+        """A device is not served any more, since there are credentials."""
+        if self._failed.is_new(touch.device, str(reason)):
+            log.warning(Event.DEVICE_NOT_SERVED, device=touch.device.name, reason=str(reason))
 
     def went_well(self, touch: Touch, *, seconds: float, looks: int, requests: int) -> None:
         """The one line that tells a whole reconcile."""

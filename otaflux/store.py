@@ -125,8 +125,9 @@ class Store:
             free = self._disk.free(self._folder)
         if free < room + MARGIN:
             raise DiskFailed(
-                f"{free} bytes are free in DATA_DIR, and the firmware needs {room} or more",
-                hint="Free space on the disk, or lower KEEP_VERSIONS",
+                f"DATA_DIR has too little room: the firmware needs {room} bytes or more, and"
+                f" {MARGIN} besides stay free",
+                hint=f"Free space on the disk ({free} bytes are free), or lower KEEP_VERSIONS",
             )
         return NewFile(self._folder, disk=self._disk)
 

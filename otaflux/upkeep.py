@@ -123,7 +123,7 @@ class Upkeep:
             puller,
             self.catalog,
             self.store,
-            prefix=rules.namespace.prefix,
+            namespace=rules.namespace,
             channels=rules.channels,
             keep_versions=rules.keep_versions,
             is_known=self.wake.is_known,

@@ -99,7 +99,9 @@ def test_other_projects_are_ignored_with_the_prefix_that_counts() -> None:
 
 def test_with_credentials_and_no_prefix_only_devices_are_served() -> None:
     """Everything that the credentials can read would be public otherwise."""
-    closed = Intake(Namespace.of("", frozenset({LAMP}), credentials=True), frozenset(), bool)
+    closed = Intake(
+        Namespace.of("", frozenset({LAMP}), credentials=lambda: True), frozenset(), bool
+    )
     assert isinstance(judge("1.0.0", by=closed, repository="lamp"), Accepted)
     assert "DEVICES" in reason(tag="1.0.0", by=closed, repository="secret/thing")
 

@@ -94,7 +94,7 @@ async def test_a_disk_without_room_costs_no_download(tmp_path: Path) -> None:
     disk = Full()
     async with pulling(tmp_path, disk=disk) as pulls:
         pulls.put("1.0.0", CONTENT)
-        with pytest.raises(DiskFailed, match=f"needs {len(CONTENT)} or more"):
+        with pytest.raises(DiskFailed, match=f"needs {len(CONTENT)} bytes or more"):
             await pulls.look("1.0.0")
         assert not pulls.blobs()
         assert not pulls.files()

@@ -251,6 +251,77 @@ def test_a_kept_release_whose_tag_a_hook_says_moved_is_served_no_more() -> None:
     lamp(test)
 
 
+def test_a_tag_of_which_nothing_is_learnt_holds_up_no_other(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """A kept release whose tag left the listing, and errs: newer ones are told all the same."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (V1, V2):
+            rig.push(tag)
+            await rig.look()
+        rig.registry.delete(LAMP, V1)
+        rig.registry.unclear.add(V1)
+        for tag in (V3, Tag("3.1.0")):
+            rig.push(tag)
+            await rig.look(tag, priority=Priority.HOOK)
+        assert rig.told() == "3.1.0"
+        assert rig.kept() == ["3.0.0", "2.0.0"]
+        failed = [each["tag"] for each in lines if each["event"] == "registry_failed"]
+        assert failed == ["1.0.0", "1.0.0"]  # a warning, then one for who debugs
+
+    lamp(test)
+
+
+def test_a_kept_tag_that_moved_to_something_unreadable_is_served_no_more() -> None:
+    """And it is no error of the device: its newer release is told."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (V1, V2):
+            rig.push(tag)
+            await rig.look()
+        rig.registry.flawed.add(V1)
+        rig.push(V3)
+        await rig.look(V1, V3, priority=Priority.HOOK)
+        assert rig.told() == "3.0.0"
+        assert rig.kept() == ["2.0.0"]
+
+    lamp(test)
+
+
+def test_what_lacks_a_blob_or_was_judged_is_asked_about_and_not_asked_for() -> None:
+    """Where manifests count as pulls an unchanged one is not pulled again."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.push(V2, Shape.BAD)
+        lacking = rig.push(V3)
+        rig.registry.missing_blobs.add(lacking.firmware_digest)
+        await rig.look()
+        rig.push(V1, Shape.BAD)
+        await rig.look()
+        pulled = rig.registry.manifests
+        await rig.look()
+        assert rig.registry.manifests == pulled
+        assert rig.told() == "1.0.0"
+        rig.registry.missing_blobs.clear()
+        await rig.look()
+        assert rig.told() == "3.0.0"
+        assert rig.registry.manifests == pulled
+        good = rig.push(V2)
+        rig.registry.delete(LAMP, V3)
+        await rig.look()
+        await asyncio.sleep(BETWEEN_LOOKS)
+        await rig.look()
+        assert rig.told() == "2.0.0"
+        pulled = rig.registry.manifests
+        await rig.look()
+        assert rig.registry.manifests == pulled
+        assert rig.has(good)
+
+    lamp(test)
+
+
 def test_a_tag_that_a_hook_names_is_looked_for_though_the_listing_lacks_it() -> None:
     """It is pulled from a stale listing's registry, and waited for where it is not there yet."""
 

@@ -106,12 +106,14 @@ async def test_a_moved_tag_gives_its_new_manifest() -> None:
 
 @pytest.mark.parametrize("harbor", [False, True])
 async def test_gone_is_what_the_registry_says_is_gone(harbor: bool) -> None:
-    """404 with MANIFEST_UNKNOWN, or NOT_FOUND as Harbor has it."""
+    """404 with MANIFEST_UNKNOWN, NOT_FOUND as Harbor has it, or TAG_EXPIRED as Quay does."""
     async with FakeRegistry(harbor=harbor) as registry, remote(registry) as client:
         put(registry)
         assert await client.resolve(SENSOR, Tag("9.9.9")) == Gone()
         assert await client.resolve(SENSOR, Tag("9.9.9"), known=NOBODY) == Gone()
         assert await client.resolve(SENSOR, NOBODY) == Gone()
+        registry.fail("manifest", Status(404, code="TAG_EXPIRED"))
+        assert await client.resolve(SENSOR, Tag("9.9.9")) == Gone()
 
 
 @pytest.mark.parametrize(

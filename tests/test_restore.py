@@ -90,7 +90,7 @@ def test_a_channel_that_is_not_set_any_more_is_not_told(start: Start) -> None:
     [
         {"source": "https://other.example"},
         {"prefix": "", "namespace": Namespace()},
-        {"namespace": Namespace("firmware", closed=True)},
+        {"namespace": Namespace("firmware", is_closed=lambda: True)},
     ],
     ids=["another registry", "another prefix", "not served any more"],
 )

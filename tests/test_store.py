@@ -98,6 +98,6 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Pat
     store = Store(tmp_path, disk=Small())
     store.prepare()
     store.draft(99).discard()
-    with pytest.raises(DiskFailed, match="needs 100 or more"):
+    with pytest.raises(DiskFailed, match="needs 100 bytes or more"):
         store.draft(100)
     assert not list((tmp_path / "sha256").iterdir())

@@ -236,7 +236,7 @@ async def test_a_known_device_never_looked_at_goes_as_at_start() -> None:
 
 async def test_a_device_that_is_not_served_is_not_there_and_not_asked_for() -> None:
     """404 without a look; the log says why, once."""
-    house = House(namespace=Namespace(devices=frozenset(), closed=True))
+    house = House(namespace=Namespace(is_closed=lambda: True))
     with capture_logs() as logs:
         for name in ("lamp", "fan"):
             with pytest.raises(NotThere, match="No firmware for device"):

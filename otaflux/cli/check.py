@@ -136,7 +136,7 @@ async def _source(settings: Settings) -> AsyncIterator[Finding]:
         return
     tags = f"{len(listing.tags)} tags of {asked}" if listing.repository_known else "no releases yet"
     yield Finding(what, good=True, says=f"answers: {tags}")
-    if namespace.closed:
+    if namespace.is_closed():
         yield Finding(
             "devices served",
             good=None,

@@ -7,7 +7,8 @@ The grammar is that of the OCI distribution specification ("Pulling manifests", 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from otaflux.errors import BadName
 
@@ -85,6 +86,10 @@ def parse_channel(text: str) -> str:
     return text
 
 
+def _never() -> bool:
+    return False
+
+
 class NotServed(BadName):
     """A repository or device that this server leaves alone; the message is the reason."""
 
@@ -93,35 +98,41 @@ class NotServed(BadName):
 class Namespace:
     """The one rule from repository to device, and whether it is served.
 
-    `prefix` is without its last `/`, and empty where repositories are devices. `closed` says that
-    only `devices` are served: with credentials and no prefix, everything that the credentials can
-    read would be public otherwise. `listed` says whether the registry is asked what lies under the
-    prefix.
+    `prefix` is without its last `/`, and empty where repositories are devices. `is_closed` says
+    whether only `devices` are served now: with credentials and no prefix, everything that the
+    credentials can read would be public otherwise, and credentials may come while the server runs.
     """
 
     prefix: str = ""
     devices: frozenset[Device] = frozenset()
-    closed: bool = False
+    is_closed: Callable[[], bool] = field(default=_never, compare=False)
 
     @classmethod
-    def of(cls, prefix: str, devices: frozenset[Device], *, credentials: bool) -> Namespace:
+    def of(
+        cls,
+        prefix: str,
+        devices: frozenset[Device],
+        *,
+        credentials: Callable[[], bool] = _never,
+    ) -> Namespace:
         """The rule for a `REPOSITORY_PREFIX` as written; `/` alone serves every repository.
 
-        Raises `BadName` where the prefix cannot be one.
+        `credentials` says whether there are any now. Raises `BadName` where the prefix cannot be
+        one.
         """
         bare = prefix.strip("/")
         if bare:
             Repository.parse(bare)
-        return cls(bare, devices, closed=credentials and not prefix.strip())
+        return cls(bare, devices, _never if prefix.strip() else credentials)
 
     @property
     def listed(self) -> bool:
-        """Whether the registry's listing names devices: only under a prefix."""
+        """Whether the registry is asked what lies there: only under a prefix."""
         return bool(self.prefix)
 
     def repository(self, device: Device) -> Repository:
         """Where a device's releases lie; raises `NotServed` for one that is not served."""
-        if self.closed and device not in self.devices:
+        if device not in self.devices and self.is_closed():
             raise NotServed(
                 f"device '{device}' is not in DEVICES, and with credentials and no"
                 " REPOSITORY_PREFIX nothing else is served"

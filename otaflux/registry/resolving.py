@@ -41,8 +41,9 @@ MAX_KEPT = 16  # manifests that were just read and will be asked for again
 MAX_KEPT_SIZE = 64 * 1024  # bytes of one
 MAX_HASHED = 64 * 1024 * 1024  # bytes of a manifest above the limit that are read for its digest
 
-# What a registry says of a tag that is not there; the second is Harbor's.
-_GONE = frozenset({"MANIFEST_UNKNOWN", "NOT_FOUND"})
+# What a registry says of a tag that is not there; the second is Harbor's, the third what Quay says
+# of one that was deleted or ran out (`TagExpired` in its endpoints/v2/errors.py).
+_GONE = frozenset({"MANIFEST_UNKNOWN", "NOT_FOUND", "TAG_EXPIRED"})
 _OK = 200
 _NOT_MODIFIED = 304
 _NOT_FOUND = 404

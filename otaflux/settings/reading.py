@@ -179,7 +179,7 @@ def _together(settings: Settings, complaints: Sequence[str]) -> list[str]:
 
 def _prefix(settings: Settings) -> str:
     try:
-        Namespace.of(settings.repository_prefix, settings.devices, credentials=False)
+        Namespace.of(settings.repository_prefix, settings.devices)
     except BadName as error:
         return (
             f"REPOSITORY_PREFIX: found {_shown(settings.repository_prefix)}, expected lower-case"

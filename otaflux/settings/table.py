@@ -176,8 +176,8 @@ class Settings:
         values.log_format, None, "json or console; unset: console on a terminal, else json"
     )
 
-    def namespace(self, *, credentials: bool) -> Namespace:
-        """The rule from repositories to devices; `credentials` says whether any are used."""
+    def namespace(self, *, credentials: Callable[[], bool]) -> Namespace:
+        """The rule from repositories to devices; `credentials` says whether there are any now."""
         return Namespace.of(self.repository_prefix, self.devices, credentials=credentials)
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from enum import Enum, auto
 from functools import cached_property
 
-from otaflux.errors import Incomplete, Undecided, Unreachable
+from otaflux.errors import Incomplete, Undecided, Unreachable, Unusable
 from otaflux.model.artifact import (
     OCI_EMPTY,
     OCI_INDEX,
@@ -117,6 +117,9 @@ class SimulatedRegistry:
         self.contents: dict[Digest, Content] = {}
         self._blobs: dict[Digest, Content] = {}
         self.missing_blobs: set[Digest] = set()
+        self.unclear: set[Tag] = set()  # answered with an error, for ever
+        self.flawed: set[Tag] = set()  # verified bytes that are no manifest
+        self.manifests = 0  # that were given out, and not only asked about
         self.trouble = 0.0
         self.slowness = 0.0
         self.staleness = 0.0
@@ -181,6 +184,10 @@ class SimulatedRegistry:
     ) -> Artifact | Unchanged | Gone:
         """See `Source`."""
         await self._answer()
+        if reference in self.unclear:
+            raise Undecided(f"404 for {reference}, in no known words")
+        if reference in self.flawed:
+            raise Unusable("it has layers and manifests", digest=f"sha256:{'f' * 64}")
         if isinstance(reference, Tag):
             content = self.tags_of[device].get(reference)
             answer = content.top if content else None
@@ -188,7 +195,10 @@ class SimulatedRegistry:
             answer = self._by_digest(device, reference)
         if answer is None:
             return Gone()
-        return Unchanged() if known == answer.digest else answer
+        if known == answer.digest:
+            return Unchanged()
+        self.manifests += 1
+        return answer
 
     def _by_digest(self, device: Device, digest: Digest) -> Artifact | None:
         for content in self.tags_of[device].values():

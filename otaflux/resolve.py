@@ -1,0 +1,87 @@
+"""What a tag stands for now, asked in the way that costs the source least.
+
+What is known already is asked about, not asked for: an unchanged tag costs one small request, which
+counts as a pull nowhere. Known is what the record says of the tag, newest first: a verdict on its
+bytes, then the release that is served. What lacks a blob is in no record, so a few such manifests
+are kept in memory, until their blobs are there. On one event loop.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from otaflux.errors import BadName, Incomplete, Undecided, Unusable
+from otaflux.model.artifact import Artifact, Digest, Gone
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record
+from otaflux.registry.source import Source, Unchanged
+
+MOST_LACKING = 100  # manifests of up to 4 MiB each, as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The digest that a tag stands for; `artifact` is None where that was known before.
+
+    `flaw` says why its bytes, which are verified, are no manifest that OtaFlux can read.
+    """
+
+    digest: Digest
+    artifact: Artifact | None = None
+    flaw: Unusable | None = None
+
+
+class Resolver:
+    """Asks one source."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._lacking: OrderedDict[tuple[Device, Tag], Artifact] = OrderedDict()
+
+    async def resolve(self, device: Device, tag: Tag, record: Record) -> Resolved | Gone:
+        """What the tag is now; raises `Undecided` where that was not learnt."""
+        lacking = self._lacking.pop((device, tag), None)
+        known = lacking.digest if lacking else _known(record, tag)
+        try:
+            answer = await self._source.resolve(device, tag, known=known)
+        except Unusable as error:
+            return _flawed(error)
+        if isinstance(answer, Gone):
+            return answer
+        if isinstance(answer, Unchanged):
+            if known is None:
+                raise Undecided(f"{device}:{tag} resolved to nothing that is known")
+            return Resolved(known, lacking)
+        return Resolved(answer.digest, answer)
+
+    async def artifact(self, device: Device, digest: Digest) -> Artifact:
+        """A manifest by its digest; raises `Incomplete` where it is not there."""
+        answer = await self._source.resolve(device, digest)
+        if isinstance(answer, Gone | Unchanged):
+            raise Incomplete(f"the manifest {digest} is missing from the registry: push it again")
+        return answer
+
+    def lacks(self, device: Device, tag: Tag, artifact: Artifact) -> None:
+        """A blob of it is missing: the next look need not ask for the manifest again."""
+        self._lacking[device, tag] = artifact
+        if len(self._lacking) > MOST_LACKING:
+            self._lacking.popitem(last=False)
+
+
+def _known(record: Record, tag: Tag) -> Digest | None:
+    """The digest that a tag resolved to when it was last looked at."""
+    for verdict in record.verdicts:
+        if verdict.tag == tag:
+            return verdict.manifest_digest
+    for release in record.served():
+        if release.tag == tag:
+            return release.manifest_digest
+    return None
+
+
+def _flawed(error: Unusable) -> Resolved:
+    try:
+        return Resolved(Digest.parse(error.digest), flaw=error)
+    except BadName:
+        raise Undecided(str(error)) from error
