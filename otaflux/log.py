@@ -39,6 +39,7 @@ class Event(StrEnum):
     REGISTRY_FAILED = "registry_failed"
     DISK_FAILED = "disk_failed"
     RUN_CRASHED = "run_crashed"
+    WAKE_CRASHED = "wake_crashed"
     REQUEST_CRASHED = "request_crashed"
     REQUEST_FAILED = "request_failed"
     DOWNLOAD_DROPPED = "download_dropped"

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from otaflux.catalog import Catalog
@@ -24,6 +25,7 @@ from otaflux.model.record import Record
 
 SPREAD = 0.1  # of the interval, so that devices part
 FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
+LONGEST_PAUSE = 60.0  # seconds after a step that crashed, reached by doubling from 1
 
 Stamps = Callable[[], Mapping[Device, object]]
 
@@ -71,6 +73,10 @@ class Wake:
         self._scheduled: set[Device] = set()
         self._sooner = asyncio.Event()  # somebody stands before who was first in line
         self._refusal_noted = False
+        self._failures = 0  # of the listing, in a row
+        self._free_at = 0.0  # when the rate lets the timer touch the next device
+        self._stamped: Mapping[Device, object] | None = None
+        self._folder_failed = ""
 
     def is_known(self, device: Device) -> bool:
         """Whether anything but a poll names the device."""
@@ -94,13 +100,29 @@ class Wake:
 
     async def run(self) -> None:
         """Wake devices until cancelled."""
+        self._free_at = self._clock()
         self._wake_new()
         self._catalog.listen(self._hear)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._timer(), name="re-check timer")
-            tasks.create_task(self._listings(), name="listing")
+            tasks.create_task(self._for_ever("re-check timer", self._touch_next))
+            tasks.create_task(self._for_ever("listing", self._list))
             if self._stamps is not None:
-                tasks.create_task(self._folder(self._stamps), name="embedded folder")
+                folder = partial(self._look_at_folder, self._stamps)
+                tasks.create_task(self._for_ever("embedded folder", folder))
+
+    async def _for_ever(self, task: str, step: Callable[[], Awaitable[float]]) -> None:
+        """Make a step again and again, after the seconds that it answers."""
+        crashes = 0
+        while True:
+            try:
+                wait = await step()
+            except Exception:  # noqa: BLE001 - a bug here must not end the server
+                log.exception(Event.WAKE_CRASHED, task=task)
+                wait = min(2.0**crashes, LONGEST_PAUSE)
+                crashes = min(crashes + 1, 16)
+            else:
+                crashes = 0
+            await asyncio.sleep(wait)
 
     def _hear(self, device: Device, record: Record | None) -> None:
         """A device that a poll found has a record now, and is kept up to date from then on."""
@@ -134,78 +156,73 @@ class Wake:
         if self._due[0][1] == device:
             self._sooner.set()
 
-    async def _timer(self) -> None:
-        """Touch whoever is due, no more than `rate` a second.
+    async def _touch_next(self) -> float:
+        """Touch who is due, once that is so and the rate allows it.
 
         The pause is what is left of the device's share of a second, so that sleeping too long
         once does not slow the round.
         """
-        free_at = self._clock()
-        while True:
-            self._sooner.clear()
-            now = self._clock()
-            wait = max(free_at, self._due[0][0]) - now if self._due else None
-            if wait is None or wait > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._sooner.wait()
-                continue
-            _, device = heapq.heappop(self._due)
-            if not self._is_there(device):
-                self._scheduled.discard(device)
-                continue
-            free_at = max(free_at, now - 1.0) + 1 / self._rate
-            self._touch(Touch(device, Priority.RECHECK))
-            self._schedule_next(device)
+        self._sooner.clear()
+        now = self._clock()
+        wait = max(self._free_at, self._due[0][0]) - now if self._due else None
+        if wait is None or wait > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._sooner.wait()
+            return 0.0
+        _, device = heapq.heappop(self._due)
+        if not self._is_there(device):
+            self._scheduled.discard(device)
+            return 0.0
+        self._free_at = max(self._free_at, now - 1.0) + 1 / self._rate
+        self._schedule_next(device)
+        self._touch(Touch(device, Priority.RECHECK))
+        return 0.0
 
-    async def _listings(self) -> None:
-        """Read the source's listing at start and with each round; a refusal is noted once."""
-        failures = 0
-        while True:
-            try:
-                listed = await self._source.devices()
-            except Undecided as error:
-                failures += 1
-                self._note("the listing failed, and is asked again", str(error), error.hint)
-                wait = min(2.0**failures, self._interval)
+    async def _list(self) -> float:
+        """Read the source's listing; a refusal is noted once."""
+        try:
+            listed = await self._source.devices()
+        except Undecided as error:
+            self._failures += 1
+            self._note("the listing failed, and is asked again", str(error), error.hint)
+            wait = min(2.0 ** min(self._failures, 16), self._interval)
+        else:
+            self._failures = 0
+            wait = self._interval * self._chance.uniform(1 - SPREAD, 1 + SPREAD)
+            if listed is None:
+                self._note(
+                    "the registry does not list repositories here",
+                    "devices become known by DEVICES, hooks and polls",
+                    "Set DEVICES, or give the account the right to list",
+                    level=logging.INFO,
+                )
             else:
-                failures = 0
-                wait = self._interval * self._chance.uniform(1 - SPREAD, 1 + SPREAD)
-                if listed is None:
-                    self._note(
-                        "the registry does not list repositories here",
-                        "devices become known by DEVICES, hooks and polls",
-                        "Set DEVICES, or give the account the right to list",
-                        level=logging.INFO,
-                    )
-                else:
-                    self._listed = set(listed)
-                    self._refusal_noted = False
-            self._wake_new()
-            await asyncio.sleep(wait)
+                self._listed = set(listed)
+                self._refusal_noted = False
+        self._wake_new()
+        return wait
 
     def _note(self, what: str, reason: str, hint: str, *, level: int = logging.WARNING) -> None:
         if not self._refusal_noted:
             self._refusal_noted = True
             log.log(level, Event.LISTING_UNAVAILABLE, what=what, reason=reason, hint=hint)
 
-    async def _folder(self, stamps: Stamps) -> None:
+    async def _look_at_folder(self, stamps: Stamps) -> float:
         """Look at the embedded folder; whoever changed there is as urgent as a hook."""
-        before: Mapping[Device, object] | None = None
-        said = ""
-        while True:
-            try:
-                after: Mapping[Device, object] = await self._in_thread(stamps)
-            except Undecided as error:
-                if said != str(error):
-                    said = str(error)
-                    log.warning(Event.REGISTRY_FAILED, reason=said, hint=error.hint)
-            else:
-                said = ""
-                if before is not None:
-                    for device in sorted(before.keys() | after.keys()):
-                        if before.get(device) != after.get(device):
-                            self.name(device)
-                            self._touch(Touch(device, Priority.HOOK, since=self._clock()))
-                before = after
-            await asyncio.sleep(FOLDER_LOOKS)
+        try:
+            after: Mapping[Device, object] = await self._in_thread(stamps)
+        except Undecided as error:
+            if self._folder_failed != str(error):
+                self._folder_failed = str(error)
+                log.warning(Event.REGISTRY_FAILED, reason=self._folder_failed, hint=error.hint)
+            return FOLDER_LOOKS
+        self._folder_failed = ""
+        before = self._stamped
+        if before is not None:
+            for device in sorted(before.keys() | after.keys()):
+                if before.get(device) != after.get(device):
+                    self.name(device)
+                    self._touch(Touch(device, Priority.HOOK, since=self._clock()))
+        self._stamped = after
+        return FOLDER_LOOKS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -84,7 +86,36 @@ def test_a_next_page_is_always_at_the_registry(base: str, link: str, page: str) 
     assert str(endpoint.page(endpoint.api("a/tags/list"), link)) == page
 
 
-@given(st.text(max_size=80))
+PARTS = [
+    *("http:", "https:", "//", "/", ":", "@", "?", "#", "%", "[", "]", ".", "..", "&", "=", " "),
+    *(
+        "xn--",
+        "xn--a",
+        "xn--\x80",
+        "reg.example",
+        "user",
+        "pw",
+        "::1",
+        "fe80::1%25eth0",
+        "0",
+        "443",
+    ),
+    *("99999", "-1", "%zz", "%ff", "\udcff", "ü", "\u3002", "a" * 64, "\\", "\x00", "v1.a", "2e1"),
+]
+ADDRESSES = st.one_of(
+    st.text(max_size=80),
+    st.lists(st.sampled_from(PARTS), max_size=12).map("".join),
+    st.lists(st.sampled_from(PARTS), max_size=8).map(lambda parts: "http://" + "".join(parts)),
+)
+
+
+@given(ADDRESSES)
+@example("http://xn--/v2/_catalog?last=x")
+@example("http://:x@host/")
+@example("http://xn--\x80/")
+@example("http://[::1")
+@example("http://h:99999/")
+@example("")
 def test_any_text_as_an_address_is_an_address_or_undecided(text: str) -> None:
     """A hostile header never raises anything else, and never gets credentials elsewhere."""
     endpoint = Endpoint.parse("https://reg.example/sub")
@@ -93,7 +124,42 @@ def test_any_text_as_an_address_is_an_address_or_undecided(text: str) -> None:
     except Undecided:
         return
     assert url.scheme in {"http", "https"}
+    assert url.user is None
+    assert url.password is None
     assert endpoint.owns(endpoint.page(endpoint.base, text))
+    assert url.update_query({"scope": "x"}).host == url.host
+    with suppress(Undecided):
+        check_realm(endpoint, url)
+    with suppress(Undecided):
+        check_redirect(endpoint.base, url, content_addressed=False)
+    proxy_for(url, PROXY | {"NO_PROXY": "10.0.0.0/8, .test"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://eve:hunter2@h/token",
+        "http://:hunter2@h/token",
+        "//eve:hunter2@h:x/",
+        "eve:hunter2@h",
+        "http://h:99999/x?X-Amz-Signature=hunter2",
+        "http://h:99999/x?a=b@hunter2",
+    ],
+)
+def test_a_refused_address_is_shown_without_what_may_be_secret(text: str) -> None:
+    """Neither a password in it nor a signature in its query gets into a message."""
+    with pytest.raises(Undecided) as refusal:
+        read_url(f"http://h:99999/{text}" if text.startswith("eve") else text, base=URL("http://h"))
+    assert "hunter2" not in str(refusal.value)
+
+
+@given(ADDRESSES)
+def test_any_text_as_a_setting_is_a_registry_or_said(text: str) -> None:
+    """REGISTRY_URL and HTTPS_PROXY never end in a traceback either."""
+    with suppress(BadSetting):
+        Endpoint.parse(text)
+    with suppress(Undecided):
+        proxy_for(URL("https://reg.example/"), {"HTTPS_PROXY": text})
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from held_releases import record, release
 from simulation.loop import run_virtually
+from structlog.testing import capture_logs
 
 from otaflux.catalog import Catalog
 from otaflux.errors import Undecided
+from otaflux.log import Event
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.wake import SPREAD, Wake
@@ -50,6 +52,7 @@ class Woken:
 
     def __init__(self, folder: Path, source: Source, **more: Any) -> None:
         self.touches: list[tuple[float, Touch]] = []
+        self.crash_at: set[tuple[Device, int]] = set()  # devices, and the touch that crashes
         self.catalog = Catalog(folder)
         self._source = source
         self._more: dict[str, Any] = {"devices": frozenset(), "rate": 20.0, **more}
@@ -61,7 +64,7 @@ class Woken:
             wake = Wake(
                 self._source,
                 self.catalog,
-                lambda touch: self.touches.append((now(), touch)),
+                self._touched,
                 interval=INTERVAL,
                 in_thread=inline,
                 clock=asyncio.get_running_loop().time,
@@ -77,6 +80,11 @@ class Woken:
                 await task
 
         run_virtually(main())
+
+    def _touched(self, touch: Touch) -> None:
+        self.touches.append((now(), touch))
+        if (touch.device, len(self.of(touch.device))) in self.crash_at:
+            raise RuntimeError("not foreseen")
 
     def of(self, device: Device) -> list[tuple[float, Priority]]:
         """When a device was touched, and how urgently."""
@@ -128,6 +136,52 @@ def test_a_listing_that_fails_forgets_nobody_and_is_asked_again(tmp_path: Path) 
     assert source.asked[2] - source.asked[1] < 3
     assert len(woken.of(LAMP)) >= 3
     assert woken.of(FAN)[0] == (source.asked[2], Priority.START)
+
+
+def test_a_registry_that_is_away_for_weeks_is_still_asked(tmp_path: Path) -> None:
+    """The wait grows to the interval and no further, however often the listing failed."""
+    source = Source(Undecided("it is away"))
+    Woken(tmp_path, source).run(1100 * INTERVAL)
+    assert len(source.asked) > 1050
+    assert source.asked[-1] - source.asked[-2] == INTERVAL
+
+
+def test_a_bug_in_the_listing_ends_nothing(tmp_path: Path) -> None:
+    """It is logged with its traceback and asked again; the timer goes on meanwhile."""
+    source = Source(*[ValueError("not foreseen")] * 3, frozenset({FAN}))
+    woken = Woken(tmp_path, source, devices=frozenset({LAMP}))
+    with capture_logs() as lines:
+        woken.run(3 * INTERVAL)
+    crashed = [line for line in lines if line["event"] == Event.WAKE_CRASHED]
+    assert [(line["task"], line["log_level"]) for line in crashed] == [("listing", "error")] * 3
+    assert all(line["exc_info"] for line in crashed)
+    assert len(woken.of(LAMP)) >= 3
+    assert woken.of(FAN)[0] == (source.asked[3], Priority.START)
+
+
+def test_a_bug_in_the_timer_or_the_folder_ends_nothing(tmp_path: Path) -> None:
+    """A touch that crashes costs that device one round, and no other anything."""
+    stamps: list[Mapping[Device, object] | Exception] = [
+        {FAN: 1},
+        RuntimeError("not foreseen"),
+        {FAN: 2},
+    ]
+
+    def folder() -> Mapping[Device, object]:
+        answer = stamps.pop(0) if len(stamps) > 1 else stamps[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    woken = Woken(tmp_path, Source(None), devices=frozenset({LAMP, PUMP}), stamps=folder)
+    woken.crash_at = {(LAMP, 2), (LAMP, 3)}
+    with capture_logs() as lines:
+        woken.run(6 * INTERVAL)
+    crashed = [line["task"] for line in lines if line["event"] == Event.WAKE_CRASHED]
+    assert sorted(crashed) == ["embedded folder", "re-check timer", "re-check timer"]
+    assert len(woken.of(LAMP)) >= 5
+    assert len(woken.of(PUMP)) >= 5
+    assert Priority.HOOK in {priority for _, priority in woken.of(FAN)}
 
 
 def test_who_is_not_listed_any_more_and_has_nothing_is_left_alone(tmp_path: Path) -> None:

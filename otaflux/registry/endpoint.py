@@ -18,7 +18,7 @@ from yarl import URL
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.model.names import Repository
-from otaflux.registry.wording import plain, shown
+from otaflux.registry.wording import plain, shown, shown_address
 
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
@@ -46,17 +46,17 @@ class Endpoint:
         written = text if "://" in text else f"{'http' if insecure else 'https'}://{text}"
         try:
             url = URL(written.rstrip("/"))
-            port = url.port
+            host, port = url.host, url.port
         except ValueError:
             raise _bad("an address that cannot be read") from None
-        if url.user is not None or url.password is not None:
+        if url.raw_user is not None or url.raw_password is not None:
             raise _bad("an address with a user name; use REGISTRY_USERNAME and REGISTRY_PASSWORD")
-        if url.scheme not in {"http", "https"} or not url.host or not port:
+        if url.scheme not in {"http", "https"} or not host or not port:
             raise _bad(shown(text))
         if url.query_string or url.fragment:
             raise _bad("an address with '?' or '#'")
         base = url.with_path(url.path.removesuffix("/v2").rstrip("/"))
-        if url.host in _HUB_HOSTS:
+        if host in _HUB_HOSTS:
             return cls(_HUB, "https://docker.io", is_docker_hub=True)
         return cls(base, str(base).rstrip("/"))
 
@@ -111,16 +111,27 @@ def _bad(found: str) -> BadSetting:
 
 
 def read_url(text: str, *, base: URL) -> URL:
-    """An absolute http(s) address from a header of a registry; raises `Undecided` for any other."""
-    try:
-        url = base.join(URL(text, encoded=True)) if _PRINTABLE.fullmatch(text[:MAX_URL]) else URL()
-        port = url.port
-    except ValueError:
-        url, port = URL(), None
-    named = url.scheme in {"http", "https"} and url.host and url.user is None and port
-    if not named or len(text) > MAX_URL:
-        raise Undecided(f"the registry names an address that is none: {shown(text)}")
+    """An absolute http(s) address from a header of a registry; raises `Undecided` for any other.
+
+    One with a name or a password in it is none: those would go into `Authorization`.
+    """
+    url = _absolute(text, base)
+    if url is None:
+        what = "with a name or a password before its host" if "@" in text else "that is none"
+        raise Undecided(f"the registry names an address {what}: {shown_address(text)}")
     return url
+
+
+def _absolute(text: str, base: URL) -> URL | None:
+    if len(text) > MAX_URL or not _PRINTABLE.fullmatch(text):
+        return None
+    try:
+        url = base.join(URL(text, encoded=True))
+        # Host and port are read only here: `xn--` is no name and 99999 no port.
+        named = url.scheme in {"http", "https"} and url.host and url.port
+    except ValueError:
+        return None
+    return url if named and url.raw_user is None and url.raw_password is None else None
 
 
 def literal(host: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -204,9 +215,10 @@ def proxy_for(url: URL, environ: Mapping[str, str]) -> URL | None:
         return None
     try:
         proxy = URL(text if "://" in text else f"http://{text}")
+        named = proxy.scheme in {"http", "https"} and proxy.host and proxy.port
     except ValueError:
-        proxy = URL()
-    if proxy.scheme not in {"http", "https"} or not proxy.host:
+        proxy, named = URL(), None
+    if not named:
         raise Undecided(
             f"{name.upper()} is no http or https proxy", hint=f"set {name.upper()}=http://host:port"
         )

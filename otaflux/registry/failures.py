@@ -87,13 +87,18 @@ def connection_message(error: Exception, url: URL, proxy: URL | None) -> tuple[s
         case aiohttp.ClientConnectorDNSError():
             told = f"no address for {where}{through}", "look at REGISTRY_URL and at the name server"
         case TimeoutError():
-            told = f"{where}{through} does not answer in time", ""
+            told = (
+                f"{where}{through} does not answer in time",
+                "is the proxy right, and does it let this address through?" if proxy else "",
+            )
         case aiohttp.ClientConnectorError():
             reason = error.os_error.strerror or "it failed"
             told = (
                 f"cannot connect to {where}{through}: {reason}",
                 "is it running, and is REGISTRY_URL right?",
             )
+        case ValueError():
+            told = f"no request can be made to {where}{through} ({type(error).__name__})", ""
         case _:
             told = f"the connection to {where}{through} broke ({type(error).__name__})", ""
     return told

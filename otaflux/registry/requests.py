@@ -208,7 +208,8 @@ class Requests:
     ) -> aiohttp.ClientResponse:
         try:
             return await self.wire.send(kind, method, url, headers=headers, data=data, once=once)
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # ValueError: aiohttp will not send what the registry made of an address or a header.
             raise self.broken(error, url, scope, kind=kind) from None
 
     async def _exchange(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 MAX_SHOWN = 80  # characters of foreign text in a message
 
 
@@ -13,3 +15,14 @@ def shown(text: str) -> str:
 def plain(text: object) -> str:
     """The same without quotes, for what reads as a name."""
     return shown(str(text))[1:-1]
+
+
+def shown_address(text: str) -> str:
+    """What should have been an address, in quotes, without what may prove somebody's identity.
+
+    That is what stands before an `@`, and a query, which may be signed.
+    """
+    address, query, _ = text.partition("?")
+    scheme = re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?/*", address)
+    start = scheme[0] if scheme else ""
+    return shown(start + address[len(start) :].rpartition("@")[2] + query)
