@@ -96,6 +96,7 @@ class Upkeep:
             self.bring_up_to_date,
             places=rules.registry_concurrency,
             longest_wait=rules.recheck_interval,
+            rate=rules.registry_rate,
             clock=machine.clock,
             chance=machine.chance,
         )

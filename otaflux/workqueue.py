@@ -6,8 +6,9 @@ lives on one event loop, so there are no locks: between two awaits nothing else 
 Who runs is decided in one place, here. A touch of higher priority goes first; of two or more places
 one is kept for hooks, and first polls of unknown devices have a quarter. A run that failed gives
 its place back at once and its key waits, longer each time, as the other side asked for or as
-`Backoff` says; a fresh hook does not wait. When the registry as a whole is away (`Unreachable`),
-one key at a time goes through, and the first that comes back opens the way for all.
+`Backoff` says; a fresh hook does not wait. Re-checks, also those that failed and come again, begin
+no more often than their rate. When the registry as a whole is away (`Unreachable`), one key at a
+time goes through, and the first that comes back opens the way for all (`backoff.Outage`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import random
 import time
 from collections import Counter
@@ -22,6 +24,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from otaflux.backoff import Backoff, Outage
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
 from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
@@ -56,21 +59,6 @@ class Failed:
 Outcome = Done | Again | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long a key waits after its nth failure in a row, in seconds; data, so tests pass fast."""
-
-    first: float = 1.0
-    factor: float = 2.0
-    most: float = 60.0
-    jitter: float = 0.25
-
-    def after(self, failures: int, chance: random.Random, *, most: float | None = None) -> float:
-        """The wait after `failures` (1 and up), spread by the jitter so that keys part."""
-        wait = min(most or self.most, self.first * self.factor ** min(failures - 1, 32))
-        return wait * chance.uniform(1 - self.jitter, 1 + self.jitter)
-
-
 @dataclass(slots=True)
 class _Waiting:
     """A key that waits: why, since which place in line, until when, and who wants to know."""
@@ -91,8 +79,8 @@ class _Waiting:
 class WorkQueue:
     """Runs `work(touch)` for each key that was touched; see the module's docstring.
 
-    `places` is the number of runs at once; no wait is longer than `longest_wait` seconds, and two
-    runs of a key begin at least `gap` seconds apart.
+    `places` is the number of runs at once; no wait is longer than `longest_wait` seconds, two runs
+    of a key begin at least `gap` seconds apart, and `rate` re-checks a second begin at most.
     """
 
     def __init__(
@@ -101,6 +89,7 @@ class WorkQueue:
         *,
         places: int,
         longest_wait: float,
+        rate: float = math.inf,
         gap: float = GAP,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -110,6 +99,8 @@ class WorkQueue:
         self._places = Places(places)
         self._longest_wait = longest_wait
         self._gap = gap
+        self._between = 1 / rate
+        self._recheck_at = 0.0
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
@@ -120,9 +111,7 @@ class WorkQueue:
         self._running: dict[Device, Priority] = {}
         self._began: dict[Device, float] = {}  # within the gap, or still running
         self._failures: Counter[Device] = Counter()
-        self._outages = 0
-        self._outage_since = 0.0
-        self._probe_at = 0.0
+        self._outage = Outage()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -137,7 +126,7 @@ class WorkQueue:
     @property
     def unreachable(self) -> bool:
         """Whether the registry as a whole was away at the last try."""
-        return self._outages > 0
+        return bool(self._outage)
 
     def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
         """Put a reason to its key; the future ends with the run that takes it.
@@ -225,8 +214,7 @@ class WorkQueue:
                     self._stand(waiting)
                 elif self._may(waiting, now):
                     heapq.heappop(line)
-                    self._running[device] = waiting.touch.priority
-                    self._began[device] = now
+                    self._begin(waiting.touch, now)
                     taken.append(self._waiting.pop(device))
                 else:
                     break
@@ -244,18 +232,32 @@ class WorkQueue:
             if waiting is not None and waiting.order == order and waiting.ready <= now:
                 self._stand(waiting)
 
+    def _begin(self, touch: Touch, now: float) -> None:
+        """Note that a key has its place from now on."""
+        self._running[touch.device] = touch.priority
+        self._began[touch.device] = now
+        self._outage.begins(touch.device, now)
+        if touch.priority is Priority.RECHECK:
+            # Beginning late once does not slow the round.
+            self._recheck_at = max(self._recheck_at, now - 1.0) + self._between
+
     def _may(self, waiting: _Waiting, now: float) -> bool:
         """Whether this key may have a place: during an outage one at a time, a hook's at once."""
-        if self._outages and (self._running or (now < self._probe_at and not waiting.urgent)):
+        if not self._outage.may_try(now, urgent=waiting.urgent):
             return False
-        return self._places.admit(waiting.touch.priority, Counter(self._running.values()))
+        priority = waiting.touch.priority
+        if priority is Priority.RECHECK and now < self._recheck_at:
+            return False
+        return self._places.admit(priority, Counter(self._running.values()))
 
     def _until_next(self) -> float | None:
         """Seconds until somebody may be due who is not now; None where only a touch can tell."""
         times = [self._later[0][0]] if self._later else []
-        if self._outages and any(self._lines) and not self._running:
-            times.append(self._probe_at)
-        return max(0.0, min(times) - self._clock()) if times else None
+        now = self._clock()
+        if any(self._lines):
+            # Who stands in line waits for the end of a run, or for one of these.
+            times += [at for at in (*self._outage.times(), self._recheck_at) if at > now]
+        return max(0.0, min(times) - now) if times else None
 
     async def _one(self, taken: _Waiting) -> None:
         began = self._clock()
@@ -269,6 +271,7 @@ class WorkQueue:
             outcome = Failed(Undecided(f"a bug of OtaFlux: {type(error).__name__}"))
         finally:
             del self._running[taken.touch.device]
+            self._outage.ends(taken.touch.device)
             self._changed.set()
         self._take_in(taken.touch, outcome, began)
         if not taken.ended.done():
@@ -284,11 +287,10 @@ class WorkQueue:
                 self._return(again, min(after, self._longest_wait))
             case Failed(Unreachable() as error):
                 self._went_away(began, error.retry_after)
-                wait = max(0.0, self._probe_at - self._clock())
+                wait = max(0.0, self._outage.next_try - self._clock())
                 self._return(touch, wait, outage=True)
             case Failed(error):
-                if self._outages:
-                    self._open()
+                self._open()
                 self._failures[touch.device] += 1
                 asked = error.retry_after if isinstance(error, Undecided) else None
                 # Who keeps its release has time: ten thousand keys a minute would be no rate.
@@ -304,21 +306,19 @@ class WorkQueue:
 
     def _went_away(self, began: float, asked: float | None) -> None:
         """Count an outage's failed tries; runs that began before it say nothing new."""
-        if not self._outages:
-            self._outage_since = self._clock()
-        elif began < self._outage_since:
-            return
-        self._outages += 1
-        self._probe_at = self._clock() + self._wait(self._outages, asked)
+        now = self._clock()
+        if self._outage.failed(began, now):
+            self._outage.next_try = now + self._wait(self._outage.failures, asked)
 
     def _came_back(self, device: Device) -> None:
         del self._failures[device]
-        if self._outages:
-            self._open()
+        self._open()
 
     def _open(self) -> None:
-        """The registry answers again: who waited for that alone waits no longer."""
-        self._outages = 0
+        """The registry answers: who waited for that alone waits no longer."""
+        if not self._outage:
+            return
+        self._outage.over()
         now = self._clock()
         for waiting in self._waiting.values():
             if waiting.outage:

@@ -9,13 +9,14 @@ import pytest
 from device_server import Clock, DeviceServer, HandQueue, release
 from structlog.testing import capture_logs
 
+from otaflux.backoff import Backoff
 from otaflux.errors import NotNow, NotThere, Undecided
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Namespace
 from otaflux.model.record import Record, Standing
 from otaflux.web import newcomers
 from otaflux.web.newcomers import Newcomers
-from otaflux.workqueue import Again, Backoff, Done, Failed, WorkQueue
+from otaflux.workqueue import Again, Done, Failed, WorkQueue
 
 LAMP = Device("lamp")
 KNOWN = Record(LAMP, "test", channels={"stable": Standing(release(), 0.0)}, looked=True)

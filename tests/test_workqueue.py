@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
@@ -19,11 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulation.loop import run_virtually
 
+from otaflux.backoff import PROBE, Backoff
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
 from otaflux.places import Places
-from otaflux.workqueue import GAP, MAX_RETRY_AFTER, Again, Backoff, Done, Failed, Outcome, WorkQueue
+from otaflux.workqueue import GAP, MAX_RETRY_AFTER, Again, Done, Failed, Outcome, WorkQueue
 
 LAMP, PUMP = Device("lamp"), Device("pump")
 LONGEST = 300.0
@@ -45,6 +47,7 @@ class Bench:
         places: int = 4,
         backoff: Backoff | None = None,
         longest_wait: float = LONGEST,
+        rate: float = math.inf,
     ) -> None:
         self.clock = asyncio.get_running_loop().time
         self.begun: list[tuple[float, Touch]] = []
@@ -56,6 +59,7 @@ class Bench:
             self._work,
             places=places,
             longest_wait=longest_wait,
+            rate=rate,
             backoff=backoff,
             clock=self.clock,
             chance=random.Random(1),
@@ -390,6 +394,67 @@ def test_in_an_outage_one_key_at_a_time_tries_for_all() -> None:
         assert len(bench.queue) == 0
 
     _play(scenario, answer)
+
+
+def test_a_long_run_does_not_keep_others_from_an_outage_that_is_over() -> None:
+    """Neither one that began before it, nor a try that streams: a hook waits for seconds."""
+    away = False
+
+    async def answer(touch: Touch) -> Outcome:
+        if touch.device.name.startswith("slow"):
+            await asyncio.sleep(10_000)
+        await asyncio.sleep(0.01)
+        return Failed(Unreachable("no route")) if away else Done()
+
+    async def scenario(bench: Bench) -> None:
+        nonlocal away
+        bench.touch(Device("slow"), Priority.RECHECK)
+        await asyncio.sleep(1)
+        away = True
+        bench.touch(PUMP)
+        await asyncio.sleep(0.5)
+        assert bench.queue.unreachable
+        away = False
+        ended = bench.touch(LAMP)
+        await asyncio.sleep(1)
+        assert ended.done()
+        assert not bench.queue.unreachable
+
+        away = True
+        bench.touch(PUMP)
+        await asyncio.sleep(0.1)
+        assert bench.queue.unreachable
+        away = False
+        bench.touch(Device("slow/too"))
+        bench.touch(Device("lamp/two"))
+        await asyncio.sleep(PROBE + 0.1)
+        assert not bench.queue.unreachable
+
+    _play(scenario, answer)
+
+
+def test_re_checks_keep_to_their_rate_whatever_comes_of_them() -> None:
+    """Also those that fail and come again; hooks and the start do not wait for it."""
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.01)
+        return Failed(Undecided("403"))
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(200):
+            bench.touch(Device(f"d{number}"), Priority.RECHECK)
+        bench.touch(PUMP, Priority.START)
+        await asyncio.sleep(0.02)
+        bench.touch(LAMP, Priority.HOOK)
+        await asyncio.sleep(0.02)
+        assert {LAMP, PUMP} <= {touch.device for _, touch in bench.begun}
+        await asyncio.sleep(60)
+        times = [at for at, touch in bench.begun if touch.priority is Priority.RECHECK]
+        assert len(times) >= 295
+        for first, eleventh in zip(times, times[10:], strict=False):
+            assert eleventh - first > 0.99
+
+    _play(scenario, answer, rate=5.0)
 
 
 def test_a_crash_of_one_run_ends_no_other() -> None:

@@ -1,0 +1,83 @@
+"""How long who failed waits: each key alone, and all together while the other side is away.
+
+Pure, but for what an outage remembers of itself. Times are seconds of one clock that never goes
+back.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+
+from otaflux.model.names import Device
+
+PROBE = 5.0  # seconds; a pull that streams for an hour must not keep all others from trying
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a key waits after its nth failure in a row, in seconds; data, so tests pass fast."""
+
+    first: float = 1.0
+    factor: float = 2.0
+    most: float = 60.0
+    jitter: float = 0.25
+
+    def after(self, failures: int, chance: random.Random, *, most: float | None = None) -> float:
+        """The wait after `failures` (1 and up), spread by the jitter so that keys part."""
+        wait = min(most or self.most, self.first * self.factor ** min(failures - 1, 32))
+        return wait * chance.uniform(1 - self.jitter, 1 + self.jitter)
+
+
+@dataclass(slots=True)
+class Outage:
+    """Whether the other side as a whole is away, and who may try meanwhile: one at a time.
+
+    Who tries for longer than `PROBE` learnt nothing yet, and does not keep the next from trying.
+    `failures` counts failed tries in a row; `next_try` is when all but urgent ones may try again.
+    """
+
+    failures: int = 0
+    next_try: float = 0.0
+    _since: float = 0.0
+    _tries: dict[Device, float] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.failures > 0
+
+    def may_try(self, now: float, *, urgent: bool) -> bool:
+        """Whether one more key may go through; always, where there is no outage."""
+        if not self.failures:
+            return True
+        return now >= (self._tried() if urgent else max(self._tried(), self.next_try))
+
+    def begins(self, device: Device, now: float) -> None:
+        """A key goes through."""
+        if self.failures:
+            self._tries[device] = now
+
+    def ends(self, device: Device) -> None:
+        """It came back, whatever it learnt."""
+        self._tries.pop(device, None)
+
+    def failed(self, began: float, now: float) -> bool:
+        """A try that began then found nobody; whether that is news: none is what began before."""
+        if not self.failures:
+            self._since = now
+        elif began < self._since:
+            return False
+        self.failures += 1
+        return True
+
+    def over(self) -> None:
+        """Somebody answered."""
+        self.failures = 0
+
+    def times(self) -> tuple[float, ...]:
+        """When somebody may try who may not now."""
+        return (self._tried(), self.next_try) if self.failures else ()
+
+    def _tried(self) -> float:
+        """When the last who tries now has had his time."""
+        return max(self._tries.values(), default=-math.inf) + PROBE
