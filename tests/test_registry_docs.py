@@ -49,4 +49,7 @@ def test_the_numbers_on_the_page_are_the_clients() -> None:
     assert f"{pages.MAX_NAMES:,} a repository, in at most {pages.MAX_PAGES:,} pages" in PAGE
     assert (policy.attempts, policy.within, policy.resumes, OUTAGE) == (2, 2.0, 10, 3)
     assert f"floor of {policy.min_rate / 1024:.0f} KiB/s" in PAGE
+    assert f"begin within {policy.read_timeout:.0f} s" in PAGE
+    assert f"within {policy.head_timeout:.0f} s, a proxy's part in that included" in PAGE
+    assert f"tokens have {policy.body_timeout:.0f} s more" in PAGE
     assert f"`Retry-After` ({retries.MAX_RETRY_AFTER:.0f} s at most)" in PAGE

@@ -31,7 +31,6 @@ MAX_BODY = 16 * 1024 * 1024  # bytes of a listing; 10,000 tags take 1.3 MiB at m
 MAX_ERROR_BODY = 64 * 1024  # bytes of a body that is read only for its error code
 MAX_REDIRECTS = 5
 MAX_ROUNDS = 3  # without a token, with one, with a renewed one
-BODY_TIMEOUT = 60.0  # seconds for a whole body that is no blob
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWING = frozenset({"GET", "HEAD"})
@@ -126,7 +125,7 @@ class Requests:
         pieces: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
+            async with asyncio.timeout(self.wire.policy.body_timeout):
                 async for piece in response.content.iter_any():
                     pieces.append(piece)
                     size += len(piece)

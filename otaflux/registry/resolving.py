@@ -30,7 +30,7 @@ from otaflux.registry.auth import Denied, Scope
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
 from otaflux.registry.newest import Newest
 from otaflux.registry.pages import oci_codes, oci_reason
-from otaflux.registry.requests import BODY_TIMEOUT, Answer, Call, Requests, TooLarge
+from otaflux.registry.requests import Answer, Call, Requests, TooLarge
 from otaflux.registry.source import Unchanged
 from otaflux.registry.wording import plain
 
@@ -144,7 +144,7 @@ class Resolver:
         digest = hashlib.new(asked.algorithm, usedforsecurity=False)
         size = 0
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
+            async with asyncio.timeout(self._requests.wire.policy.body_timeout):
                 async for piece in response.content.iter_any():
                     digest.update(piece)
                     size += len(piece)

@@ -28,6 +28,10 @@ RETRIED_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientConnectionError, as
 class RetryPolicy:
     """How often, how long and how slow, in seconds.
 
+    From asking for a connection (a name server, a proxy's CONNECT and TLS count) to the end of a
+    response's head there are `head_timeout` seconds, whatever trickles in meanwhile; what a request
+    brings along has its own time by `min_rate`. A body that is no blob has `body_timeout` in all.
+
     A request is tried `attempts` times, the last one begun `within` seconds of the first. Waits
     begin at `first` and grow by `factor`, spread by `jitter`. A blob that breaks is gone on with
     `resumes` times as long as bytes come, and `attempts` times in a row where none do. A blob has
@@ -43,6 +47,8 @@ class RetryPolicy:
     resumes: int = 10
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
+    head_timeout: float = 45.0
+    body_timeout: float = 60.0
     min_rate: float = 4096.0
     window: float = 30.0
 

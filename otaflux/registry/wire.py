@@ -12,7 +12,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from yarl import URL
 from otaflux import __version__
 from otaflux.errors import BadSetting
 from otaflux.registry.endpoint import proxy_for
+from otaflux.registry.pace import Pace
 from otaflux.registry.retries import SERVER, RetryPolicy, Tries
 
 MAX_HEADER = 64 * 1024  # bytes of one header; signed addresses and tokens pass 8 KiB
@@ -134,16 +135,18 @@ class Wire:
         """
         if self._session is None:
             raise RuntimeError("the registry client is used outside of its context")
+        pace = Pace(self.policy, len(data) if isinstance(data, bytes) else 0)
         tries = Tries(self.policy, clock=self.clock, wall=self.wall, chance=self.chance, once=once)
         return await RetryClient(self._session, retry_options=tries).request(
             method,
             url,
             headers=dict(headers),
-            data=data,
+            data=pace.of(data) if isinstance(data, AsyncIterator) else data,
             allow_redirects=False,
             ssl=self._trusting if url.host == self._own_host else self._checking,
             proxy=self.proxy(url),
             trace_request_ctx={"kind": kind},
+            middlewares=(pace.bounded,),
         )
 
     async def _ended(
