@@ -8,7 +8,6 @@ what lies there at start is `restore.py`'s; writing records is the reconciler's 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, KeysView
@@ -22,7 +21,7 @@ from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
-from otaflux.recordfile import write_record
+from otaflux.recordfile import file_name, write_record
 
 LINGER = 15 * 60  # seconds that a release is still served by content after it stopped being told
 
@@ -54,7 +53,7 @@ class Catalog:
 
     def path(self, device: Device) -> Path:
         """Where a device's record lies, or would."""
-        return self._folder / f"{hashlib.sha256(device.name.encode()).hexdigest()}.json"
+        return self._folder / file_name(device)
 
     def get(self, device: Device) -> Record | None:
         """A device's record; None where the catalog does not know it."""

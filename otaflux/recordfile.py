@@ -1,17 +1,20 @@
 """How a record is written down: JSON with a format number, read back field by field.
 
-A file is only believed where every field is there and parses; `read_record` raises `BadRecord`
-otherwise, and `restore.py` sets the file aside. Pure.
+A file is only believed where its checksum holds (the SHA-256 of the bytes of `record`, as they
+stand there) and every field is there and parses; `read_record` raises `BadRecord` otherwise, and
+`restore.py` sets the file aside. Its name is the SHA-256 of its device's. Pure.
 
-    {"format": 1, "device": "lamp", "source": "https://registry.example", "prefix": "firmware",
+    {"format": 1, "checksum": "sha256:…", "record":
+    {"device": "lamp", "source": "https://registry.example", "prefix": "firmware",
      "channels": {"stable": {"release": {…}, "since": 1790000000.5, "replaced_another": true}},
      "kept": [{…}], "leaving": [{"release": {…}, "at": 1790000000.5, "withdrawn": false}],
      "verdicts": [{"tag": "1.5.0", "manifest_digest": "sha256:…", "reason": "…", "judged_by": "…"}],
-     "looked": true, "found_by_poll": false}
+     "looked": true, "found_by_poll": false}}
 """
 
 from __future__ import annotations
 
+import hashlib
 from types import MappingProxyType
 from typing import Literal
 
@@ -66,7 +69,6 @@ class _Verdict(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
-    format: Literal[1]
     device: str
     source: str
     prefix: str
@@ -78,13 +80,24 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     found_by_poll: bool
 
 
-_DECODER = msgspec.json.Decoder(_Record)
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    format: Literal[1]
+    checksum: str
+    record: msgspec.Raw
+
+
+_FILE = msgspec.json.Decoder(_File)
+_RECORD = msgspec.json.Decoder(_Record)
+
+
+def file_name(device: Device) -> str:
+    """The name of a device's file; no two devices share one."""
+    return f"{hashlib.sha256(device.name.encode()).hexdigest()}.json"
 
 
 def write_record(record: Record) -> bytes:
     """The bytes of a record's file."""
     held = _Record(
-        FORMAT,
         record.device.name,
         record.source,
         record.prefix,
@@ -101,14 +114,24 @@ def write_record(record: Record) -> bytes:
         record.looked,
         record.found_by_poll,
     )
-    return msgspec.json.format(msgspec.json.encode(held), indent=1)
+    body = msgspec.json.format(msgspec.json.encode(held), indent=1)
+    head = f'{{"format": {FORMAT}, "checksum": "{_checksum(body)}", "record":\n'
+    return head.encode() + body + b"}\n"
 
 
-def read_record(data: bytes) -> Record:
-    """The record that a file's bytes hold; raises `BadRecord`."""
+def read_record(data: bytes, name: str | None = None) -> Record:
+    """The record that a file's bytes hold; raises `BadRecord`.
+
+    `name` is the file's, where it is known; a file of that name holds one device's record only.
+    """
     try:
-        held = _DECODER.decode(data)
+        file = _FILE.decode(data)
+        if _checksum(file.record) != file.checksum:
+            raise BadRecord("its checksum does not hold: it was damaged, or changed by hand")
+        held = _RECORD.decode(file.record)
         device = Device.parse(held.device)
+        if name is not None and name != file_name(device):
+            raise BadRecord(f"it lies under the name of another device than {device}")
         return Record(
             device,
             held.source,
@@ -130,6 +153,10 @@ def read_record(data: bytes) -> Record:
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadName) as error:
         raise BadRecord(f"not a record of format {FORMAT}: {error}") from error
+
+
+def _checksum(body: bytes | msgspec.Raw) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def _out(release: Release) -> _Release:

@@ -83,7 +83,7 @@ def _read(path: Path, disk: Disk) -> Record | None:
     """
     try:
         data = durable.read(path, max_bytes=MAX_RECORD, disk=disk)
-        return read_record(data) if data is not None else None
+        return read_record(data, path.name) if data is not None else None
     except BadRecord as error:
         aside = path.with_suffix(".damaged")
         log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=str(aside), reason=str(error))

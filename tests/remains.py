@@ -10,6 +10,7 @@ Records are read as plain JSON, so that a test does not believe what the server 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ class Remains:
         self._catalog, self._firmware = data / "catalog", data / "firmware" / "sha256"
         self.records: dict[str, dict[str, Any]] = {}
         for path in self._catalog.glob("*.json"):
-            record = json.loads(path.read_bytes())
+            record = json.loads(path.read_bytes())["record"]
             self.records[record["device"]] = record | {"path": path}
         self.files = {path.name: path for path in self._firmware.glob("[0-9a-f]*")}
 
@@ -61,8 +62,11 @@ class Remains:
         for record in self.records.values():
             for leaving in record["leaving"]:
                 leaving["at"] -= seconds
-            document = {name: value for name, value in record.items() if name != "path"}
-            record["path"].write_text(json.dumps(document))
+            body = json.dumps({name: value for name, value in record.items() if name != "path"})
+            checksum = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+            record["path"].write_text(
+                f'{{"format": 1, "checksum": "{checksum}", "record": {body}}}'
+            )
 
     def forget(self, device: str) -> None:
         """Remove a device's record, as `otaflux forget` does; its firmware stays."""

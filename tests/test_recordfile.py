@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -11,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otaflux.model.artifact import Digest
-from otaflux.model.names import Tag
+from otaflux.model.names import Device, Tag
 from otaflux.model.record import Leaving, Record, Verdict
 from otaflux.model.release import Chip
-from otaflux.recordfile import BadRecord, read_record, write_record
+from otaflux.recordfile import BadRecord, file_name, read_record, write_record
 
 WHOLE = record(
     release("v1.2.0_b.7", b"new", chip=Chip("ESP32-S3", "1.2.0", "lamp")),
@@ -64,7 +65,6 @@ def test_garbage_raises_nothing_else(data: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
         {"device": "../etc"},
         {"unknown": 1},
         {"looked": None},
@@ -74,13 +74,46 @@ def test_garbage_raises_nothing_else(data: bytes) -> None:
 def test_a_field_that_is_wrong_makes_all_of_it_wrong(change: dict[str, Any]) -> None:
     """A later format, a device that cannot be, a field too many or of another kind."""
     with pytest.raises(BadRecord):
-        read_record(json.dumps(json.loads(write_record(WHOLE)) | change).encode())
+        read_record(sealed(json.loads(write_record(WHOLE))["record"] | change))
+
+
+def test_a_later_format_is_not_believed() -> None:
+    """Whatever else it says."""
+    with pytest.raises(BadRecord):
+        read_record(write_record(WHOLE).replace(b'"format": 1', b'"format": 2'))
+
+
+@given(st.data())
+def test_a_byte_that_flipped_is_noticed(data: st.DataObject) -> None:
+    """Also where the record still parses: a digit of a sum, a letter of a tag."""
+    whole = bytearray(write_record(WHOLE))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    whole[at] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        assert read_record(bytes(whole)) == WHOLE  # white space outside of what is summed
+    except BadRecord:
+        return
+
+
+def test_a_record_under_the_name_of_another_device_is_not_believed() -> None:
+    """Or one device would be given the firmware of another."""
+    data = write_record(WHOLE)
+    assert read_record(data, file_name(WHOLE.device)) == WHOLE
+    with pytest.raises(BadRecord, match="another device than lamp"):
+        read_record(data, file_name(Device("pump")))
 
 
 @pytest.mark.parametrize("sha256", ["", "../../../etc/passwd", "0" * 63, "G" * 64])
 def test_a_digest_that_is_none_never_becomes_a_path(sha256: str) -> None:
     """The file's name comes from the record, so it has to be a digest."""
-    document = json.loads(write_record(WHOLE))
+    document = json.loads(write_record(WHOLE))["record"]
     document["channels"]["stable"]["release"]["sha256"] = sha256
     with pytest.raises(BadRecord):
-        read_record(json.dumps(document).encode())
+        read_record(sealed(document))
+
+
+def sealed(record: dict[str, Any]) -> bytes:
+    """A file with a checksum that holds."""
+    body = json.dumps(record)
+    checksum = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+    return f'{{"format": 1, "checksum": "{checksum}", "record": {body}}}'.encode()

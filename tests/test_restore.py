@@ -13,7 +13,7 @@ from held_releases import SOURCE, record, release, stored
 from otaflux.disk import RealDisk
 from otaflux.model.names import Device, Namespace
 from otaflux.model.record import Leaving, Record, Standing
-from otaflux.recordfile import write_record
+from otaflux.recordfile import file_name, write_record
 from otaflux.restore import Judged, restore
 from otaflux.store import Store
 
@@ -29,7 +29,7 @@ class Start:
 
     def left(self, held: Record) -> Path:
         """Write a record."""
-        path = self.folder / f"{held.device}.json"
+        path = self.folder / file_name(held.device)
         path.write_bytes(write_record(held))
         return path
 
@@ -107,12 +107,12 @@ def test_what_was_read_elsewhere_is_not_told_and_not_lost(
 def test_a_damaged_record_is_set_aside(start: Start) -> None:
     """It is kept for people, and others are told all the same."""
     stored(start.store, b"new")
-    start.left(record(release("1.0.0", b"new")))
+    whole = start.left(record(release("1.0.0", b"new")))
     (start.folder / "bad.json").write_bytes(b"{")
     judged = start.restore()
     assert [held.device for held in judged.records] == [Device("lamp")]
     assert judged.all_read
-    assert sorted(path.name for path in start.folder.iterdir()) == ["bad.damaged", "lamp.json"]
+    assert set(start.folder.iterdir()) == {start.folder / "bad.damaged", whole}
 
 
 def test_a_record_that_cannot_be_read_now_keeps_all_files(start: Start) -> None:

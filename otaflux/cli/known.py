@@ -21,7 +21,7 @@ def records(data_dir: Path) -> Iterator[Record]:
         try:
             content = durable.read(path, max_bytes=MAX_RECORD)
             if content is not None:
-                yield read_record(content)
+                yield read_record(content, path.name)
         except Undecided:
             continue  # damaged: the server says so when it starts, and builds it anew
 
