@@ -146,7 +146,8 @@ async def test_a_wrong_secret_looks_as_documented_and_loses_nothing(tmp_path: Pa
         with server(tmp_path, **mine, WEBHOOK_SECRET_FILE=str(secret)) as running:
             await registry.put("acme/sensor", "1.0.0", layers=[firmware("1")])
             await registry.put("acme/sensor", "1.1.0", layers=[firmware("2")])
-            said = [line for line in page.splitlines() if line.startswith("level=")]
+            section = page.partition("## With a wrong secret")[2].partition("\n#")[0]
+            said = [line for line in section.splitlines() if line.startswith("level=")]
             assert len(said) == 2
             for line in said:
                 await asyncio.to_thread(registry.logged, line)
