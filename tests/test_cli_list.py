@@ -195,3 +195,22 @@ async def test_a_device_without_releases_is_json_too(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert states(json.loads(done.stdout)) == {"nobody": {}}
     assert done.stderr.startswith("otaflux: No releases of device 'nobody'")
+
+
+async def test_with_nothing_to_list_it_says_why(tmp_path: Path) -> None:
+    """Rights that are missing are an error; a registry that is new is none."""
+    async with FakeRegistry(auth="basic") as registry:
+        mine = settings(registry, tmp_path)
+        login = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "wrong"}
+        wrong = await listed(tmp_path, **mine, **login)
+        assert (wrong.returncode, wrong.stdout) == (1, "")
+        assert "REGISTRY_PASSWORD" in wrong.stderr
+        login["REGISTRY_PASSWORD"] = "s3cret"
+        empty = await listed(tmp_path, **mine, **login)
+        assert (empty.returncode, empty.stdout) == (0, "")
+        assert "there are no devices yet" in empty.stderr
+        registry.fail("catalog", Status(401, code="UNAUTHORIZED"), times=None)
+        unlisted = await listed(tmp_path, **mine, **login)
+        assert (unlisted.returncode, unlisted.stdout) == (1, "")
+        assert "DEVICES" in unlisted.stderr
+        assert unlisted.stderr.count("\n") == 1

@@ -20,10 +20,7 @@ from otaflux.cli import known
 from otaflux.cli.flags import EVERYTHING, uses
 from otaflux.datafolder import DataFolder
 from otaflux.errors import OtaFluxError, Undecided
-from otaflux.model.names import Device
 from otaflux.settings import Settings
-
-NOBODY = Device("otaflux-check")  # asked for where no device is known; need not exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +125,7 @@ async def _source(settings: Settings) -> AsyncIterator[Finding]:
         async with app.open_source(settings, patient=False) as source:
             listed = await source.devices()
             names = {*settings.devices, *(listed or ())}
-            asked = min(names, default=NOBODY)
+            asked = min(names, default=known.NOBODY)
             listing = await source.tags(asked)
     except OtaFluxError as error:
         hint = error.hint if isinstance(error, Undecided) else ""

@@ -8,6 +8,7 @@ so. A registry that is away is not asked about each device anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -74,6 +75,12 @@ class _Seen:
     problem: str = ""
 
 
+_NOBODY_KNOWN = (
+    "no device is known, and the registry does not list repositories to this account: name them in"
+    " DEVICES, or ask for one by its name"
+)
+
+
 async def look(settings: Settings, device: Device | None) -> Inventory:
     """The device, or each one, with what the source and `DATA_DIR` know of it."""
     from otaflux import app
@@ -86,7 +93,12 @@ async def look(settings: Settings, device: Device | None) -> Inventory:
         names = {device} if device else {*settings.devices, *records}
         if device is None:
             try:
-                names |= await source.devices() or set()
+                listed = await source.devices()
+                names |= listed or set()
+                if listed is None and not names:
+                    problem = _NOBODY_KNOWN
+                    with suppress(NotServed):
+                        await source.tags(known.NOBODY)  # who may not ask at all hears why
             except Unreachable as error:
                 problem = away = _unasked(error)
             except Undecided as error:

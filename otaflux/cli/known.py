@@ -13,6 +13,8 @@ from otaflux.model.record import Record
 from otaflux.recordfile import read_record
 from otaflux.restore import MAX_RECORD
 
+NOBODY = Device("otaflux-check")  # asked for where no device is known; need not exist
+
 
 def records(data_dir: Path) -> Iterator[Record]:
     """Every record that can be read, whichever registry it is of. Blocks."""

@@ -39,6 +39,8 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     for shelf in problems:
         if shelf.problem != found.problem:
             click.echo(f"otaflux: {shelf.device}: {shelf.problem}", err=True)
+    if not found.devices and not found.problem:
+        click.echo("otaflux: there are no devices yet: `otaflux push` makes one", err=True)
     if device and not known_here and not problems:
         raise Undecided(f"No releases of device '{device}'", hint="`otaflux push` makes one")
     return 1 if problems or found.problem else 0
