@@ -15,7 +15,7 @@ from registry_client import SENSOR, remote
 
 from otaflux.errors import Undecided
 from otaflux.model.names import Device, Namespace, Tag
-from otaflux.registry.auth import MAX_LIFETIME, MIN_LIFETIME
+from otaflux.registry.tokens import MAX_LIFETIME, MIN_LIFETIME
 
 ROBOT = ("robot", "s3cret")
 BASIC = "Basic " + base64.b64encode(b"robot:s3cret").decode()
@@ -330,6 +330,46 @@ async def test_403_is_about_rights_and_changes_nothing() -> None:
         for asked in (client.tags(SENSOR), client.resolve(SENSOR, Tag("1.4.0"))):
             with pytest.raises(Undecided, match="DENIED"):
                 await asked
+
+
+@pytest.mark.parametrize(
+    "bearer",
+    ['Bearer error="invalid_token"', "Bearer", 'Bearer realm="http://169.254.169.254/t"'],
+)
+@pytest.mark.parametrize("apart", [True, False])
+async def test_a_token_server_that_cannot_be_asked_does_not_hide_basic(
+    bearer: str, apart: bool
+) -> None:
+    """Of several challenges the first that OtaFlux can answer counts, in one header or in two."""
+    async with (
+        FakeRegistry(auth="basic") as registry,
+        remote(pushed(registry), login=ROBOT) as client,
+    ):
+        both = [bearer, 'Basic realm="x"']
+        registry.challenge = both if apart else ", ".join(both)
+        assert (await client.tags(SENSOR)).tags
+        assert authorizations(registry, "tags") == ["", BASIC]
+
+
+async def test_a_token_server_that_cannot_be_asked_is_said_where_nothing_else_is_left() -> None:
+    """Without a name and password for Basic the reader hears of the realm."""
+    async with FakeRegistry(auth="basic") as registry, remote(pushed(registry)) as client:
+        registry.challenge = ['Bearer realm="http://169.254.169.254/t"', 'Basic realm="x"']
+        with pytest.raises(Undecided, match="link-local"):
+            await client.tags(SENSOR)
+
+
+async def test_a_registry_that_turns_from_basic_to_tokens_is_followed() -> None:
+    """From then on a request costs no refused Basic any more."""
+    async with (
+        FakeRegistry(auth="basic") as registry,
+        remote(pushed(registry), login=ROBOT) as client,
+    ):
+        await client.tags(SENSOR)
+        registry.auth = "bearer"
+        await client.tags(SENSOR)
+        await client.tags(SENSOR)
+        assert authorizations(registry, "tags") == ["", BASIC, BASIC, "Bearer", "Bearer"]
 
 
 # --- where they never go --------------------------------------------------------------------------

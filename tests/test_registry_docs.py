@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from otaflux.registry import pages, retries
+from otaflux.registry import lockout, pages, retries, tokens
 from otaflux.registry.failures import OUTAGE
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "registries.md").read_text()
+LIMITS = (ROOT / "docs" / "limits.md").read_text()
 SOURCES = "".join(path.read_text() for path in (ROOT / "otaflux" / "registry").glob("*.py"))
 # Texts that are written over several lines are one text.
 SOURCES = re.sub(r'"\s*\n\s*f?"', "", SOURCES)
@@ -52,4 +53,20 @@ def test_the_numbers_on_the_page_are_the_clients() -> None:
     assert f"begin within {policy.read_timeout:.0f} s" in PAGE
     assert f"within {policy.head_timeout:.0f} s, a proxy's part in that included" in PAGE
     assert f"tokens have {policy.body_timeout:.0f} s more" in PAGE
+    assert (lockout.WIDE, "for two repositories in a row" in PAGE) == (2, True)
+    assert f"after {lockout.FIRST:.0f} s one device tries" in PAGE
+    assert f"up to {lockout.MOST / 60:.0f} minutes" in PAGE
     assert f"`Retry-After` ({retries.MAX_RETRY_AFTER:.0f} s at most)" in PAGE
+
+
+def test_the_numbers_on_the_page_of_limits_are_the_clients() -> None:
+    """What one server bears of a registry is what it holds to."""
+    policy = retries.SERVER
+    assert (
+        f"| {policy.head_timeout:.0f} s, and {policy.read_timeout:.0f} s without a byte" in LIMITS
+    )
+    assert f"body | {policy.body_timeout:.0f} s |" in LIMITS
+    assert f"{policy.min_rate / 1024:.0f} KiB/s at least" in LIMITS
+    assert f"{tokens.MAX_KEPT >> 20} MiB of them together" in LIMITS
+    assert tokens.MAX_KEPT > 10_000 * (2048 + tokens.OVERHEAD)
+    assert f"each {lockout.FIRST:.0f} s to {lockout.MOST / 60:.0f} minutes" in LIMITS

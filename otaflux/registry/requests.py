@@ -20,11 +20,12 @@ from yarl import URL
 
 from otaflux.errors import Undecided, Unreachable
 from otaflux.registry import failures
-from otaflux.registry.auth import Authority, Grant, Scope, TokenAnswer
+from otaflux.registry.auth import Authority, Grant, Scope
 from otaflux.registry.credentials import Credentials
 from otaflux.registry.endpoint import Endpoint, check_redirect, read_url
 from otaflux.registry.pages import oci_reason
 from otaflux.registry.retries import RETRIED_STATUSES, retry_after
+from otaflux.registry.tokens import TokenAnswer
 from otaflux.registry.wire import Wire
 
 MAX_BODY = 16 * 1024 * 1024  # bytes of a listing; 10,000 tags take 1.3 MiB at most
@@ -161,6 +162,7 @@ class Requests:
             if not own or response.status != _UNAUTHORIZED:
                 if own:
                     self._outage.answered()
+                    self._authority.accepted(call.scope, grant)
                 return response
             challenges = response.headers.getall("WWW-Authenticate", [])
             response.release()
