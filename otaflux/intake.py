@@ -23,6 +23,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from otaflux.errors import BadName
+from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.model.version import Version, meant
@@ -80,7 +81,8 @@ class Intake:
                 tags = ()
         except BadName as reason:
             return Ignored(event.repository, str(reason))
-        touch = Touch(device, Priority.HOOK, (hook,), now, tags)
+        said = tuple((tag, known) for tag in tags if (known := _digest(digest)))
+        touch = Touch(device, Priority.HOOK, (hook,), now, tags, said)
         return Accepted(touch, tag.text if tag else None, event.action)
 
     def _pushed(self, device: Device, tag: Tag | None, digest: str) -> tuple[Tag, ...]:
@@ -127,3 +129,11 @@ def _reference(event: HookEvent) -> tuple[Tag | None, str]:
     if _DIGEST.fullmatch(event.tag) or (event.tag and event.tag == event.digest):
         return None, event.tag
     return Tag.parse(event.tag) if event.tag else None, event.digest
+
+
+def _digest(text: str) -> Digest | None:
+    """The digest that an event names; None where that can be none."""
+    try:
+        return Digest.parse(text)
+    except BadName:
+        return None

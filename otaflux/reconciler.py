@@ -301,20 +301,25 @@ class Reconciler:
         return Again(min(again), touch) if again else Done()
 
     def _until_arrival(self, run: _Run) -> float | None:
-        """When to look again for a tag that a hook named and the registry does not have yet.
+        """When to look again for what a hook named and the registry does not have yet.
 
-        The hook may be ahead of the registry, behind replication say. The waits grow with its age.
+        The hook may be ahead of the registry: behind replication say, or because docker-registry
+        sends it before it moves the tag. The waits grow with the age of the last hook.
         """
-        since = run.touch.since
-        if since is None:
+        latest = run.touch.latest
+        if latest is None:
             return None
-        age = self._clock() - since
+        age = self._clock() - latest
         served = {release.tag for release in run.record.served()}
         absent = any(
             isinstance(run.looks.get(tag), Gone) and tag not in served and tag not in run.gone
             for tag in run.touch.tags
         )
-        return max(0.5, age) if absent and age < ARRIVAL else None
+        behind = any(
+            isinstance(now := run.resolved.get(tag), Resolved) and now.digest != said
+            for tag, said in run.touch.said
+        )
+        return max(0.5, age) if (absent or behind) and age < ARRIVAL else None
 
 
 def _moved(run: _Run, release: Release) -> Release:

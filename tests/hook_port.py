@@ -24,14 +24,10 @@ Doing = Literal["passes", "errs", "hangs", "swallows"]
 
 
 class HookPort:
-    """See the module. `upstream` is where hooks go; `passed` are the statuses that came back.
+    """See the module. `upstream` is where hooks go; `passed` are the statuses that came back."""
 
-    A hook takes `delay` seconds to get through.
-    """
-
-    def __init__(self, upstream: str, *, delay: float = 0.0) -> None:
+    def __init__(self, upstream: str) -> None:
         self._upstream = upstream
-        self._delay = delay
         self._does: Doing = "passes"
         self._port = 0
         self._runner: web.AppRunner | None = None
@@ -90,7 +86,6 @@ class HookPort:
         self.seen[doing] += 1
         self._news.set()
         body = await request.read()
-        await asyncio.sleep(self._delay)
         answer = web.Response(status=500)
         if doing in {"passes", "swallows"}:
             headers = {

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaflux.intake import Accepted, Ignored, Intake
+from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
 
@@ -49,7 +50,8 @@ def reason(**event: object) -> str:
 
 def test_a_pushed_version_is_looked_up_by_its_name() -> None:
     """The touch names the tag, for the listing may not show it yet, and the hook behind it."""
-    touch = Touch(LAMP, Priority.HOOK, ("hook-1",), 42.0, (Tag("v1.4.0"),))
+    said = ((Tag("v1.4.0"), Digest.parse(DIGEST)),)
+    touch = Touch(LAMP, Priority.HOOK, ("hook-1",), 42.0, (Tag("v1.4.0"),), said)
     assert judge("v1.4.0", DIGEST) == Accepted(touch, "v1.4.0", Action.PUSH)
 
 

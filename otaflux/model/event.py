@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
 
 MAX_TOUCH_TAGS = 32  # newest tag names that a touch carries; the listing shows the rest
@@ -53,8 +54,10 @@ class Priority(IntEnum):
 class Touch:
     """A reason to look at a device. Touches of a device add up while it waits.
 
-    `hooks` are the ids of the hooks behind it, `since` is when the first of them came (seconds of
-    the monotonic clock), `tags` are names that the listing may not show yet, newest last.
+    `hooks` are the ids of the hooks behind it, `since` is when the first of them came and `again`
+    when the last did, if there were several (seconds of the monotonic clock). `tags` are names that
+    the listing may not show yet, newest last. `said` is what hooks said that some of them are:
+    where the registry says otherwise it may be late, which is a reason to look again and no more.
     """
 
     device: Device
@@ -62,15 +65,26 @@ class Touch:
     hooks: tuple[str, ...] = ()
     since: float | None = None
     tags: tuple[Tag, ...] = ()
+    said: tuple[tuple[Tag, Digest], ...] = ()
+    again: float | None = None
+
+    @property
+    def latest(self) -> float | None:
+        """When the last of the hooks came."""
+        return self.since if self.again is None else self.again
 
     def __add__(self, later: Touch) -> Touch:
         """Both reasons in one: the more urgent priority, the first arrival, the newest names."""
         arrivals = [at for at in (self.since, later.since) if at is not None]
+        latest = [at for at in (self.latest, later.latest) if at is not None]
         tags = dict.fromkeys(tag for tag in self.tags if tag not in later.tags)
+        said = [(tag, digest) for tag, digest in self.said if tag not in later.tags]
         return Touch(
             self.device,
             min(self.priority, later.priority),
             tuple(dict.fromkeys(self.hooks + later.hooks))[-MAX_TOUCH_HOOKS:],
             min(arrivals, default=None),
             (*tags, *dict.fromkeys(later.tags))[-MAX_TOUCH_TAGS:],
+            (*said, *later.said)[-MAX_TOUCH_TAGS:],
+            max(latest, default=None),
         )

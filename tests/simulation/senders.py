@@ -14,7 +14,6 @@ from simulation.program import PREFIX, SECRET
 
 ADDRESS = "/hooks/registry"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-DIGEST = "sha256:" + "5" * 64
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,12 @@ def _proven(path: str, body: bytes, status: int = 202, **headers: str) -> Hook:
     return Hook(path, {"Authorization": f"Bearer {SECRET}", **headers}, body, status)
 
 
-def pushed(device: Device, tag: Tag, chance: random.Random, *, wanted: bool) -> Hook:
+def pushed(
+    device: Device, tag: Tag, digest: Digest, chance: random.Random, *, wanted: bool
+) -> Hook:
     """A push of a tag, in the words of any registry; `wanted` if devices may hear of it."""
     source, example = chance.choice(list(hooks.EXAMPLES.values()))
-    sent = example(hooks.Pushed(f"{PREFIX}/{device}", tag.text, DIGEST, AT))
+    sent = example(hooks.Pushed(f"{PREFIX}/{device}", tag.text, str(digest), AT))
     path = chance.choice([ADDRESS, f"{ADDRESS}/{source.name}"])
     return _proven(path, sent.body, 202 if wanted else 200, **sent.headers)
 

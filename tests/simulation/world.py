@@ -18,11 +18,21 @@ from otaflux.model.names import Device, Tag
 from simulation import senders
 from simulation.disk import MemoryDisk, PowerCut
 from simulation.program import RECHECK, Program
-from simulation.promises import DEVICES, EVERY_CHANNEL, ORDERED, OTHERS, STRANGER, Broken, Promises
+from simulation.promises import (
+    DEVICES,
+    EVERY_CHANNEL,
+    NO_DIGEST,
+    ORDERED,
+    OTHERS,
+    STRANGER,
+    Broken,
+    Promises,
+)
 from simulation.registry import Content, Shape, SimulatedFolder, SimulatedRegistry
 from simulation.senders import Hook
 
 SETTLES_IN = 100.0  # seconds: the longest backoff, two looks for a withdrawal, and runs
+AHEAD = (0.1, 1.0, 5.0)  # seconds by which a hook may come before what it tells of
 # Seconds, and how often; after the longest no release lingers.
 PAUSES = {0.0: 9, 0.01: 9, 0.3: 9, 2.0: 9, 12.0: 9, 40.0: 9, 1000.0: 1}
 
@@ -99,9 +109,20 @@ class World:
             content = self._content(good=self._chance.random() < 0.8)
         if self._chance.random() < 0.1:
             self._registry.missing_blobs.add(content.firmware_digest)
+        if self._chance.random() < 0.8:
+            self._registry.put(device, tag, content)
+        else:
+            self._later(self._put(device, tag, content, self._chance.choice(AHEAD)))
+        self._send(self._pushed(device, tag, content))
+
+    async def _put(self, device: Device, tag: Tag, content: Content, delay: float) -> None:
+        """The registry comes later than its hook."""
+        await asyncio.sleep(delay)
         self._registry.put(device, tag, content)
-        wanted = tag not in OTHERS
-        self._send(senders.pushed(device, tag, self._chance, wanted=wanted))
+
+    def _pushed(self, device: Device, tag: Tag, content: Content) -> Hook:
+        digest, wanted = content.top.digest, tag not in OTHERS
+        return senders.pushed(device, tag, digest, self._chance, wanted=wanted)
 
     def _content(self, *, good: bool) -> Content:
         self._number += 1
@@ -121,7 +142,7 @@ class World:
     def _noise(self) -> None:
         """A hook that names a tag which nobody pushed, or says nothing; a stranger's poll."""
         device, tag = self._chance.choice(DEVICES), self._chance.choice((*ORDERED, Tag("9.9.9")))
-        self._send(senders.pushed(device, tag, self._chance, wanted=True))
+        self._send(senders.pushed(device, tag, NO_DIGEST, self._chance, wanted=True))
         self._send(senders.noise(device, tag, self._chance))
         self._later(self._poll(STRANGER, EVERY_CHANNEL[0]))
 
@@ -241,16 +262,26 @@ class World:
             await self._deliver(senders.somewhere(device))
         await asyncio.sleep(self._chance.random() * 6)
         for device in DEVICES:
-            tag = self._chance.choice(ORDERED)
-            if self._chance.random() < 0.7 or tag not in registry.tags_of[device]:
-                content = self._content(good=self._chance.random() < 0.8)
-                registry.put(device, tag, content)
-                if not content.good:
-                    registry.delete(device, tag)
-                await self._deliver(senders.pushed(device, tag, self._chance, wanted=True))
-            else:
+            await self._last_word(device)
+
+    async def _last_word(self, device: Device) -> None:
+        """The last push or delete of a device, and its hook, which may come before it."""
+        registry, tag = self._registry, self._chance.choice(ORDERED)
+        if self._chance.random() < 0.3 and tag in registry.tags_of[device]:
+            registry.delete(device, tag)
+            await self._deliver(senders.somewhere(device))
+            return
+        content = self._content(good=self._chance.random() < 0.8)
+        hook = self._pushed(device, tag, content)
+        # That a tag will move is seen by a hook that names the digest.
+        says = tag not in registry.tags_of[device] or str(content.top.digest).encode() in hook.body
+        if content.good and says and self._chance.random() < 0.3:
+            self._later(self._put(device, tag, content, self._chance.choice(AHEAD)))
+        else:
+            registry.put(device, tag, content)
+            if not content.good:
                 registry.delete(device, tag)
-                await self._deliver(senders.somewhere(device))
+        await self._deliver(hook)
 
     async def _begin_anew(self) -> None:
         """5: another server with an empty folder comes to tell the same."""

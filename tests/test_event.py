@@ -1,0 +1,31 @@
+"""How reasons to look at a device add up."""
+
+from __future__ import annotations
+
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Priority, Touch
+from otaflux.model.names import Device, Tag
+
+LAMP = Device("lamp")
+ONE, TWO = Tag("1.0.0"), Tag("2.0.0")
+OLD, NEW = Digest("sha256", "0" * 64), Digest("sha256", "1" * 64)
+
+
+def test_the_first_and_the_last_arrival_are_known() -> None:
+    """The first counts the time to a publish, the last how long a tag may still be on its way."""
+    first = Touch(LAMP, Priority.HOOK, since=1.0)
+    last = Touch(LAMP, Priority.HOOK, since=9.0)
+    for both in (first + last, last + first):
+        assert (both.since, both.latest) == (1.0, 9.0)
+    timer = Touch(LAMP, Priority.RECHECK)
+    assert (first + timer).latest == 1.0
+    assert (timer + timer).latest is None
+
+
+def test_what_the_newest_hook_said_of_a_tag_counts() -> None:
+    """An older digest is forgotten, also where the newer hook names none."""
+    old = Touch(LAMP, Priority.HOOK, tags=(ONE, TWO), said=((ONE, OLD), (TWO, OLD)))
+    new = Touch(LAMP, Priority.HOOK, tags=(ONE,), said=((ONE, NEW),))
+    assert (old + new).said == ((TWO, OLD), (ONE, NEW))
+    bare = Touch(LAMP, Priority.HOOK, tags=(ONE,))
+    assert (old + bare).said == ((TWO, OLD),)
