@@ -157,7 +157,7 @@ def test_a_folder_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None
 
 TOO_LARGE = 30 << 20  # bytes, for a disk of 20 MB
 LARGE = {
-    "known before it is read": ("build.bin", "are free in DATA_DIR"),
+    "known before it is read": ("build.bin", "DATA_DIR has too little room"),
     "seen while it is unpacked": ("build.bin.gz", "No space left"),  # 30 kB
 }
 
