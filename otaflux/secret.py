@@ -128,7 +128,7 @@ def secret_file(name: str, path: Path) -> Reread[Secret]:
 def text_of(content: bytes) -> str:
     """A secret's text: UTF-8 without line ends after it; raises `ValueError` where it is none."""
     try:
-        text = content.decode().rstrip("\r\n")
+        text = content.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8 text") from None
     if not text.strip():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from otaflux.errors import Undecided
-from otaflux.secret import MAX_FILE, Fixed, Reread, Secret, secret_file
+from otaflux.secret import MAX_FILE, Fixed, Reread, Secret, secret_file, text_of
 
 
 @given(st.text(min_size=4))
@@ -114,3 +114,8 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     key.write_text("key 2")
     assert pair.current() == 2
     assert calls[-1] == (b"c1", b"key 2")
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_secret() -> None:
+    """Some editors put one in front, where nobody sees it."""
+    assert text_of(b"\xef\xbb\xbfs3cret\r\n") == "s3cret"

@@ -126,6 +126,21 @@ def test_an_hmac_is_judged_over_the_body(name: str, prefix: str, secret: str) ->
         check_body(claims, [BODY], SECRETS)
 
 
+def test_a_secret_that_is_no_text_is_its_bytes() -> None:
+    """The environment may hold any bytes, and an HMAC is over bytes."""
+    raw = b"s\xff\xfecret"
+    secrets = check_open([raw.decode("utf-8", "surrogateescape")])  # as Python has it
+    claims = check_head(
+        [("x-gitea-signature", hmac.new(raw, BODY, hashlib.sha256).hexdigest())], [], secrets
+    )
+    assert claims is not None
+    check_body(claims, [BODY], secrets)
+    shown = base64.b64encode(b"hook:" + raw).decode()
+    assert check_head([("authorization", f"Basic {shown}")], [], secrets) is None
+    with pytest.raises(Unproven):
+        check_head([("x-webhook-secret", "\ud800")], [], secrets)
+
+
 @pytest.mark.parametrize(
     "header",
     [

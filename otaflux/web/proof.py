@@ -124,5 +124,8 @@ def _unquoted(secret: str) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    """Bytes to compare, whatever the text is: what is no UTF-8 was decoded to surrogates."""
-    return text.encode("utf-8", "surrogatepass")
+    """The bytes that a text was: what is no UTF-8, in the environment too, became surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other surrogates, which no bytes become
+        return text.encode("utf-8", "surrogatepass")
