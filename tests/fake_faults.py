@@ -7,6 +7,7 @@ the next blob request fail so; see `tests/fake_registry.py`. New ones are a clas
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -306,3 +307,17 @@ class Body(Fault):
     async def send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         """Send other bytes."""
         return Reply(reply.status, self.body, reply.headers).response()
+
+
+@dataclass(frozen=True, slots=True)
+class Echo(Fault):
+    """An error whose text repeats the credentials that the request carried, or a part of them."""
+
+    status: int = 403
+    part: int | None = None
+
+    async def send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        """Tell the client, and its log, what it sent."""
+        said = request.headers.get("Authorization", "")[: self.part]
+        document = {"errors": [{"code": said or "DENIED", "message": f"not good: {said}"}]}
+        return Reply(self.status, json.dumps(document).encode(), reply.headers).response()

@@ -38,7 +38,7 @@ class Tokens:
         scheme, _, encoded = header.partition(" ")
         if scheme != "Basic":
             return False
-        name, _, password = base64.b64decode(encoded).decode().partition(":")
+        name, _, password = base64.b64decode(encoded).decode(errors="replace").partition(":")
         return self.users.get(name) == password or password in self.identity_tokens
 
     def bearer(self, header: str, scope: str) -> bool:

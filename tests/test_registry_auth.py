@@ -315,6 +315,21 @@ async def test_a_wrong_password_says_which_setting() -> None:
         assert len(registry.seen("token")) == 1
 
 
+async def test_a_password_of_bytes_that_are_no_text_is_sent_as_it_is() -> None:
+    """An environment may hold any bytes, and Python reads them as lone surrogates."""
+    password = b"caf\xe9".decode(errors="surrogateescape")
+    async with (
+        FakeRegistry(auth="basic") as registry,
+        remote(pushed(registry), login=("robot", password)) as client,
+    ):
+        challenge = Status(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        registry.fail("tags", challenge)
+        registry.fail("tags", Status(404, code="NAME_UNKNOWN"))
+        await client.tags(SENSOR)
+        sent = registry.seen("tags")[-1].headers["Authorization"].removeprefix("Basic ")
+        assert base64.b64decode(sent) == b"robot:caf\xe9"
+
+
 async def test_no_credentials_says_what_to_set() -> None:
     """A registry that wants a log-in and gets none leads to the settings."""
     async with FakeRegistry(auth="basic") as registry, remote(pushed(registry)) as client:

@@ -30,7 +30,7 @@ from otaflux.registry.endpoint import Endpoint, check_realm, read_url, same_orig
 from otaflux.registry.lockout import WHOLE, Lockout
 from otaflux.registry.newest import Newest
 from otaflux.registry.tokens import Ask, Exchange, Purse, Token, TokenAnswer, read_token
-from otaflux.registry.wording import plain
+from otaflux.registry.wording import hide, plain
 
 MAX_CHALLENGES = 10_000  # scopes whose challenge is remembered
 MAX_REDIRECTS = 3  # of a token server
@@ -124,6 +124,7 @@ class Authority:
 
     def _basic_grant(self, login: Login, scope: str) -> Grant:
         self._check_not_refused(login, login, scope)
+        login.hide()
         return Grant(login.basic(), login=login)
 
     def accepted(self, scope: Scope, grant: Grant | None) -> None:
@@ -210,6 +211,7 @@ class Authority:
     async def _token_grant(self, ask: Ask) -> Grant:
         held = self._tokens.get(ask, self._clock())
         if held is not None:
+            hide(held.secret)
             return Grant(held.header, ask)
         task = self._under_way.get(ask)
         if task is None:
@@ -220,6 +222,7 @@ class Authority:
             task.add_done_callback(lambda done: self._fetched(ask, done))
         # The one who began it may be cancelled; the others still wait for it.
         token = await asyncio.shield(task)
+        hide(token.secret)
         return Grant(token.header, ask, just_given=True)
 
     def _fetched(self, ask: Ask, task: asyncio.Task[Token]) -> None:
@@ -229,6 +232,8 @@ class Authority:
 
     async def _fetch(self, ask: Ask) -> Token:
         login = ask.login
+        if login is not None:
+            login.hide()
         if login is not None and login.identity_token is not None:
             form = {
                 "grant_type": "refresh_token",

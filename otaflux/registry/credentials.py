@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -22,7 +23,7 @@ from otaflux.errors import Undecided
 from otaflux.log import Event, log
 from otaflux.model.names import Repository
 from otaflux.registry.endpoint import Endpoint
-from otaflux.registry.wording import shown
+from otaflux.registry.wording import hide, shown
 from otaflux.secret import Current, Reread, Secret
 
 IDENTITY_USER = "<token>"  # docker's name for a password that is an identity token
@@ -40,8 +41,17 @@ class Login:
 
     def basic(self) -> str:
         """The Authorization header with name and password (RFC 7617)."""
-        pair = f"{self.username}:{self.password.reveal()}".encode()
+        # An environment may hold bytes that are no text: they are sent as they are.
+        pair = f"{self.username}:{self.password.reveal()}".encode(errors="surrogateescape")
         return f"Basic {base64.b64encode(pair).decode()}"
+
+    def hide(self) -> None:
+        """See to it that no message repeats what proves this login, in whatever form it is sent."""
+        token = self.identity_token.reveal() if self.identity_token else ""
+        for secret in (self.password.reveal(), token):
+            raw = secret.encode(errors="surrogateescape")
+            hide(secret, quote(raw, safe=""), quote_plus(raw))
+        hide(self.basic().removeprefix("Basic ").rstrip("="))
 
 
 class _Entry(msgspec.Struct):

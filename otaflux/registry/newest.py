@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key")
@@ -15,6 +16,10 @@ class Newest(Generic[_Key, _Value]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._held: OrderedDict[_Key, _Value] = OrderedDict()
+
+    def __iter__(self) -> Iterator[_Key]:
+        """The keys, that kept longest ago first."""
+        return iter(self._held)
 
     def get(self, key: _Key) -> _Value | None:
         """What was kept; None where nothing was, or it is forgotten."""

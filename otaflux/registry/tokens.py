@@ -69,6 +69,11 @@ class Token:
     header: str = field(repr=False)
     ends: float
 
+    @property
+    def secret(self) -> str:
+        """The token itself."""
+        return self.header.removeprefix("Bearer ")
+
 
 class _Reply(msgspec.Struct):
     token: str | None = None

@@ -26,6 +26,7 @@ from otaflux.errors import BadSetting
 from otaflux.registry.endpoint import proxy_for
 from otaflux.registry.pace import Pace
 from otaflux.registry.retries import SERVER, RetryPolicy, Tries
+from otaflux.registry.wording import hide
 
 MAX_HEADER = 64 * 1024  # bytes of one header; signed addresses and tokens pass 8 KiB
 READ_BUFFER = 128 * 1024  # bytes; a connection holds twice that
@@ -117,7 +118,10 @@ class Wire:
 
     def proxy(self, url: URL) -> URL | None:
         """The proxy for an address; raises `Undecided` where what is set cannot be one."""
-        return proxy_for(url, self._environ)
+        proxy = proxy_for(url, self._environ)
+        if proxy is not None and proxy.password:
+            hide(proxy.password)
+        return proxy
 
     async def send(
         self,
