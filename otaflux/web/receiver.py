@@ -205,7 +205,7 @@ class Receiver:
         touches: dict[Device, Touch] = {}
         accepted: list[dict[str, str | None]] = []
         ignored: list[dict[str, str]] = []
-        for number, part in enumerate(dict.fromkeys(delivery.parts), 1):
+        for number, part in enumerate(delivery.parts, 1):
             judged = part if isinstance(part, Noise) else self._intake.judge(part, hook, now)
             if isinstance(judged, Accepted):
                 device = judged.touch.device
