@@ -34,6 +34,7 @@ coverage: programs $(VENV)/.dev-ready ## the tests, and which lines and branches
 	@$(BIN)/pytest -n 2 --cov --cov-report=term-missing:skip-covered
 
 bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in bench/README.md
+	@setup/debian wrk
 	@set -e; for script in bench/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
 
 fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
