@@ -49,6 +49,7 @@ class Event(StrEnum):
     DEVICE_NOT_SERVED = "device_not_served"
     SECRET_READ_AGAIN = "secret_read_again"  # noqa: S105 - the word for an event
     SECRET_KEPT = "secret_kept"  # noqa: S105 - as above
+    CREDENTIALS_FILE_SKIPPED = "credentials_file_skipped"
     CREDENTIAL_HELPER_SKIPPED = "credential_helper_skipped"
 
 

@@ -122,6 +122,49 @@ async def test_a_missing_blob_is_incomplete() -> None:
             await read(client, blob)
 
 
+@pytest.mark.parametrize("code", ["BLOB_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"])
+async def test_the_codes_of_a_missing_blob_are_known(code: str) -> None:
+    """Registries differ in the word for it."""
+    async with FakeRegistry() as registry, remote(registry) as client:
+        blob = put(registry)
+        registry.fail("blob", Status(404, code=code), times=None)
+        with pytest.raises(Incomplete):
+            await read(client, blob)
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "BlobNotFound"])
+async def test_a_blob_that_the_storage_lost_is_incomplete(code: str) -> None:
+    """S3 and Azure say in XML that there is no such object."""
+    async with FakeRegistry(redirect_blobs=True) as registry, remote(registry) as client:
+        blob = put(registry)
+        body = f'<?xml version="1.0"?><Error><Code>{code}</Code></Error>'.encode()
+        registry.fail("storage", Status(404, body=body), times=None)
+        with pytest.raises(Incomplete):
+            await read(client, blob)
+
+
+@pytest.mark.parametrize("where", ["blob", "storage"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(404, body=b"<html><h1>404 Not Found</h1><hr>nginx"),
+        Status(404, body=b""),
+        Status(404, code="UNAUTHORIZED"),
+    ],
+    ids=["a page", "nothing", "another word"],
+)
+async def test_a_404_of_something_between_is_not_a_missing_blob(where: str, fault: Any) -> None:
+    """A proxy that lost its way says nothing of the release: it is tried again."""
+    async with (
+        FakeRegistry(redirect_blobs=where == "storage") as registry,
+        remote(registry) as client,
+    ):
+        blob = put(registry)
+        registry.fail(where, fault, times=None)
+        with pytest.raises(Undecided, match="404 for a blob"):
+            await read(client, blob)
+
+
 @pytest.mark.parametrize("redirect", [False, True])
 @pytest.mark.parametrize("politely", [False, True])
 async def test_a_cut_is_gone_on_with(redirect: bool, politely: bool) -> None:

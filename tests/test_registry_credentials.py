@@ -160,6 +160,52 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> 
     assert credentials.configured()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b'{"auths": {"reg.example:5000": 5}}',
+        b'{"auths": {"reg.example:5000": {"auth": "!"}}}',
+    ],
+)
+def test_a_broken_file_is_passed_over_for_a_good_one(tmp_path: Path, content: bytes) -> None:
+    """One line in the log names it; mended, it counts again, and broken again it is said again."""
+    first = tmp_path / "first.json"
+    first.write_bytes(content)
+    second = written(tmp_path / "second", {"reg.example:5000": entry("second")})
+    credentials = Credentials(REGISTRY, files=[first, second])
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert credentials.login(SENSOR).username == "second"  # type: ignore[union-attr]
+    assert [(line["event"], line["path"]) for line in logs] == [
+        ("credentials_file_skipped", str(first))
+    ]
+    written(tmp_path / "new", {"reg.example:5000": entry("first")}).replace(first)
+    assert credentials.login(SENSOR).username == "first"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"auths": {"z": 5, "y": {"auth": 5}, "x": []}},
+        {"credHelpers": {"z": 5}},
+        {"credsStore": 5},
+        {"HttpHeaders": {"User-Agent": 7}, "plugins": []},
+    ],
+)
+def test_what_is_wrong_in_one_place_spoils_no_other(tmp_path: Path, more: dict[str, Any]) -> None:
+    """An entry for another registry, or a helper, may be written as it likes."""
+    auths = {**more.pop("auths", {}), "reg.example:5000": entry("mine")}
+    assert login(written(tmp_path / "a", auths, **more)) == ("mine", "pw")
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    """Editors on Windows put one in front."""
+    file = written(tmp_path / "a", {"reg.example:5000": entry("u")})
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert login(file) == ("u", "pw")
+
+
 def test_a_file_broken_for_a_moment_leaves_the_last_good_one(tmp_path: Path) -> None:
     """Files are often replaced in two steps."""
     file = written(tmp_path / "a", {"reg.example:5000": entry("good")})

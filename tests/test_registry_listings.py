@@ -168,13 +168,16 @@ async def test_a_repository_that_goes_between_two_pages_is_undecided() -> None:
             await client.tags(SENSOR)
 
 
-async def test_a_registry_with_smaller_pages_is_asked_without_a_size() -> None:
-    """400 for `n` means another limit, not another answer."""
+@pytest.mark.parametrize("status", [400, 405, 422])
+async def test_a_registry_with_smaller_pages_is_asked_without_a_size(status: int) -> None:
+    """An error for `n` means another limit, not another answer, of tags and of repositories."""
     async with FakeRegistry() as registry, remote(registry) as client:
         names = fill(registry, 3)
-        fault = Status(400, code="PAGINATION_NUMBER_INVALID")
-        registry.fail("tags", fault, times=None, when=lambda seen: "n" in seen.query)
+        fault = Status(status, code="PAGINATION_NUMBER_INVALID")
+        for kind in ("tags", "catalog"):
+            registry.fail(kind, fault, times=None, when=lambda seen: "n" in seen.query)
         assert texts(await client.tags(SENSOR)) == names
+        assert await client.devices() == {SENSOR}
 
 
 async def test_a_huge_page_is_not_read_to_its_end() -> None:

@@ -28,11 +28,19 @@ from otaflux.errors import Incomplete, Undecided, Unusable
 from otaflux.model.artifact import Descriptor
 from otaflux.registry.auth import Denied, Scope
 from otaflux.registry.channel import Channel
-from otaflux.registry.requests import Call, Requests
+from otaflux.registry.pages import oci_codes
+from otaflux.registry.requests import MAX_ERROR_BODY, Call, Requests
 
 CHUNK = 256 * 1024  # bytes; hashing and unpacking let other threads run for pieces of this size
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+# What registries say of a blob that is not there; the last is Harbor's.
+_MISSING = frozenset(
+    {"BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"}
+)
+# What object storage says: S3 and Google, then Azure.
+_MISSING_STORED = re.compile(rb"<Code>(?:NoSuchKey|BlobNotFound)</Code>")
 
 _OK = 200
 _PARTIAL = 206
@@ -197,7 +205,7 @@ class _Feed:
         if response.status == _PARTIAL:
             self._check_range(response)
             return 0
-        if response.status == _NOT_FOUND and not self._given:
+        if response.status == _NOT_FOUND and not self._given and await self._is_missing(response):
             digest = self._descriptor.digest
             raise Incomplete(f"the blob {digest} is missing from the registry: push it again")
         if response.status == _UNSATISFIABLE:
@@ -206,6 +214,12 @@ class _Feed:
             await self._requests.check_allowed(response, self._scope)
         where = "the registry" if own else "the storage that the registry redirects to"
         raise Undecided(f"{where} answers {response.status} for a blob")
+
+    async def _is_missing(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether a 404 is the registry's word, or its storage's, and not of something between."""
+        body = await self._requests.body(response, MAX_ERROR_BODY, self._scope)
+        codes = oci_codes(body)
+        return (bool(codes) and codes <= _MISSING) or _MISSING_STORED.search(body) is not None
 
     def _check_range(self, response: aiohttp.ClientResponse) -> None:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))

@@ -11,6 +11,7 @@ specific first, each with `auth` (base64 of `user:password`) or `identitytoken`.
 from __future__ import annotations
 
 import base64
+import codecs
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,10 +62,15 @@ class _Entry(msgspec.Struct):
     identity_token: str | None = msgspec.field(name="identitytoken", default=None)
 
 
+_NOTHING = (b"null", b'""', b"{}")
+
+
 class _File(msgspec.Struct):
-    auths: dict[str, _Entry | None] | None = None
-    helpers: dict[str, str] | None = msgspec.field(name="credHelpers", default=None)
-    store: str | None = msgspec.field(name="credsStore", default=None)
+    """A file with its parts unread: what is wrong in one spoils no other."""
+
+    auths: dict[str, msgspec.Raw] | None = None
+    helpers: dict[str, msgspec.Raw] | None = msgspec.field(name="credHelpers", default=None)
+    store: msgspec.Raw = msgspec.field(name="credsStore", default=msgspec.Raw(b"null"))
 
 
 def credential_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
@@ -94,11 +100,13 @@ class Credentials:
         self._password = password
         self._files = tuple((path, _reread(path)) for path in files)
         self._noted: set[Path] = set()
+        self._passed_over: set[Path] = set()
 
     def login(self, repository: Repository | None = None) -> Login | None:
         """The login for a repository (None is the registry itself), or None: anonymous.
 
-        Raises `Undecided` where a secret's or a credentials file is there and cannot be read.
+        A credentials file that is there and cannot be read is passed over for the next one. Raises
+        `Undecided` where that has none either, and where a secret's file cannot be read.
         """
         if self._password is not None:
             return _login(
@@ -106,24 +114,38 @@ class Credentials:
                 self._password.current(),
                 "REGISTRY_USERNAME and REGISTRY_PASSWORD",
             )
+        broken: dict[Path, Undecided] = {}
         for path, file in self._files:
             if not os.path.lexists(path):
                 continue
-            found = self._find(file.current(), path, repository)
+            try:
+                found = self._find(file.current(), path, repository)
+            except Undecided as error:
+                broken[path] = error
+                continue
+            self._passed_over.discard(path)
             if found is not None:
+                self._note_passed_over(broken)
                 return found
+        for unread in broken.values():
+            raise unread
         return None
 
+    def _note_passed_over(self, broken: Mapping[Path, Undecided]) -> None:
+        for path in broken.keys() - self._passed_over:
+            self._passed_over.add(path)
+            log.warning(Event.CREDENTIALS_FILE_SKIPPED, path=str(path), reason=str(broken[path]))
+
     def configured(self) -> bool:
-        """Whether there are any for this registry, or may be: a file that cannot be read counts."""
+        """Whether there are any for this registry, or may be: what cannot be read counts."""
         if self._password is not None:
             return True
         try:
             return any(
-                _is_for(key, self._hosts()) and entry is not None and _usable(entry)
+                _is_for(key, self._hosts()) and _usable(_entry(raw, path, key))
                 for path, file in self._files
                 if os.path.lexists(path)
-                for key, entry in (file.current().auths or {}).items()
+                for key, raw in (file.current().auths or {}).items()
             )
         except Undecided:
             return True
@@ -138,12 +160,13 @@ class Credentials:
         entries = {_key(key): entry for key, entry in (file.auths or {}).items()}
         name = self._endpoint.wire_name(repository) if repository else ""
         for key in self._keys(name):
-            entry = entries.get(key)
-            if entry is not None and _usable(entry):
-                return _entry_login(entry, path, key)
+            if key in entries:
+                entry = _entry(entries[key], path, key)
+                if _usable(entry):
+                    return _entry_login(entry, path, key)
         helper = (file.helpers or {}).keys() & set(self._hosts())
         empty = entries.keys() & set(self._hosts())
-        if (helper or (file.store and empty)) and path not in self._noted:
+        if (helper or (empty and bytes(file.store) not in _NOTHING)) and path not in self._noted:
             self._noted.add(path)
             log.warning(
                 Event.CREDENTIAL_HELPER_SKIPPED,
@@ -171,10 +194,11 @@ def _reread(path: Path) -> Reread[_File]:
 
 def parse_file(content: bytes) -> _File:
     """Read a credentials file; raises `ValueError` that quotes nothing of it."""
-    if not content.strip():
+    text = content.removeprefix(codecs.BOM_UTF8)  # as editors on Windows put it there
+    if not text.strip():
         return _File()
     try:
-        return msgspec.json.decode(content, type=_File)
+        return msgspec.json.decode(text, type=_File)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         # msgspec's own message could quote what is a password.
         raise ValueError("it is no JSON file of credentials as podman or docker write it") from None
@@ -191,21 +215,37 @@ def _is_for(key: str, hosts: Sequence[str]) -> bool:
     return _key(key).partition("/")[0] in hosts
 
 
+def _where(path: Path, key: str) -> str:
+    return f"the entry for {shown(key)} in {path}"
+
+
+def _unreadable(path: Path, key: str, reason: str) -> Undecided:
+    return Undecided(
+        f"cannot read {_where(path, key)}: {reason}",
+        hint="log in again, or set REGISTRY_USERNAME and REGISTRY_PASSWORD",
+    )
+
+
+def _entry(raw: msgspec.Raw, path: Path, key: str) -> _Entry:
+    try:
+        return msgspec.json.decode(raw, type=_Entry | None) or _Entry()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        # msgspec's own message could quote what is a password.
+        raise _unreadable(path, key, "its parts are not what docker or podman write") from None
+
+
 def _usable(entry: _Entry) -> bool:
     return bool(entry.auth or entry.identity_token or entry.username)
 
 
 def _entry_login(entry: _Entry, path: Path, key: str) -> Login:
-    where = f"the entry for {shown(key)} in {path}"
+    where = _where(path, key)
     username, password = entry.username or "", entry.password or ""
     if entry.auth:
         try:
             pair = base64.b64decode(entry.auth, validate=True).decode()
         except ValueError:
-            raise Undecided(
-                f"cannot read {where}: its 'auth' is not base64",
-                hint="log in again, or set REGISTRY_USERNAME and REGISTRY_PASSWORD",
-            ) from None
+            raise _unreadable(path, key, "its 'auth' is not base64") from None
         username, _, password = pair.partition(":")
         password = password.strip("\0")
     login = _login(username, Secret(password), where)

@@ -20,6 +20,8 @@ HARBOR_PAGE = 100  # repositories; the most that Harbor gives
 _UNKNOWN = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the second is Harbor's
 _OK = 200
 _BAD_REQUEST = 400
+# What a registry with a lower limit for `n` says, or one that knows no `n`.
+_OTHER_SIZE = frozenset({_BAD_REQUEST, 405, 422})
 _NOT_FOUND = 404
 _NOT_IMPLEMENTED = 501
 
@@ -29,7 +31,7 @@ async def tags(requests: Requests, name: str, scope: Scope) -> Listing:
     url = requests.endpoint.api(f"{name}/tags/list", {"n": str(pages.PAGE_SIZE)})
     call = Call("tags", "GET", url, scope)
     first = await requests.ask(call)
-    if first.status == _BAD_REQUEST:  # a registry with a lower limit for `n`
+    if first.status in _OTHER_SIZE:
         call = replace(call, url=requests.endpoint.api(f"{name}/tags/list"))
         first = await requests.ask(call)
     codes = pages.oci_codes(first.body)
@@ -49,6 +51,9 @@ async def repositories(requests: Requests, prefix: str) -> list[str] | None:
     call = Call("catalog", "GET", url, CATALOG)
     try:
         first = await requests.ask(call)
+        if first.status in _OTHER_SIZE:
+            call = replace(call, url=requests.endpoint.api("_catalog"))
+            first = await requests.ask(call)
     except Denied:
         return await _harbor(requests, prefix)
     if _BAD_REQUEST <= first.status < _NOT_IMPLEMENTED + 1:
