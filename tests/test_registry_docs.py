@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otaflux.registry import lockout, pages, retries, tokens
+from otaflux.registry import listings, lockout, manifest, pages, retries, tokens
 from otaflux.registry.failures import OUTAGE
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,8 @@ def test_each_setting_that_a_hint_names_is_on_the_page() -> None:
 def test_the_numbers_on_the_page_are_the_clients() -> None:
     """Limits that are said are limits that are kept."""
     policy = retries.SERVER
-    assert f"{pages.MAX_NAMES:,} a repository, in at most {pages.MAX_PAGES:,} pages" in PAGE
+    most = f"{pages.MAX_PAGES:,} pages and {pages.MAX_TAGS >> 20} MiB"
+    assert f"{pages.MAX_NAMES:,} a repository, in at most {most}" in PAGE
     assert (policy.attempts, policy.within, policy.resumes, OUTAGE) == (2, 2.0, 10, 3)
     assert f"floor of {policy.min_rate / 1024:.0f} KiB/s" in PAGE
     assert f"begin within {policy.read_timeout:.0f} s" in PAGE
@@ -67,6 +68,10 @@ def test_the_numbers_on_the_page_of_limits_are_the_clients() -> None:
     )
     assert f"body | {policy.body_timeout:.0f} s |" in LIMITS
     assert f"{policy.min_rate / 1024:.0f} KiB/s at least" in LIMITS
+    for most in (pages.MAX_TAGS, pages.MAX_CATALOG):
+        assert f"{pages.MAX_NAMES:,}, in {pages.MAX_PAGES:,} pages and {most >> 20} MiB" in LIMITS
+    assert f"above {listings.LARGE_PAGE >> 10} KiB are read in a thread" in LIMITS
+    assert f"a manifest | {manifest.MAX_MANIFEST >> 20} MiB" in LIMITS
     assert f"{tokens.MAX_KEPT >> 20} MiB of them together" in LIMITS
     assert tokens.MAX_KEPT > 10_000 * (2048 + tokens.OVERHEAD)
     assert f"each {lockout.FIRST:.0f} s to {lockout.MOST / 60:.0f} minutes" in LIMITS

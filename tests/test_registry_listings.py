@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +19,17 @@ from registry_client import SENSOR, remote
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.model.names import Device, Namespace
 from otaflux.registry import listings, pages
+
+
+class Answered(Fault):
+    """Another answer as a whole."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    async def send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        """Send it."""
+        return self._reply.response()
 
 
 def texts(listing: Any) -> list[str]:
@@ -180,13 +193,46 @@ async def test_a_registry_with_smaller_pages_is_asked_without_a_size(status: int
         assert await client.devices() == {SENSOR}
 
 
+async def test_a_hundred_thousand_tags_on_one_page_are_read_beside_the_loop() -> None:
+    """Polls go on meanwhile: what takes long runs in a thread, what is short does not."""
+    ran: list[str] = []
+
+    async def in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+        ran.append(work.__name__)
+        return await asyncio.to_thread(work, *arguments)
+
+    async with FakeRegistry() as registry, remote(registry, in_thread=in_thread) as client:
+        names = [f"1.{at // 100}.{at % 100}-release.build.{at}" for at in range(100_000)]
+        fill(registry, 1)
+        assert len((await client.tags(SENSOR)).tags) == 1
+        assert ran == []
+        registry.fail("tags", Body(json.dumps({"tags": names}).encode()))
+        assert len((await client.tags(SENSOR)).tags) == len(names)
+        assert ran == ["read_tags", "possible_tags"]
+
+
 async def test_a_huge_page_is_not_read_to_its_end() -> None:
-    """A listing of more than 16 MiB is no listing."""
+    """A listing of more than 4 MiB of tags is no listing."""
     async with FakeRegistry() as registry, remote(registry) as client:
         fill(registry, 1)
-        registry.fail("tags", Body(b'{"tags":["' + b"x" * (17 << 20)))
+        registry.fail("tags", Body(b'{"tags":["' + b"x" * (5 << 20)))
         with pytest.raises(Undecided, match="larger"):
             await client.tags(SENSOR)
+
+
+async def test_many_large_pages_are_no_listing_either() -> None:
+    """What a look holds is bounded however it is divided."""
+    async with FakeRegistry() as registry, remote(registry) as client:
+        fill(registry, 1)
+        body = json.dumps({"tags": ["x" * 128] * 9000}).encode()
+        for page in range(5):
+            link = f'<?last={page}>; rel="next"'
+            reply = Reply(200, body, {"Link": link, "Content-Type": "application/json"})
+            registry.fail("tags", Answered(reply))
+        with pytest.raises(Undecided, match="more than 4194304 bytes") as refusal:
+            await client.tags(SENSOR)
+        assert "tags" in refusal.value.hint
+        assert len(registry.seen("tags")) == 4
 
 
 @given(st.lists(st.text(max_size=60), max_size=3))

@@ -2,18 +2,27 @@
 
 A listing that breaks off, turns into something else or grows without end is `Undecided`, never a
 short one. What a page links to is asked for at the registry itself, wherever the link points.
+
+Pages are read on the event loop while that takes a millisecond or two, and in a thread else: some
+registries put all tags on one page, and polls are answered meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing
 from otaflux.registry import pages
 from otaflux.registry.auth import CATALOG, Denied, Scope
-from otaflux.registry.requests import Answer, Call, Requests
+from otaflux.registry.requests import MAX_BODY, Answer, Call, Requests
+
+LARGE_PAGE = 32 * 1024  # bytes, from which on a page is for a thread
+LARGE_LISTING = 2000  # names, from which on sorting out tags is
+
+InThread = Callable[..., Awaitable[Any]]
 
 HARBOR_PAGE = 100  # repositories; the most that Harbor gives
 
@@ -26,22 +35,30 @@ _NOT_FOUND = 404
 _NOT_IMPLEMENTED = 501
 
 
-async def tags(requests: Requests, name: str, scope: Scope) -> Listing:
-    """All tags of a repository; raises `Undecided` where they were not read whole."""
+async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread) -> Listing:
+    """All tags of a repository; raises `Undecided` where they were not read whole.
+
+    `in_thread` runs blocking work.
+    """
     url = requests.endpoint.api(f"{name}/tags/list", {"n": str(pages.PAGE_SIZE)})
     call = Call("tags", "GET", url, scope)
-    first = await requests.ask(call)
+    most = pages.MAX_TAGS
+    first = await requests.ask(call, max_bytes=most)
     if first.status in _OTHER_SIZE:
         call = replace(call, url=requests.endpoint.api(f"{name}/tags/list"))
-        first = await requests.ask(call)
-    codes = pages.oci_codes(first.body)
-    if first.status == _NOT_FOUND and codes and codes <= _UNKNOWN:
-        return Listing((), repository_known=False)
-    names = await _followed(requests, call, first, pages.read_tags)
-    return Listing(pages.possible_tags(names))
+        first = await requests.ask(call, max_bytes=most)
+    if first.status == _NOT_FOUND:
+        codes = pages.oci_codes(first.body)
+        if codes and codes <= _UNKNOWN:
+            return Listing((), repository_known=False)
+    names = await _followed(requests, call, first, pages.read_tags, in_thread, most=most)
+    del first  # its body need not wait for the names to be sorted out
+    if len(names) < LARGE_LISTING:
+        return Listing(pages.possible_tags(names))
+    return Listing(await in_thread(pages.possible_tags, names))
 
 
-async def repositories(requests: Requests, prefix: str) -> list[str] | None:
+async def repositories(requests: Requests, prefix: str, in_thread: InThread) -> list[str] | None:
     """The repositories that the registry lists, a prefix's among them; None where it refuses.
 
     `/v2/_catalog` is for administrators in many registries; Harbor lists a project's repositories
@@ -58,7 +75,9 @@ async def repositories(requests: Requests, prefix: str) -> list[str] | None:
         return await _harbor(requests, prefix)
     if _BAD_REQUEST <= first.status < _NOT_IMPLEMENTED + 1:
         return await _harbor(requests, prefix)
-    return await _followed(requests, call, first, pages.read_catalog)
+    return await _followed(
+        requests, call, first, pages.read_catalog, in_thread, most=pages.MAX_CATALOG
+    )
 
 
 async def _harbor(requests: Requests, prefix: str) -> list[str] | None:
@@ -98,17 +117,34 @@ def _is_harbor(answer: Answer) -> bool:
 
 
 async def _followed(
-    requests: Requests, call: Call, first: Answer, read: Callable[[bytes], list[str]]
+    requests: Requests,
+    call: Call,
+    first: Answer,
+    read: Callable[[bytes], list[str]],
+    in_thread: InThread,
+    *,
+    most: int,
 ) -> list[str]:
-    """The names of a page and of all that it links to; a link seen before ends it."""
+    """The names of a page and of all that it links to; a link seen before ends it.
+
+    `most` is the bytes that all pages may have together.
+    """
     names: list[str] = []
     seen = {str(call.url)}
     answer = first
+    size = 0
     for _ in range(pages.MAX_PAGES):
         if answer.status != _OK:
             raise _failed(answer, call.kind)
-        names += read(answer.body)
+        large = len(answer.body) >= LARGE_PAGE
+        names += await in_thread(read, answer.body) if large else read(answer.body)
         _check_number(names)
+        size += len(answer.body)
+        if size > most:
+            raise Undecided(
+                f"the registry lists more than {most} bytes of {call.kind}",
+                hint="remove tags that nobody needs, such as those of old signatures",
+            )
         link = pages.next_link(answer.headers.getall("Link", []))
         if link is None:
             return names
@@ -116,7 +152,7 @@ async def _followed(
         if str(url) in seen:
             return names
         seen.add(str(url))
-        answer = await requests.ask(replace(call, url=url))
+        answer = await requests.ask(replace(call, url=url), max_bytes=min(most, MAX_BODY))
     raise Undecided(f"the registry lists more than {pages.MAX_PAGES} pages")
 
 

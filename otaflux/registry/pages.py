@@ -19,7 +19,9 @@ from otaflux.registry.wording import shown
 
 PAGE_SIZE = 1000  # names asked for at once; the most that ECR and distribution 3 give
 MAX_PAGES = 1000  # of one listing
-MAX_NAMES = 200_000  # tags or repositories of one listing; 128 characters each
+MAX_NAMES = 200_000  # tags or repositories of one listing
+MAX_TAGS = 4 * 1024 * 1024  # bytes of all pages of tags, which a look holds: 100,000 of 40 bytes
+MAX_CATALOG = 16 * 1024 * 1024  # bytes of all pages of repositories, which are read one at a time
 
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _NEXT = re.compile(r""";\s*rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)""", re.IGNORECASE)

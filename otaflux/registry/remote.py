@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from otaflux.errors import BadName
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
@@ -47,7 +47,8 @@ class Remote:
     `endpoint` is `Endpoint.parse(REGISTRY_URL)`, `credentials` are asked for each request. `policy`
     is `SERVER` or `COMMAND`. `environ` holds `HTTPS_PROXY` and its like; `concurrency` is the
     number of devices that are looked at at once. `on_request` hears of each request on the wire
-    (see `Wire`). `clock` is monotonic, `wall` is seconds since the epoch.
+    (see `Wire`). `clock` is monotonic, `wall` is seconds since the epoch, `in_thread` runs blocking
+    work.
     """
 
     certain = False
@@ -67,12 +68,15 @@ class Remote:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: blobs.Sleep = asyncio.sleep,
+        in_thread: listings.InThread = asyncio.to_thread,
         chance: random.Random | None = None,
     ) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
         self._namespace = namespace
         self._sleep = sleep
+        self._in_thread = in_thread
+        self._one_large = asyncio.Lock()
         self._wire = Wire(
             endpoint.base.host or "",
             policy=policy,
@@ -106,9 +110,15 @@ class Remote:
         """The devices that the registry lists under the prefix; None without one, or refused."""
         if not self._namespace.listed:
             return None
-        names = await listings.repositories(self._requests, self._namespace.prefix)
+        prefix = self._namespace.prefix
+        names = await listings.repositories(self._requests, prefix, self._beside_the_loop)
         if names is None:
             return None
+        if len(names) < listings.LARGE_LISTING:
+            return self._devices(names)
+        return frozenset(await self._beside_the_loop(self._devices, names))
+
+    def _devices(self, names: list[str]) -> frozenset[Device]:
         found = set()
         for name in names:
             try:
@@ -117,10 +127,15 @@ class Remote:
                 continue
         return frozenset(found)
 
+    async def _beside_the_loop(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Sort out a large listing in a thread; one at a time, for each takes memory."""
+        async with self._one_large:
+            return await self._in_thread(work, *arguments)
+
     async def tags(self, device: Device) -> Listing:
         """All tags of a device, in no order."""
         name, scope = self._place(device)
-        return await listings.tags(self._requests, name, scope)
+        return await listings.tags(self._requests, name, scope, self._beside_the_loop)
 
     async def resolve(
         self, device: Device, reference: Tag | Digest, *, known: Digest | None = None

@@ -9,6 +9,7 @@ bodies have a limit and a time, and redirects are followed here, hop by hop, wit
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from otaflux.registry.retries import RETRIED_STATUSES, retry_after
 from otaflux.registry.tokens import TokenAnswer
 from otaflux.registry.wire import Wire
 
-MAX_BODY = 16 * 1024 * 1024  # bytes of a listing; 10,000 tags take 1.3 MiB at most
+MAX_BODY = 8 * 1024 * 1024  # bytes of a page; 100,000 repositories of 80 characters
 MAX_ERROR_BODY = 64 * 1024  # bytes of a body that is read only for its error code
 MAX_REDIRECTS = 5
 MAX_ROUNDS = 3  # without a token, with one, with a renewed one
@@ -123,13 +124,12 @@ class Requests:
         """
         is_error = response.status >= _FIRST_ERROR
         limit = MAX_ERROR_BODY if is_error else max_bytes
-        pieces: list[bytes] = []
+        whole = io.BytesIO()  # which hands out what it holds without a copy
         size = 0
         try:
             async with asyncio.timeout(self.wire.policy.body_timeout):
                 async for piece in response.content.iter_any():
-                    pieces.append(piece)
-                    size += len(piece)
+                    size += whole.write(piece)
                     if size > limit:
                         break
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -137,7 +137,7 @@ class Requests:
                 raise self.broken(error, response.url, scope) from None
         if size > limit and not is_error:
             raise TooLarge(f"the registry's answer is larger than {limit} bytes")
-        return b"".join(pieces)
+        return whole.getvalue()
 
     def broken(self, error: Exception, url: URL, scope: Scope, *, kind: str = "") -> Undecided:
         """The error for a connection that failed, or broke while a body came."""
