@@ -20,7 +20,7 @@ from otaflux import choice
 from otaflux.catalog import Catalog
 from otaflux.choice import Candidate, LookAt, Nothing, Stands
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
-from otaflux.model.artifact import Digest, Gone, Listing
+from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Device, Namespace, NotServed, Tag
@@ -34,6 +34,7 @@ from otaflux.store import Claims, Store
 from otaflux.withdrawals import Withdrawals
 from otaflux.workqueue import Again, Done, Outcome
 
+MANY_TAGS = 1000  # sorting out more would keep polls waiting
 ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
 SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
 
@@ -45,7 +46,7 @@ class _Run:
     touch: Touch
     record: Record
     claims: Claims
-    listing: Listing = field(default_factory=lambda: Listing(()))
+    listed: frozenset[Tag] = frozenset()  # of the tags that are served
     found: tuple[Candidate, ...] = ()
     gone: frozenset[Tag] = frozenset()
     moved: set[Release] = field(default_factory=set)
@@ -126,14 +127,20 @@ class Reconciler:
         return self._outcome(run)
 
     async def _bring_up_to_date(self, run: _Run) -> None:
-        run.listing = await self._source.tags(run.device)
-        if not run.listing.repository_known and run.record.channels and not self._source.certain:
+        listing = await self._source.tags(run.device)
+        if not listing.repository_known and run.record.channels and not self._source.certain:
             raise Undecided(
                 f"the registry does not know the repository of {run.device} any more",
                 hint=f"If it is gone for good: stop the server, `otaflux forget {run.device}`",
             )
-        held = {release.tag for release in run.record.served()}
-        run.found, _ = choice.candidates({*run.listing.tags, *run.touch.tags, *held})
+        served = {release.tag for release in run.record.served()}
+        run.listed = frozenset(listing.tags) & served
+        tags = {*listing.tags, *run.touch.tags, *served}
+        run.found = (
+            choice.candidates(tags)
+            if len(tags) <= MANY_TAGS
+            else await self._in_thread(choice.candidates, tags)
+        )
         with run.claims:
             await self._see_what_is_missing(run)
             for channel in self._channels:
@@ -153,9 +160,8 @@ class Reconciler:
 
     async def _see_what_is_missing(self, run: _Run) -> None:
         """Look at served tags that the listing lacks; two looks make a withdrawal."""
-        listed = frozenset(run.listing.tags)
         for release in run.record.served():
-            if release.tag in listed:
+            if release.tag in run.listed:
                 self._withdrawals.is_there(run.device, release.tag)
             else:
                 await self._see_to(run, release)

@@ -6,7 +6,8 @@ ids of the hooks that a line goes back to.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import math
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from otaflux.model.release import Release
 from otaflux.model.version import Version
 
 MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
+MOST_ALIKE = 10  # devices of which the same is said, until some are well again: more is no news
 
 _sent: ContextVar[list[str] | None] = ContextVar("requests_of_this_run", default=None)
 
@@ -47,20 +49,28 @@ def request_sent(kind: str) -> None:
 class _Said:
     """The last words about each key, for so many keys: names are cheap for whoever polls them."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_alike: float = math.inf) -> None:
+        self._most_alike = most_alike
         self._words: OrderedDict[object, str] = OrderedDict()
+        self._alike: Counter[str] = Counter()
 
     def is_new(self, key: object, words: str) -> bool:
-        """Whether that was not the last said of it; it is now."""
-        before = self._words.pop(key, None)
+        """Whether that was not the last said of it, nor of enough others; it is now."""
+        before = self._words.get(key)
+        self.forget(key)
         self._words[key] = words
+        self._alike[words] += 1
         if len(self._words) > MOST_SAID:
-            self._words.popitem(last=False)
-        return words != before
+            self.forget(next(iter(self._words)))
+        return words != before and self._alike[words] <= self._most_alike
 
     def forget(self, key: object) -> None:
         """Whatever is said of it next is new."""
-        self._words.pop(key, None)
+        words = self._words.pop(key, None)
+        if words is not None:
+            self._alike[words] -= 1
+            if not self._alike[words]:
+                del self._alike[words]
 
 
 class Reports:
@@ -68,7 +78,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._refused = _Said()
-        self._failed = _Said()
+        self._failed = _Said(MOST_ALIKE)
 
     def changed(
         self,

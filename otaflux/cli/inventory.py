@@ -189,7 +189,7 @@ def _shelf(record: Record, seen: _Seen, channels: Sequence[str], judged_by: str)
         listed = {*served, *(v.tag for v in record.verdicts if v.judged_by == judged_by)}
     else:
         listed = set(seen.listing.tags)
-    found, ignored = choice.candidates(listed | served)
+    found = choice.candidates(listed | served)
     rows = [
         _row(record, each, channels, judged_by, listed=each.tag in listed, moved=seen.moved)
         for each in found
@@ -201,7 +201,7 @@ def _shelf(record: Record, seen: _Seen, channels: Sequence[str], judged_by: str)
             "ignored",
             reason=f"no version; {each.instead} would be one" if each.instead else "no version",
         )
-        for each in ignored
+        for each in choice.ignored(listed | served, found)
     )
     rows.extend(_withdrawn(record))
     return Shelf(record.device.name, tuple(rows), seen.problem)

@@ -125,7 +125,7 @@ async def _chip_before(
 ) -> Chip | None:
     """The chip of the highest release below `version`; None where it cannot be told."""
     try:
-        found, _ = choice.candidates((await source.tags(device)).tags)
+        found = choice.candidates((await source.tags(device)).tags)
         lower = [each for each in found if each.version.key < version.key]
         if not lower:
             return None

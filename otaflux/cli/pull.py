@@ -74,7 +74,7 @@ async def _pull(
     async with app.open_source(settings, patient=True) as source:
         puller = Puller(source, store, app.limits(settings), judged_by=app.judged_by(settings))
         listing = await source.tags(device)
-        found, _ = choice.candidates(listing.tags)
+        found = choice.candidates(listing.tags)
         if version is None:
             found = choice.of_channel(found, channel)
         else:

@@ -8,6 +8,7 @@ by build identifiers, so that every replica settles it the same way.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,9 +45,12 @@ class Version:
             raise BadName(f"A version has at most {MAX_VERSION} characters")
         bare = text[1:] if text[:1] in {"v", "V"} else text
         bare = bare.replace("_", "+").replace(" ", "+")
-        if not bare.isascii() or not semver.Version.is_valid(bare):
-            raise BadName("A version is SemVer 2.0.0, such as 1.4.0 or 1.5.0-rc.1")
-        return cls(bare)
+        version = cls(bare)
+        if bare.isascii():
+            with suppress(ValueError):
+                _ = version.key  # reads it, and keeps what it read
+                return version
+        raise BadName("A version is SemVer 2.0.0, such as 1.4.0 or 1.5.0-rc.1")
 
     @cached_property
     def _parts(self) -> semver.Version:
