@@ -1,4 +1,4 @@
-"""How long who failed waits: each key alone, and all together while the other side is away.
+"""Who waits how long: for a rate, after a failure, and all together while nobody answers.
 
 Pure, but for what an outage remembers of itself. Times are seconds of one clock that never goes
 back.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from otaflux.model.names import Device
 
+MADE_UP = 0.25  # seconds: a loop that was busy once does not slow a round
 PROBE = 5.0  # seconds; a pull that streams for an hour must not keep all others from trying
 
 
@@ -28,6 +29,19 @@ class Backoff:
         """The wait after `failures` (1 and up), spread by the jitter so that keys part."""
         wait = min(most or self.most, self.first * self.factor ** min(failures - 1, 32))
         return wait * chance.uniform(1 - self.jitter, 1 + self.jitter)
+
+
+class Pace:
+    """No more than `rate` a second; beginning late once, by up to `MADE_UP`, is made up for."""
+
+    def __init__(self, rate: float) -> None:
+        self._between = 1 / rate
+        self.ready = -math.inf  # when the next may begin
+
+    def take(self, now: float) -> None:
+        """One begins now."""
+        made_up = MADE_UP if self.ready > -math.inf else 0.0
+        self.ready = max(self.ready, now - made_up) + self._between
 
 
 @dataclass(slots=True)

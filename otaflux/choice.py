@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import assert_never
 
 from otaflux.errors import BadName
-from otaflux.model.artifact import Gone
+from otaflux.model.artifact import Digest, Gone
+from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Tag
 from otaflux.model.record import Leaving, Record, Standing, Verdict
@@ -24,7 +25,7 @@ from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
 
 REPLACED_LINGERS = 15 * 60  # seconds on disk after a release stopped being current or kept
-MAX_VERDICTS = 100  # in a record; the oldest are judged again where they still matter
+MAX_VERDICTS = 1000  # in a record, some 400 bytes each; what is over is judged again each time
 WITHDRAWN_LINGERS = 7 * 24 * 3600  # seconds on disk, so that a lost tag can be pushed again
 
 
@@ -181,12 +182,35 @@ def keep(
     return replace(record, kept=tuple(kept.values()), leaving=tuple(leaving))
 
 
-def judge(record: Record, verdict: Verdict) -> Record:
-    """The record with one more verdict, in the place of an older one on the same tag."""
+def is_ahead(
+    touch: Touch,
+    looks: Mapping[Tag, Look],
+    digests: Mapping[Tag, Digest],
+    settled: Collection[Tag],
+) -> bool:
+    """Whether the hooks of a touch may be ahead of the registry, behind replication say.
+
+    Either a tag that they name is not there, and not `settled` (served, or known to be gone), or it
+    is another digest than they said: docker-registry sends its hook before it moves the tag.
+    """
+    absent = (tag for tag in touch.tags if isinstance(looks.get(tag), Gone))
+    return any(tag not in settled for tag in absent) or any(
+        digests.get(tag, said) != said for tag, said in touch.said
+    )
+
+
+def judge(record: Record, verdict: Verdict, found: Iterable[Candidate]) -> Record:
+    """The record with one more verdict, in the place of an older one on the same tag.
+
+    Where there are too many, those on tags that are not `found` any more go, then the last.
+    """
     if verdict in record.verdicts:
         return record
-    others = tuple(each for each in record.verdicts if each.tag != verdict.tag)
-    return replace(record, verdicts=(*others, verdict)[-MAX_VERDICTS:])
+    verdicts = (*(each for each in record.verdicts if each.tag != verdict.tag), verdict)
+    if len(verdicts) > MAX_VERDICTS:
+        there = {candidate.tag for candidate in found}
+        verdicts = tuple(each for each in verdicts if each.tag in there)[:MAX_VERDICTS]
+    return replace(record, verdicts=verdicts)
 
 
 def acquit(record: Record, tag: Tag) -> Record:

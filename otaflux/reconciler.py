@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from otaflux import choice
 from otaflux.catalog import Catalog
 from otaflux.choice import Candidate, LookAt, Nothing, Stands
-from otaflux.errors import OtaFluxError, Undecided, Unreachable
+from otaflux.errors import DiskFailed, OtaFluxError, Undecided, Unreachable
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
@@ -32,7 +33,7 @@ from otaflux.reports import Reports, counting_requests
 from otaflux.resolve import Resolved
 from otaflux.store import Claims, Store
 from otaflux.withdrawals import Withdrawals
-from otaflux.workqueue import Again, Done, Outcome
+from otaflux.workqueue import Again, Done, Outcome, Unasked
 
 MANY_TAGS = 1000  # sorting out more would keep polls waiting
 ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
@@ -79,7 +80,8 @@ class Reconciler:
         channels: tuple[str, ...],
         keep_versions: int,
         is_known: Callable[[Device], bool],
-        found: Callable[[Device], Awaitable[None]],
+        found: Callable[[Device], object],
+        goes: Callable[[Device], bool],
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -93,6 +95,7 @@ class Reconciler:
         self._keep_versions = keep_versions
         self._is_known = is_known
         self._found = found
+        self._goes = goes
         self._in_thread = in_thread
         self._clock = clock
         self._now = now
@@ -110,7 +113,11 @@ class Reconciler:
             self._namespace.repository(touch.device)
         except NotServed as reason:
             self._reports.not_served(touch, reason)
-            return Done()
+            return Unasked()
+        if self._goes(touch.device) and not self._is_known(touch.device):
+            await self._drop(touch.device, await self._catalog.forget(touch.device))
+            self._reports.forgotten(touch.device)
+            return Unasked()
         began = self._clock()
         run = _Run(touch, self._record(touch), self._store.claims())
         try:
@@ -120,7 +127,7 @@ class Reconciler:
             self._reports.failed(touch, error, run.at)
             raise
         finally:
-            await self._sweep(run)
+            await self._drop(run.device, run.dropped | run.claims.named)
         self._withdrawals.only(run.device, {release.tag for release in run.record.served()})
         seconds = self._clock() - began
         self._reports.went_well(touch, seconds=seconds, looks=len(run.looks), requests=len(sent))
@@ -183,10 +190,12 @@ class Reconciler:
             run.at = None
         if isinstance(resolved, Gone):
             run.looks[release.tag] = resolved
+            self._reports.clear(run.device, release.tag)
             by_hook = run.touch.priority is Priority.HOOK
             self._withdrawals.is_missing(run.device, release.tag, by_hook=by_hook)
             return
         self._withdrawals.is_there(run.device, release.tag)
+        self._reports.clear(run.device, release.tag)
         if release in run.record.kept and resolved.digest != release.manifest_digest:
             run.moved.add(release)
 
@@ -239,7 +248,7 @@ class Reconciler:
                     self._reports.refused(
                         run.touch, candidate.tag, candidate.version, digest, reason
                     )
-                run.record = choice.judge(run.record, verdict)
+                run.record = choice.judge(run.record, verdict, run.found)
             case AwaitsSignature(digest, reason) | Lacking(digest, reason):
                 self._reports.refused(run.touch, candidate.tag, candidate.version, digest, reason)
             case Gone():
@@ -269,7 +278,7 @@ class Reconciler:
         run.dropped |= await self._catalog.put(after)
         self._report(run, before, after)
         if before is None and after.found_by_poll:
-            await self._found(run.device)
+            self._found(run.device)
 
     def _report(self, run: _Run, before: Record | None, after: Record) -> None:
         since = run.touch.since
@@ -281,11 +290,13 @@ class Reconciler:
                 file = self._store.path(leaving.release.firmware.firmware_digest)
                 self._reports.withdrawn(run.touch, leaving.release, file)
 
-    async def _sweep(self, run: _Run) -> None:
-        """Remove what no record names any more, or never came to name."""
-        files = run.dropped | run.claims.named
+    async def _drop(self, device: Device, files: AbstractSet[Digest]) -> None:
+        """Remove files that nobody names; a disk that cannot has no say in what is told."""
         if files:
-            await self._in_thread(self._store.drop, files, self._catalog.names)
+            try:
+                await self._in_thread(self._store.drop, files, self._catalog.names)
+            except DiskFailed as error:
+                self._reports.unswept(device, error)
 
     def _outcome(self, run: _Run) -> Outcome:
         """Done, or when and why to look again."""
@@ -309,23 +320,16 @@ class Reconciler:
     def _until_arrival(self, run: _Run) -> float | None:
         """When to look again for what a hook named and the registry does not have yet.
 
-        The hook may be ahead of the registry: behind replication say, or because docker-registry
-        sends it before it moves the tag. The waits grow with the age of the last hook.
+        The waits grow with the age of the last hook.
         """
-        latest = run.touch.latest
-        if latest is None:
+        if run.touch.latest is None:
             return None
-        age = self._clock() - latest
+        age = self._clock() - run.touch.latest
         served = {release.tag for release in run.record.served()}
-        absent = any(
-            isinstance(run.looks.get(tag), Gone) and tag not in served and tag not in run.gone
-            for tag in run.touch.tags
-        )
-        behind = any(
-            isinstance(now := run.resolved.get(tag), Resolved) and now.digest != said
-            for tag, said in run.touch.said
-        )
-        return max(0.5, age) if (absent or behind) and age < ARRIVAL else None
+        digests = {tag: r.digest for tag, r in run.resolved.items() if isinstance(r, Resolved)}
+        if age < ARRIVAL and choice.is_ahead(run.touch, run.looks, digests, served | run.gone):
+            return max(0.5, age)
+        return None
 
 
 def _moved(run: _Run, release: Release) -> Release:

@@ -157,6 +157,31 @@ class Reports:
             hooks=list(touch.hooks),
         )
 
+    def clear(self, device: Device, tag: Tag) -> None:
+        """Something was learnt about the tag of a release that is served."""
+        self._failed.forget((device, tag))
+
+    def unswept(self, device: Device, error: DiskFailed) -> None:
+        """Files that nobody names could not be removed."""
+        if self._failed.is_new("files", str(error)):
+            log.warning(
+                Event.DISK_FAILED,
+                device=device.name,
+                tag=None,
+                reason=str(error),
+                hint=error.hint,
+                hooks=[],
+            )
+
+    def forgotten(self, device: Device) -> None:
+        """A device that only polls named had to go."""
+        self._failed.forget(device)
+        log.info(
+            Event.DEVICE_FORGOTTEN,
+            device=device.name,
+            reason="only polls named it, others were asked for later, and so many are kept",
+        )
+
     def not_served(self, touch: Touch, reason: NotServed) -> None:
         """A device is not served any more, since there are credentials."""
         if self._failed.is_new(touch.device, str(reason)):

@@ -17,7 +17,8 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.registry.source import Source, Unchanged
 
-MOST_LACKING = 100  # manifests of up to 4 MiB each, as JSON
+MOST_LACKING = 100  # manifests kept in memory
+LARGEST_LACKING = 16 << 10  # bytes of one, as JSON; read it takes ten times that
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,13 @@ class Resolver:
 
     async def resolve(self, device: Device, tag: Tag, record: Record) -> Resolved | Gone:
         """What the tag is now; raises `Undecided` where that was not learnt."""
-        lacking = self._lacking.pop((device, tag), None)
+        lacking = self._lacking.get((device, tag))
         known = lacking.digest if lacking else _known(record, tag)
         try:
             answer = await self._source.resolve(device, tag, known=known)
         except Unusable as error:
             return _flawed(error)
+        self._lacking.pop((device, tag), None)
         if isinstance(answer, Gone):
             return answer
         if isinstance(answer, Unchanged):
@@ -64,6 +66,8 @@ class Resolver:
 
     def lacks(self, device: Device, tag: Tag, artifact: Artifact) -> None:
         """A blob of it is missing: the next look need not ask for the manifest again."""
+        if artifact.size > LARGEST_LACKING:
+            return
         self._lacking[device, tag] = artifact
         if len(self._lacking) > MOST_LACKING:
             self._lacking.popitem(last=False)

@@ -95,10 +95,12 @@ class Store:
     def __init__(self, folder: Path, *, disk: Disk = REAL_DISK) -> None:
         self._folder = folder / "sha256"
         self._disk = disk
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of claims, held while a file is unlinked
+        self._reading = threading.Lock()  # of descriptors, for `open` is on the event loop
         self._claims: Counter[Digest] = Counter()
         self._open: dict[Digest, tuple[int, int]] = {}
         self._idle: OrderedDict[Digest, None] = OrderedDict()
+        self._left: set[Digest] = set()  # could not be removed
 
     def prepare(self) -> int:
         """Make the folder, and remove what killed writers left; answers how many. Blocks."""
@@ -137,7 +139,7 @@ class Store:
 
     def open(self, firmware_digest: Digest) -> Opened:
         """Open a file for reading by offset; raises `Undecided` where it cannot be."""
-        with self._lock:
+        with self._reading:
             fd, readers = self._open.get(firmware_digest, (-1, 0))
             if fd < 0:
                 with durable.explained(f"open {firmware_digest}"):
@@ -147,16 +149,30 @@ class Store:
         return Opened(self, firmware_digest, fd)
 
     def drop(self, dropped: Iterable[Digest], named: Callable[[Digest], bool]) -> int:
-        """Remove those files that nobody names or claims; answers how many. Blocks."""
+        """Remove those files that nobody names or claims; answers how many. Blocks.
+
+        One that cannot be removed keeps no other, and is tried again with the next; the first error
+        is raised in the end.
+        """
         removed = 0
-        for digest in dropped:
-            with self._lock:
-                if digest in self._claims or named(digest):
-                    continue
-                removed += durable.remove(self.path(digest), disk=self._disk)
+        failed: DiskFailed | None = None
+        tried, self._left = self._left.union(dropped), set()
+        for digest in tried:
+            try:
+                with self._lock:
+                    if digest in self._claims or named(digest):
+                        continue
+                    removed += durable.remove(self.path(digest), disk=self._disk)
+            except DiskFailed as error:
+                self._left.add(digest)
+                failed = failed or error
+                continue
+            with self._reading:
                 if digest in self._idle:
                     del self._idle[digest]
                     os.close(self._open.pop(digest)[0])
+        if failed is not None:
+            raise failed
         return removed
 
     def sweep(self, named: Callable[[Digest], bool]) -> int:
@@ -182,7 +198,7 @@ class Store:
             self._claims = +self._claims
 
     def _closed(self, digest: Digest) -> None:
-        with self._lock:
+        with self._reading:
             fd, readers = self._open[digest]
             self._open[digest] = (fd, readers - 1)
             if readers > 1:

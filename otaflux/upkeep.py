@@ -89,9 +89,7 @@ class Upkeep:
             folder.catalog, disk=machine.disk, in_thread=machine.in_thread, now=machine.now
         )
         self.store = Store(folder.firmware, disk=machine.disk)
-        self.guests = Guests(
-            self.catalog, self.store, in_thread=machine.in_thread, clock=machine.clock
-        )
+        self.guests = Guests(self.catalog, self.touch, clock=machine.clock)
         self.queue = WorkQueue(
             self.bring_up_to_date,
             places=rules.registry_concurrency,
@@ -129,6 +127,7 @@ class Upkeep:
             keep_versions=rules.keep_versions,
             is_known=self.wake.is_known,
             found=self.guests.found,
+            goes=self.guests.goes,
             in_thread=machine.in_thread,
             clock=machine.clock,
             now=machine.now,

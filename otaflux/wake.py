@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
+from otaflux.backoff import Pace
 from otaflux.catalog import Catalog
 from otaflux.errors import Undecided
 from otaflux.log import Event, log
@@ -24,6 +25,7 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 
 SPREAD = 0.1  # of the interval, so that devices part
+AT_ONCE = 1000  # devices; then polls get their turn
 FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
 LONGEST_PAUSE = 60.0  # seconds after a step that crashed, reached by doubling from 1
 
@@ -62,9 +64,10 @@ class Wake:
         self._catalog = catalog
         self._touch = touch
         self._devices = devices
-        self._listed: set[Device] = set()
+        self._listed: frozenset[Device] = frozenset()
+        self._named: set[Device] = set()  # by hooks, also while a listing is being read
         self._interval = interval
-        self._rate = rate
+        self._pace = Pace(rate)
         self._stamps = stamps
         self._in_thread = in_thread
         self._clock = clock
@@ -74,13 +77,12 @@ class Wake:
         self._sooner = asyncio.Event()  # somebody stands before who was first in line
         self._refusal_noted = False
         self._failures = 0  # of the listing, in a row
-        self._free_at = 0.0  # when the rate lets the timer touch the next device
         self._stamped: Mapping[Device, object] | None = None
         self._folder_failed = ""
 
     def is_known(self, device: Device) -> bool:
         """Whether anything but a poll names the device."""
-        if device in self._devices or device in self._listed:
+        if device in self._devices or device in self._listed or device in self._named:
             return True
         record = self._catalog.get(device)
         return record is not None and not record.found_by_poll
@@ -88,7 +90,7 @@ class Wake:
     def name(self, device: Device) -> None:
         """A hook names the device: it is known from now on, and its first look is on its way."""
         if not self.is_known(device):
-            self._listed.add(device)
+            self._named.add(device)
         self._line_up(device)
 
     def _is_there(self, device: Device) -> bool:
@@ -96,13 +98,12 @@ class Wake:
 
     def known(self) -> frozenset[Device]:
         """All devices to keep up to date."""
-        return self._devices | self._listed | frozenset(self._catalog.devices())
+        return self._devices.union(self._listed, self._named, self._catalog.devices())
 
     async def run(self) -> None:
         """Wake devices until cancelled."""
-        self._free_at = self._clock()
-        self._wake_new()
         self._catalog.listen(self._hear)
+        await self._wake_new()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._for_ever("re-check timer", self._touch_next))
             tasks.create_task(self._for_ever("listing", self._list))
@@ -129,10 +130,14 @@ class Wake:
         if record is not None:
             self._line_up(device)
 
-    def _wake_new(self) -> None:
+    async def _wake_new(self) -> None:
         """Touch devices that have nothing yet at once; put the others in the timer's line."""
         now = self._clock()
-        for device in sorted(self.known() - self._scheduled):
+        for number, device in enumerate(sorted(self.known() - self._scheduled), 1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if device in self._scheduled:
+                continue
             record = self._catalog.get(device)
             if record is None or not record.channels:
                 self._touch(Touch(device, Priority.START))
@@ -164,7 +169,7 @@ class Wake:
         """
         self._sooner.clear()
         now = self._clock()
-        wait = max(self._free_at, self._due[0][0]) - now if self._due else None
+        wait = max(self._pace.ready, self._due[0][0]) - now if self._due else None
         if wait is None or wait > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -174,7 +179,7 @@ class Wake:
         if not self._is_there(device):
             self._scheduled.discard(device)
             return 0.0
-        self._free_at = max(self._free_at, now - 1.0) + 1 / self._rate
+        self._pace.take(now)
         self._schedule_next(device)
         self._touch(Touch(device, Priority.RECHECK))
         return 0.0
@@ -198,9 +203,9 @@ class Wake:
                     level=logging.INFO,
                 )
             else:
-                self._listed = set(listed)
+                self._listed = listed
                 self._refusal_noted = False
-        self._wake_new()
+        await self._wake_new()
         return wait
 
     def _note(self, what: str, reason: str, hint: str, *, level: int = logging.WARNING) -> None:

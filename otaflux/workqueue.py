@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from otaflux.backoff import Backoff, Outage
+from otaflux.backoff import Backoff, Outage, Pace
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
 from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
@@ -56,7 +56,12 @@ class Failed:
     error: OtaFluxError
 
 
-Outcome = Done | Again | Failed
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """There was nothing to ask the source, so this says nothing of it."""
+
+
+Outcome = Done | Again | Failed | Unasked
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class _Waiting:
     ended: asyncio.Future[Outcome]
     urgent: bool = False
     outage: bool = False
+    polls_only: bool = False  # no reason but first polls put it in
 
     @property
     def rank(self) -> int:
@@ -99,8 +105,7 @@ class WorkQueue:
         self._places = Places(places)
         self._longest_wait = longest_wait
         self._gap = gap
-        self._between = 1 / rate
-        self._recheck_at = 0.0
+        self._rechecks = Pace(rate)
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
@@ -109,7 +114,7 @@ class WorkQueue:
         self._lines: tuple[list[tuple[int, Device]], ...] = tuple([] for _ in range(_RANKS))
         self._later: list[tuple[float, int, Device]] = []
         self._running: dict[Device, Priority] = {}
-        self._began: dict[Device, float] = {}  # within the gap, or still running
+        self._began: dict[Device, float] = {}  # within the gap
         self._failures: Counter[Device] = Counter()
         self._outage = Outage()
         self._changed = asyncio.Event()
@@ -142,6 +147,7 @@ class WorkQueue:
         else:
             before = (waiting.rank, waiting.ready)
             waiting.touch += touch
+            waiting.polls_only &= touch.priority is Priority.FIRST_POLL
             if urgent:
                 waiting.urgent, waiting.ready = True, min(waiting.ready, now)
             if before != (waiting.rank, waiting.ready):
@@ -152,10 +158,10 @@ class WorkQueue:
     def give_up(self, device: Device) -> None:
         """Take out a key that only first polls put in, and its failures; its future is cancelled.
 
-        A key that a hook touched stays, and so does one that runs.
+        A key that anything else touched stays, and so does one that runs.
         """
         waiting = self._waiting.get(device)
-        if waiting is not None and waiting.touch.priority is Priority.FIRST_POLL:
+        if waiting is not None and waiting.polls_only:
             del self._waiting[device]
             self._failures.pop(device, None)
             waiting.ended.cancel()
@@ -165,10 +171,12 @@ class WorkQueue:
         async with asyncio.TaskGroup() as runs:
             while True:
                 self._changed.clear()
-                for taken in self._due():
+                # One time for both: who is not due now is due later than now.
+                now = self._clock()
+                for taken in self._due(now):
                     runs.create_task(self._one(taken), name=f"run {taken.touch.device}")
                 try:
-                    async with asyncio.timeout(self._until_next()):
+                    async with asyncio.timeout(self._until_next(now)):
                         await self._changed.wait()
                 except TimeoutError:
                     continue
@@ -177,7 +185,8 @@ class WorkQueue:
         self, touch: Touch, ready: float, *, urgent: bool = False, outage: bool = False
     ) -> _Waiting:
         ended = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(touch, next(self._order), ready, ended, urgent, outage)
+        polls_only = touch.priority is Priority.FIRST_POLL
+        waiting = _Waiting(touch, next(self._order), ready, ended, urgent, outage, polls_only)
         self._waiting[touch.device] = waiting
         self._stand(waiting)
         return waiting
@@ -190,9 +199,8 @@ class WorkQueue:
             line = self._lines[waiting.rank]
             heapq.heappush(line, (waiting.order, waiting.touch.device))
 
-    def _due(self) -> list[_Waiting]:
+    def _due(self, now: float) -> list[_Waiting]:
         """Take out of the lines who may run now, and give each its place."""
-        now = self._clock()
         self._bring_in(now)
         taken: list[_Waiting] = []
         for rank, line in enumerate(self._lines):
@@ -238,26 +246,23 @@ class WorkQueue:
         self._began[touch.device] = now
         self._outage.begins(touch.device, now)
         if touch.priority is Priority.RECHECK:
-            # Beginning late once does not slow the round.
-            self._recheck_at = max(self._recheck_at, now - 1.0) + self._between
+            self._rechecks.take(now)
 
     def _may(self, waiting: _Waiting, now: float) -> bool:
         """Whether this key may have a place: during an outage one at a time, a hook's at once."""
         if not self._outage.may_try(now, urgent=waiting.urgent):
             return False
         priority = waiting.touch.priority
-        if priority is Priority.RECHECK and now < self._recheck_at:
+        if priority is Priority.RECHECK and now < self._rechecks.ready:
             return False
         return self._places.admit(priority, Counter(self._running.values()))
 
-    def _until_next(self) -> float | None:
-        """Seconds until somebody may be due who is not now; None where only a touch can tell."""
+    def _until_next(self, then: float) -> float | None:
+        """Seconds until somebody may be due who was not `then`; None where a touch will tell."""
         times = [self._later[0][0]] if self._later else []
-        now = self._clock()
-        if any(self._lines):
-            # Who stands in line waits for the end of a run, or for one of these.
-            times += [at for at in (*self._outage.times(), self._recheck_at) if at > now]
-        return max(0.0, min(times) - now) if times else None
+        if any(self._lines):  # they wait for the end of a run, or for one of these
+            times += [at for at in (*self._outage.times(), self._rechecks.ready) if at > then]
+        return max(0.0, min(times) - self._clock()) if times else None
 
     async def _one(self, taken: _Waiting) -> None:
         began = self._clock()
@@ -280,6 +285,8 @@ class WorkQueue:
     def _take_in(self, touch: Touch, outcome: Outcome, began: float) -> None:
         """What a run's end means for its key and for the others."""
         match outcome:
+            case Unasked():
+                del self._failures[touch.device]
             case Done():
                 self._came_back(touch.device)
             case Again(after, again):
@@ -334,6 +341,7 @@ class WorkQueue:
             self._put(touch, ready, outage=outage)
             return
         later.touch = touch + later.touch
+        later.polls_only &= touch.priority is Priority.FIRST_POLL
         later.outage = outage
         if not later.urgent:
             later.ready = ready

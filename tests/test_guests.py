@@ -5,39 +5,49 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from held_releases import record, release, stored
+from held_releases import record, release
 
 from otaflux.catalog import Catalog
 from otaflux.guests import Guests
 from otaflux.model.names import Device
-from otaflux.store import Store
 
 
-async def test_who_was_polled_longest_ago_goes_first_with_its_files(tmp_path: Path) -> None:
-    """Named devices never go, however many guests come; files go with the last that has them."""
+async def test_who_was_polled_longest_ago_goes_first(tmp_path: Path) -> None:
+    """Named devices never go, however many guests come, and nobody is told to go twice."""
     now = [0.0]
-    store = Store(tmp_path / "firmware")
-    store.prepare()
-    (tmp_path / "catalog").mkdir()
-    catalog = Catalog(tmp_path / "catalog")
-    guests = Guests(catalog, store, most=2, clock=lambda: now[0])
+    catalog = Catalog(tmp_path)
+    touched: list[Device] = []
+    guests = Guests(catalog, lambda t: touched.append(t.device), most=2, clock=lambda: now[0])
+    roomy = Guests(catalog, lambda t: touched.append(t.device), most=9)
 
-    async def found(name: str, content: bytes, *, by_poll: bool = True) -> None:
+    async def found(name: str, *, by_poll: bool = True) -> None:
         now[0] += 1
-        stored(store, content)
-        await catalog.put(replace(record(release("1.0.0", content, name)), found_by_poll=by_poll))
-        await guests.found(Device(name))
+        await catalog.put(replace(record(release("1.0.0", b"x", name)), found_by_poll=by_poll))
+        if by_poll:
+            guests.found(Device(name))
+            roomy.found(Device(name))
 
-    await found("named", b"named", by_poll=False)
-    await found("a", b"a")
-    await found("b", b"shared")
+    await found("named", by_poll=False)
+    await found("a")
+    assert not touched
+    await found("b")
     now[0] += 1
     guests.polled([Device("a")])
-    await found("c", b"shared")
-    assert set(catalog.devices()) == {Device("named"), Device("a"), Device("c")}
-    assert store.has(release("1.0.0", b"shared").firmware)
-    await found("d", b"d")
-    await found("e", b"e")
-    assert set(catalog.devices()) == {Device("named"), Device("d"), Device("e")}
-    assert not store.has(release("1.0.0", b"shared").firmware)
-    assert not catalog.path(Device("a")).exists()
+    await found("c")
+    assert touched == [Device("b")]
+    assert not guests.goes(Device("a"))
+    await found("d")
+    assert touched == [Device("b"), Device("a")]
+    assert guests.goes(Device("b"))
+    assert not guests.goes(Device("b")), "it is told once"
+
+
+async def test_who_was_named_meanwhile_stays(tmp_path: Path) -> None:
+    """A hook makes a guest a known device."""
+    catalog = Catalog(tmp_path)
+    guests = Guests(catalog, lambda _: None, most=0)
+    guest = replace(record(release("1.0.0", b"x", "a")), found_by_poll=True)
+    await catalog.put(guest)
+    guests.found(Device("a"))
+    await catalog.put(replace(guest, found_by_poll=False))
+    assert not guests.goes(Device("a"))

@@ -17,19 +17,31 @@ from simulation.loop import run_virtually
 from simulation.program import FOLDER, RECHECK, Program
 from simulation.registry import Content, Shape, SimulatedRegistry
 
+from otaflux import choice
+from otaflux.choice import MAX_VERDICTS
 from otaflux.disk import OpenFile
+from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record, Verdict
 from otaflux.withdrawals import BETWEEN_LOOKS
+from otaflux.workqueue import Unasked
 
 LAMP = Device("lamp")
 V1, V2, V3, RC = Tag("1.0.0"), Tag("2.0.0"), Tag("3.0.0"), Tag("4.0.0-rc.1")
 
 
 class FullDisk(MemoryDisk):
-    """No record can be written while it is `full`, but firmware can."""
+    """No record can be written while it is `full`, but firmware can; see `stuck`."""
 
     full = False
+    stuck = False  # nothing can be removed
+
+    def unlink(self, path: Path) -> None:
+        """Refuse it, or do it."""
+        if self.stuck:
+            raise OSError(30, "Read-only file system")
+        super().unlink(path)
 
     def create(self, path: Path) -> OpenFile:
         """Refuse it, or do it."""
@@ -391,6 +403,69 @@ def test_channels_are_settled_stable_first_and_each_for_itself() -> None:
         assert rig.has(candidate)
 
     lamp(test)
+
+
+def test_a_guest_that_has_to_go_goes_in_a_run_of_its_own() -> None:
+    """With its files; so no run that was under way writes its record back."""
+
+    async def test(rig: Lamp) -> None:
+        content = rig.push(V1)
+        await rig.look(priority=Priority.FIRST_POLL)
+        assert rig.told() == "1.0.0"
+        rig.program.guests.leave(LAMP)
+        assert rig.has(content)
+        assert await rig.look(priority=Priority.START) == Unasked()
+        assert rig.told() is None
+        assert not rig.has(content)
+        await rig.look(priority=Priority.FIRST_POLL)
+        assert rig.told() == "1.0.0", "it may come again"
+        rig.program.wake.name(LAMP)
+        rig.program.guests.leave(LAMP)
+        await rig.look(priority=Priority.HOOK)
+        assert rig.told() == "1.0.0", "who was named meanwhile stays"
+
+    lamp(test)
+
+
+def test_a_file_that_cannot_be_removed_fails_no_run(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """It is said once, and tried again when the next one goes."""
+
+    async def test(rig: Lamp) -> None:
+        contents = []
+        for tag in (Tag("0.1.0"), V1, V2, V3):
+            contents.append(rig.push(tag))
+            await rig.look()
+        await asyncio.sleep(15 * 60.0)
+        rig.disk.stuck = True
+        await rig.look()
+        assert rig.told() == "3.0.0"
+        assert [each["event"] for each in lines].count("disk_failed") == 1
+        assert rig.has(contents[0])
+        rig.disk.stuck = False
+        rig.push(Tag("5.0.0"))
+        await rig.look()
+        await asyncio.sleep(15 * 60.0)
+        await rig.look()
+        assert not rig.has(contents[0])
+        assert not rig.has(contents[1])
+
+    lamp(test)
+
+
+def test_a_thousand_verdicts_are_kept_and_the_highest_first() -> None:
+    """Oldest first would judge all of them again, each time."""
+    tags = [Tag(f"1.0.{number}") for number in range(MAX_VERDICTS + 5)]
+    found = choice.candidates(tags)
+    record = Record(LAMP, "source")
+    for candidate in found:
+        digest = Digest("sha256", f"{candidate.version.key[2]:064x}")
+        record = choice.judge(record, Verdict(candidate.tag, digest, "it is empty", "x"), found)
+    assert [each.tag for each in record.verdicts] == [each.tag for each in found[:MAX_VERDICTS]]
+    left = found[10:]
+    verdict = Verdict(found[-1].tag, Digest("sha256", "f" * 64), "it is empty", "x")
+    assert choice.judge(record, verdict, left).verdicts[-1] == verdict
 
 
 def test_what_no_record_came_to_name_is_not_left_on_the_disk() -> None:

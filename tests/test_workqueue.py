@@ -25,7 +25,16 @@ from otaflux.errors import OtaFluxError, Undecided, Unreachable
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
 from otaflux.places import Places
-from otaflux.workqueue import GAP, MAX_RETRY_AFTER, Again, Done, Failed, Outcome, WorkQueue
+from otaflux.workqueue import (
+    GAP,
+    MAX_RETRY_AFTER,
+    Again,
+    Done,
+    Failed,
+    Outcome,
+    Unasked,
+    WorkQueue,
+)
 
 LAMP, PUMP = Device("lamp"), Device("pump")
 LONGEST = 300.0
@@ -455,6 +464,71 @@ def test_re_checks_keep_to_their_rate_whatever_comes_of_them() -> None:
             assert eleventh - first > 0.99
 
     _play(scenario, answer, rate=5.0)
+
+
+def test_time_that_passes_while_it_decides_leaves_nobody_waiting() -> None:
+    """Who is refused at one moment is woken for it, however soon after it he may."""
+
+    async def main() -> None:
+        late = 0.0
+
+        def clock() -> float:
+            nonlocal late
+            late += 0.01  # each reading takes its time
+            return asyncio.get_running_loop().time() + late
+
+        async def work(touch: Touch) -> Outcome:
+            return Done()
+
+        queue = WorkQueue(work, places=4, longest_wait=LONGEST, rate=20.0, clock=clock)
+        running = asyncio.ensure_future(queue.run())
+        for number in range(40):
+            _ = queue.touch(Touch(Device(f"d{number}"), Priority.RECHECK))
+        await asyncio.sleep(60)
+        assert len(queue) == 0
+        running.cancel()
+
+    run_virtually(main())
+
+
+def test_what_asked_nobody_ends_no_outage() -> None:
+    """A run that had nothing to ask says nothing of whether somebody would have answered."""
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.01)
+        return Unasked() if touch.device == PUMP else Failed(Unreachable("no route"))
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP)
+        await asyncio.sleep(0.1)
+        assert bench.queue.unreachable
+        await asyncio.sleep(PROBE)
+        ended = bench.touch(PUMP)
+        await asyncio.sleep(0.1)
+        assert ended.done()
+        assert bench.queue.unreachable
+
+    _play(scenario, answer)
+
+
+def test_giving_up_leaves_what_anything_else_touched() -> None:
+    """A start that was added to a first poll still has its run."""
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(4):
+            bench.touch(Device(f"busy{number}"), Priority.START)
+        bench.touch(LAMP, Priority.FIRST_POLL)
+        started = bench.touch(LAMP, Priority.START)
+        bench.touch(PUMP, Priority.FIRST_POLL)
+        await asyncio.sleep(0.1)
+        for device in (LAMP, PUMP):
+            bench.queue.give_up(device)
+        await asyncio.sleep(60)
+        assert started.done()
+        assert not started.cancelled()
+        assert PUMP not in {touch.device for _, touch in bench.begun}
+
+    _play(scenario, _taking(10.0))
 
 
 def test_a_crash_of_one_run_ends_no_other() -> None:

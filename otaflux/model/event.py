@@ -54,10 +54,11 @@ class Priority(IntEnum):
 class Touch:
     """A reason to look at a device. Touches of a device add up while it waits.
 
-    `hooks` are the ids of the hooks behind it, `since` is when the first of them came and `again`
-    when the last did, if there were several (seconds of the monotonic clock). `tags` are names that
-    the listing may not show yet, newest last. `said` is what hooks said that some of them are:
-    where the registry says otherwise it may be late, which is a reason to look again and no more.
+    `hooks` are the ids of the hooks behind it, `since` is when the first of them came, and `again`,
+    where touches were added up, when the last did (seconds of the monotonic clock). `tags` are
+    names that the listing may not show yet, newest last. `said` is what hooks said that some of
+    them are: where the registry says otherwise it may be late, which is a reason to look again and
+    no more.
     """
 
     device: Device

@@ -17,6 +17,7 @@ import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -39,9 +40,11 @@ MAX_BODY = 8 << 20  # bytes; zot puts a manifest of up to 4 MiB into its hooks
 MAX_UNPROVEN = 16  # bodies read at once whose sender is not proven yet
 MAX_SIGNED_FORM = 256 << 10  # bytes of a form that are unpacked for an HMAC of the JSON in it
 BODY_TIMEOUT = 10.0  # seconds from the end of the head to the end of the body
-HASH_IN_THREAD = 256 << 10  # bytes; hashing more would keep boards waiting
+LARGE = 256 << 10  # bytes; hashing or reading more would keep boards waiting
 PARTS_AT_ONCE = 64  # then the event loop gets its turn
 MAX_SHOWN = 300  # characters of a sender's text in answers and logs
+
+T = TypeVar("T")
 
 ADDRESS = "/hooks/registry"
 HARBOR_ALIAS = "/webhooks/harbor"
@@ -144,7 +147,7 @@ class Receiver:
                 headers = [(name.lower(), value) for name, value in request.headers.items()]
                 body = await self._proven(request, headers, source, secrets)
                 _check_plain(request.headers.get(hdrs.CONTENT_ENCODING, ""))
-                delivery = hooks.parse(dict(headers), body, source)
+                delivery = await _in_turn(body, hooks.parse, dict(headers), body, source)
             except OtaFluxError as error:
                 return self._rejected(request, source, error)
             return await self._enqueued(hook, delivery)
@@ -166,10 +169,7 @@ class Receiver:
         with self._place():
             body = await self._read(request)
             texts = _signed(dict(headers), body)
-            if len(body) > HASH_IN_THREAD:
-                await asyncio.to_thread(proof.check_body, claims, texts, secrets)
-            else:
-                proof.check_body(claims, texts, secrets)
+            await _in_turn(body, proof.check_body, claims, texts, secrets)
             return body
 
     @contextmanager
@@ -242,6 +242,13 @@ class Receiver:
             return Written(answer)
         date = http_date(int(time.time()))
         return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
+
+
+async def _in_turn(body: bytes, work: Callable[..., T], *arguments: Any) -> T:
+    """Work on a body, which is done in a thread where it is a large one."""
+    if len(body) > LARGE:
+        return await asyncio.to_thread(work, *arguments)
+    return work(*arguments)
 
 
 def _check_plain(encoding: str) -> None:
