@@ -7,6 +7,7 @@ so. A registry that is away is not asked about each device anew.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,7 +87,6 @@ async def look(settings: Settings, device: Device | None) -> Inventory:
     from otaflux import app
 
     namespace, judged_by = app.namespace(settings), app.judged_by(settings)
-    shelves: list[Shelf] = []
     problem = away = ""
     async with app.open_source(settings, patient=True) as source:
         records = known.of_source(settings.data_dir, source.name, namespace.prefix)
@@ -104,16 +104,21 @@ async def look(settings: Settings, device: Device | None) -> Inventory:
             except Undecided as error:
                 problem = f"the list of devices could not be read: {_told_whole(error)}"
             names = {name for name in names if _is_served(namespace, name)}
-        for name in sorted(names):
+        places = asyncio.Semaphore(settings.registry_concurrency)
+
+        async def ask(name: Device) -> Shelf:
+            nonlocal problem, away
             record = records.get(name) or Record(name, source.name)
-            seen = _unseen(record, judged_by, away)
-            if not away:
+            async with places:
                 try:
-                    seen = await _ask(source, record, judged_by)
+                    seen = None if away else await _ask(source, record, judged_by)
                 except Unreachable as error:
                     problem = away = _unasked(error)
-                    seen = _unseen(record, judged_by, away)
-            shelves.append(_shelf(record, seen, settings.channels, judged_by))
+                    seen = None
+            seen = seen or _unseen(record, judged_by, away)
+            return _shelf(record, seen, settings.channels, judged_by)
+
+        shelves = await asyncio.gather(*map(ask, sorted(names)))
     return Inventory(source.name, problem, tuple(shelves))
 
 
