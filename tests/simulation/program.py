@@ -31,11 +31,12 @@ PREFIX = "fw"
 SECRET = "a secret"
 RECHECK = 3600.0  # seconds: long, so that a lost touch is not mended by the next re-check
 URL = "http://otaflux.example"
+THREADS = (0.0, 0.0, 0.0, 0.02)  # seconds until a thread begins
 EPOCH = 1_700_000_000.0
 RULES = Rules(
     namespace=Namespace(PREFIX),
     channels=CHANNELS,
-    keep_versions=2,
+    keep_versions=1,
     recheck_interval=RECHECK,
     registry_rate=10.0,
     registry_concurrency=3,
@@ -45,11 +46,6 @@ RULES = Rules(
 JOURNAL = Journal(Metrics(CollectorRegistry()))
 
 
-async def inline(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Blocking work at once, in the one thread there is."""
-    return work(*arguments, **options)
-
-
 class Program(Upkeep):
     """One life of the server, from its start to a crash or its end; it watches its own runs."""
 
@@ -57,7 +53,7 @@ class Program(Upkeep):
         self, registry: SimulatedRegistry, disk: MemoryDisk, chance: random.Random
     ) -> None:
         clock = asyncio.get_running_loop().time
-        machine = Machine(disk, inline, clock, lambda: EPOCH + clock(), chance)
+        machine = Machine(disk, self._in_thread, clock, lambda: EPOCH + clock(), chance)
         stamps = registry.stamps if registry.certain else None
         super().__init__(registry, FOLDER, RULES, machine=machine, stamps=stamps)
         front = Front(
@@ -72,6 +68,13 @@ class Program(Upkeep):
         self.busy: set[Device] = set()
         self.overlaps: list[Device] = []
         self.bugs: list[Exception] = []
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Blocking work in the one thread there is; others run before it, and after it."""
+        await asyncio.sleep(self.machine.chance.choice(THREADS))
+        done = work(*arguments, **options)
+        await asyncio.sleep(0)
+        return done
 
     async def bring_up_to_date(self, touch: Touch) -> Outcome:
         """One run; what must not happen in it is noted."""

@@ -132,7 +132,8 @@ class Promises:
         record = self.program.catalog.get(device)
         at_hand = record is not None and (record.looked or bool(record.channels))
         began, before = self._clock(), self._would_be_told(device, channel)
-        query = f"device={device}&channel={channel}"
+        plain = channel == STABLE and chance.random() < 0.5
+        query = f"device={device}" if plain else f"device={device}&channel={channel}"
         as_json = chance.random() < 0.3
         accept = "Accept: application/json\r\n" if as_json else ""
         answer = await self.program.wire.get(f"/version?{query}", accept)
@@ -146,7 +147,7 @@ class Promises:
         if not any(self._agrees(answer, each, as_json=as_json) for each in (before, told)):
             self._broken.append(f"2: {device} {channel} is {_told(told)}, and was told {answer}")
         if as_json and answer.status == 200:
-            await asyncio.sleep(chance.choice([0.0, 1.0, 60.0, LINGERS]))
+            await asyncio.sleep(chance.choice([0.0, 100.0, LINGERS]))
             await self._download(json.loads(answer.body))
 
     async def _download(self, said: dict[str, Any]) -> None:

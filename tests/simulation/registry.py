@@ -117,6 +117,7 @@ class SimulatedRegistry:
         self.contents: dict[Digest, Content] = {}
         self._blobs: dict[Digest, Content] = {}
         self.missing_blobs: set[Digest] = set()
+        self._hidden: dict[tuple[Device, Tag], float] = {}  # until when
         self.unclear: set[Tag] = set()  # answered with an error, for ever
         self.flawed: set[Tag] = set()  # verified bytes that are no manifest
         self.manifests = 0  # that were given out, and not only asked about
@@ -144,6 +145,14 @@ class SimulatedRegistry:
         """Seconds since which a tag is there without a break; below 0 where it is not."""
         since = self._since.get((device, tag))
         return -1.0 if since is None else self._clock() - since
+
+    def hide(self, device: Device, tag: Tag, seconds: float) -> None:
+        """The registry is being restored, and has all but this tag yet; once for each tag."""
+        if not self.certain:
+            self._hidden.setdefault((device, tag), self._clock() + seconds)
+
+    def _is_hidden(self, device: Device, tag: Tag) -> bool:
+        return self._clock() < self._hidden.get((device, tag), 0.0)
 
     def stamps(self) -> Mapping[Device, object]:
         """How often each device was changed, as the embedded folder would tell."""
@@ -176,7 +185,8 @@ class SimulatedRegistry:
         if not self._was_pushed(device):
             return Listing((), repository_known=False)
         seen = self._clock() - self._chance.choice([0.0, self.staleness])
-        tags = [tags for at, tags in self._listings[device] if at <= seen][-1]
+        listed = [tags for at, tags in self._listings[device] if at <= seen][-1]
+        tags = [tag for tag in listed if not self._is_hidden(device, tag)]
         return Listing(tuple(self._chance.sample(tags, len(tags))))
 
     async def resolve(
@@ -190,7 +200,8 @@ class SimulatedRegistry:
             raise Unusable("it has layers and manifests", digest=f"sha256:{'f' * 64}")
         if isinstance(reference, Tag):
             content = self.tags_of[device].get(reference)
-            answer = content.top if content else None
+            there = content is not None and not self._is_hidden(device, reference)
+            answer = content.top if content and there else None
         else:
             answer = self._by_digest(device, reference)
         if answer is None:

@@ -94,6 +94,7 @@ class World:
             self._noise: 2,
             self._weather: 3,
             self._mend: 2,
+            self._hide: 1,
             self._cut_soon: 2,
             self._cut: 1,
         }
@@ -155,6 +156,13 @@ class World:
 
     def _mend(self) -> None:
         self._registry.missing_blobs.clear()
+
+    def _hide(self) -> None:
+        """A registry that is being restored: for less than what two looks are apart."""
+        device = self._chance.choice(DEVICES)
+        for tag in sorted(self._registry.tags_of[device]):
+            self._registry.hide(device, tag, self._chance.choice([1.0, 8.0]))
+        self._send(senders.somewhere(device))
 
     def _cut(self) -> None:
         if self._may_cut:
@@ -257,21 +265,34 @@ class World:
                     registry.put(device, tag, self._content(good=True))
                 elif not content.good:
                     registry.delete(device, tag)
+        for device in DEVICES:
+            await self._deliver(senders.somewhere(device))
+        await asyncio.sleep(2 * SETTLES_IN / 3)  # what was deleted is withdrawn
         registry.slowness = 4.0
         for device in DEVICES:
             await self._deliver(senders.somewhere(device))
         await asyncio.sleep(self._chance.random() * 6)
+        # The last faults: they end before long, and no hook comes after that.
+        registry.staleness = self._chance.choice([0.0, 2 * SETTLES_IN])
+        registry.away = self._chance.random() < 0.3
+        registry.trouble = self._chance.choice([0.0, 0.0, 1.0])
+        self._later(self._heal(self._chance.random() * 8))
         for device in DEVICES:
             await self._last_word(device)
+
+    async def _heal(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        self._registry.away, self._registry.trouble = False, 0.0
 
     async def _last_word(self, device: Device) -> None:
         """The last push or delete of a device, and its hook, which may come before it."""
         registry, tag = self._registry, self._chance.choice(ORDERED)
-        if self._chance.random() < 0.3 and tag in registry.tags_of[device]:
+        is_stale = registry.staleness > 0  # what is deleted would be listed on
+        if not is_stale and self._chance.random() < 0.3 and tag in registry.tags_of[device]:
             registry.delete(device, tag)
             await self._deliver(senders.somewhere(device))
             return
-        content = self._content(good=self._chance.random() < 0.8)
+        content = self._content(good=is_stale or self._chance.random() < 0.8)
         hook = self._pushed(device, tag, content)
         # That a tag will move is seen by a hook that names the digest.
         says = tag not in registry.tags_of[device] or str(content.top.digest).encode() in hook.body
@@ -285,6 +306,7 @@ class World:
 
     async def _begin_anew(self) -> None:
         """5: another server with an empty folder comes to tell the same."""
+        self._registry.staleness = 0.0
         self._disk = self._parts.disk(self._chance)
         self._promises = Promises(self._registry, self._clock)
         await self._start()
