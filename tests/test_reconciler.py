@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import structlog
 from simulation.disk import MemoryDisk
 from simulation.loop import run_virtually
-from simulation.program import FOLDER, RECHECK, Program
+from simulation.program import FOLDER, RECHECK, RULES, Program
 from simulation.registry import Content, Shape, SimulatedRegistry
 
 from otaflux import choice
@@ -58,7 +59,7 @@ class Lamp:
         chance = random.Random(1)
         self.registry = SimulatedRegistry((LAMP,), chance, clock)
         self.disk = FullDisk(chance)
-        self.program = Program(self.registry, self.disk, chance)
+        self.program = Program(self.registry, self.disk, chance, replace(RULES, keep_versions=2))
         self.clock = clock
         self._number = 0
         self.heard: list[str | None] = []  # what the stable channel is told, each time it changes

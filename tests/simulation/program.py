@@ -50,12 +50,16 @@ class Program(Upkeep):
     """One life of the server, from its start to a crash or its end; it watches its own runs."""
 
     def __init__(
-        self, registry: SimulatedRegistry, disk: MemoryDisk, chance: random.Random
+        self,
+        registry: SimulatedRegistry,
+        disk: MemoryDisk,
+        chance: random.Random,
+        rules: Rules = RULES,
     ) -> None:
         clock = asyncio.get_running_loop().time
         machine = Machine(disk, self._in_thread, clock, lambda: EPOCH + clock(), chance)
         stamps = registry.stamps if registry.certain else None
-        super().__init__(registry, FOLDER, RULES, machine=machine, stamps=stamps)
+        super().__init__(registry, FOLDER, rules, machine=machine, stamps=stamps)
         front = Front(
             self,
             secrets=lambda: [SECRET],
