@@ -124,6 +124,10 @@ def test_without_its_address_a_package_is_named_by_owner_and_name() -> None:
     """The address is only where the name is read from, and not needed."""
     (part,) = github(package_url="", name="Lamp")
     assert part == HookEvent(Action.PUSH, "firmware/lamp", "1.2.3", part.digest)
+    (part,) = github(package_url="", name="Lamp", owner=None, namespace="Firmware")
+    assert part.repository == "firmware/lamp"
+    (part,) = github(package_url=f"ghcr.io/Firmware/Lamp@{DIGEST}")
+    assert (part.repository, part.tag) == ("firmware/lamp", "1.2.3")
 
 
 def test_an_address_without_tag_is_a_push_by_digest() -> None:

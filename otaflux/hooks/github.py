@@ -53,6 +53,7 @@ class _Owner(Lenient, frozen=True):
 
 class _Package(Lenient, frozen=True):
     name: str | None = None
+    namespace: str | None = None
     package_type: str | None = None
     ecosystem: str | None = None
     owner: _Owner | None = None
@@ -97,7 +98,8 @@ def _part(action: str, package: _Package) -> Part:
     version = package.package_version or _Version()
     repository, url_tag = _from_url(version.package_url or "")
     if not repository:
-        repository = joined((package.owner or _Owner()).login, package.name)
+        owner = (package.owner or _Owner()).login or package.namespace
+        repository = joined(owner, package.name)
     kinds = {(package.package_type or "").lower(), (package.ecosystem or "").lower()}
     if not kinds & _CONTAINER and version.container_metadata is None:
         return Noise(repository.lower(), "this package is no container")
@@ -108,10 +110,14 @@ def _part(action: str, package: _Package) -> Part:
 
 
 def _from_url(url: str) -> tuple[str, str]:
-    """Repository and tag of `ghcr.io/Owner/name:tag`; empty where it is nothing of the kind."""
+    """Repository and tag of `ghcr.io/Owner/name:tag`; empty where it is nothing of the kind.
+
+    Of `ghcr.io/Owner/name@sha256:…` it is the repository alone.
+    """
     _, _, path = url.removeprefix("https://").partition("/")
-    repository, _, tag = path.partition(":")
-    return repository, tag
+    named, _, digest = path.partition("@")
+    repository, _, tag = named.partition(":")
+    return repository, "" if digest else tag
 
 
 def example(pushed: Pushed) -> Example:
