@@ -11,7 +11,7 @@ import heapq
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -133,7 +133,9 @@ class Wake:
     async def _wake_new(self) -> None:
         """Touch devices that have nothing yet at once; put the others in the timer's line."""
         now = self._clock()
-        for number, device in enumerate(sorted(self.known() - self._scheduled), 1):
+        new = self.known() - self._scheduled
+        in_order = sorted(new) if len(new) < AT_ONCE else await self._in_thread(_by_name, new)
+        for number, device in enumerate(in_order, 1):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
             if device in self._scheduled:
@@ -231,3 +233,7 @@ class Wake:
                     self._touch(Touch(device, Priority.HOOK, since=self._clock()))
         self._stamped = after
         return FOLDER_LOOKS
+
+
+def _by_name(devices: Iterable[Device]) -> list[Device]:
+    return sorted(devices, key=lambda device: device.name)
