@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_faults import Disconnect, Redirect, Status
+from fake_faults import Disconnect, Page, Redirect, Status
 from fake_registry import FakeRegistry, Seen
 from registry_client import SENSOR, remote
 
@@ -105,6 +105,16 @@ async def test_a_tag_that_is_taken_is_refused_unless_forced(firmware: File) -> N
             await push(client, firmware)
         assert methods(registry) == [("manifest", "GET")]
         assert await push(client, firmware, force=True) != taken
+
+
+async def test_a_page_is_no_tag_that_is_taken(firmware: File) -> None:
+    """A log-in portal in front of the registry is named as what it may be."""
+    async with FakeRegistry() as registry, remote(registry) as client:
+        registry.fail("manifest", Page(), times=None)
+        with pytest.raises(Undecided) as caught:
+            await push(client, firmware)
+        assert "login page" in str(caught.value)
+        assert not [seen for seen in registry.requests if is_writing(seen)]
 
 
 async def test_a_blob_that_is_there_is_not_sent(firmware: File) -> None:

@@ -10,19 +10,19 @@ Source: distribution specification ("Pushing Blobs", "Pushing Manifests").
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 from yarl import URL
 
-from otaflux.errors import Refused, Undecided, Unreachable
+from otaflux.errors import Refused, Undecided, Unreachable, Unusable
 from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Tag
 from otaflux.registry.auth import Denied, Scope
 from otaflux.registry.endpoint import check_redirect, read_url
-from otaflux.registry.manifest import digest_of
+from otaflux.registry.manifest import digest_of, parse_artifact
 from otaflux.registry.pages import oci_codes, oci_reason
 from otaflux.registry.requests import Answer, Call, Requests
 from otaflux.registry.resolving import ACCEPT
@@ -79,9 +79,14 @@ class Push:
         return upload.digest
 
     async def _there(self, tag: Tag) -> Digest | None:
-        """What the tag is now; a repository that is not there yet has none."""
+        """What the tag is now; a repository that is not there yet has none.
+
+        Raises `Undecided` where it is no manifest: a page, a log-in portal.
+        """
         answer = await self._ask("GET", f"manifests/{tag}", headers={"Accept": ACCEPT})
         if answer.status == _OK:
+            with suppress(Unusable):  # a manifest, though none that OtaFlux serves
+                parse_artifact(answer.body, media_type=answer.headers.get("Content-Type"))
             return digest_of(answer.body)
         if answer.status == _NOT_FOUND:
             return None
