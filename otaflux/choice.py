@@ -171,10 +171,15 @@ def keep(
     for release in sorted(able, key=lambda r: (r.order, _since(r, left)), reverse=True):
         if len(kept) < most:
             kept.setdefault(release.tag, release)
+    # What goes with a tag is what it stood for last, and not the old bytes of one that moved.
+    last: dict[Tag, float] = {}
+    for release in pool | current:
+        last[release.tag] = max(last.get(release.tag, 0.0), _since(release, left))
     leaving = []
     for release in sorted(pool - set(kept.values()), key=lambda each: each.order):
         was = left.get(release)
-        entry = Leaving(release, was.at if was else now, withdrawn=release.tag in gone)
+        withdrawn = release.tag in gone and _since(release, left) == last[release.tag]
+        entry = Leaving(release, was.at if was else now, withdrawn)
         if was is not None and was.withdrawn:
             entry = was
         if now - entry.at < (WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS):

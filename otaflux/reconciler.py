@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
@@ -125,6 +126,9 @@ class Reconciler:
                 await self._bring_up_to_date(run)
         except OtaFluxError as error:
             self._reports.failed(touch, error, run.at)
+            if touch.hooks and self._catalog.get(touch.device) is None:
+                with suppress(Undecided):  # or a restart would not know what a hook named
+                    await self._catalog.put(run.record)
             raise
         finally:
             await self._drop(run.device, run.dropped | run.claims.named)

@@ -21,6 +21,7 @@ from simulation.registry import Content, Shape, SimulatedRegistry
 from otaflux import choice
 from otaflux.choice import MAX_VERDICTS
 from otaflux.disk import OpenFile
+from otaflux.errors import Unreachable
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
@@ -201,6 +202,47 @@ def test_a_listing_that_lacks_a_tag_withdraws_nothing() -> None:
             await rig.look()
             await asyncio.sleep(1.0)
         assert rig.heard == ["1.0.0", "2.0.0"]
+
+    lamp(test)
+
+
+def test_a_tag_that_moved_and_goes_is_withdrawn_once(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """With the file of what it stood for last, for that is what may be pushed again."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.push(V2)
+        await rig.look()
+        last = rig.push(V2)
+        await rig.look()
+        rig.registry.delete(LAMP, V2)
+        for _ in range(2):
+            await rig.look(priority=Priority.HOOK)
+            await asyncio.sleep(BETWEEN_LOOKS)
+        assert rig.told() == "1.0.0"
+        (line,) = [each for each in lines if each["event"] == "release_withdrawn"]
+        assert line["digest"] == str(last.top.digest)
+        assert line["file"].endswith(last.firmware_digest.hex)
+
+    lamp(test)
+
+
+def test_who_a_hook_named_is_known_after_a_restart_though_nothing_was_learnt() -> None:
+    """Where the registry lists nothing, nobody else would name it."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.registry.away = True
+        rig.program.wake.name(LAMP)
+        with pytest.raises(Unreachable):
+            await rig.look(V1, priority=Priority.HOOK)
+        again = Program(rig.registry, rig.disk, random.Random(2))
+        await again.restore()
+        await again.adopt()
+        assert again.wake.is_known(LAMP)
+        assert rig.told() is None
 
     lamp(test)
 

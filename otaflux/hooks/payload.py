@@ -86,7 +86,9 @@ def read(decoder: msgspec.json.Decoder[T], payload: bytes | msgspec.Raw) -> T:
         raise Malformed(f"malformed event: {error}") from None
     except UnicodeDecodeError:
         raise Malformed("malformed event: a text is not UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except RecursionError:
+        raise BadHook("The body is JSON that is nested too deep to be read") from None
+    except msgspec.DecodeError as error:
         raise BadHook(f"The body is no JSON that can be read: {error}") from None
 
 

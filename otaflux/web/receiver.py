@@ -260,7 +260,7 @@ def _check_plain(encoding: str) -> None:
 def _signed(headers: hooks.Headers, body: bytes) -> Iterator[bytes]:
     """What an HMAC may be of: the raw body; of Gitea's forms it is of the JSON in them."""
     yield body
-    if len(body) <= MAX_SIGNED_FORM:
+    if len(body) <= MAX_SIGNED_FORM and "x-gitea-signature" in headers:
         held = hooks.form_json(headers, body)
         if held is not None:
             yield held
