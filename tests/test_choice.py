@@ -200,7 +200,9 @@ def test_what_is_kept_is_below_the_current_and_neither_withdrawn_nor_moved(
         assert all(r.order < max(c.order for c in current) for r in kept)
         assert before <= set(record.held()), "nothing leaves the disk within its quarter of an hour"
         assert len(list(record.held())) == len(set(record.held()))
-        assert all(x.withdrawn for x in record.leaving if x.release.tag in gone)
+        for tag in gone - {release.tag for release in current}:
+            left = [leaving for leaving in record.leaving if leaving.release.tag == tag]
+            assert not left or max(left, key=lambda leaving: leaving.at).withdrawn
 
 
 @given(st.booleans(), st.floats(0, 2_000_000))
