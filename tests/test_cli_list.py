@@ -214,3 +214,10 @@ async def test_with_nothing_to_list_it_says_why(tmp_path: Path) -> None:
         assert (unlisted.returncode, unlisted.stdout) == (1, "")
         assert "DEVICES" in unlisted.stderr
         assert unlisted.stderr.count("\n") == 1
+
+
+async def test_how_many_are_asked_at_once_is_a_setting(tmp_path: Path) -> None:
+    """It is read, and a wrong value is refused as everywhere."""
+    done = await listed(tmp_path, REGISTRY_CONCURRENCY="none")
+    assert done.returncode == 2
+    assert done.stderr.startswith("otaflux: REGISTRY_CONCURRENCY: ")

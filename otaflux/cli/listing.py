@@ -23,7 +23,7 @@ from otaflux.settings import Settings
 @click.command("list")
 @click.argument("device", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-@uses(*SOURCE, *JUDGING)
+@uses(*SOURCE, *JUDGING, "registry_concurrency")
 def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     """The devices, or one, with their releases: which is current, and why others are not."""
     found = asyncio.run(look(settings, Device.parse(device) if device else None))
