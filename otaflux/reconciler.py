@@ -192,14 +192,13 @@ class Reconciler:
             return
         finally:
             run.at = None
+        self._reports.clear(run.device, release.tag)
         if isinstance(resolved, Gone):
             run.looks[release.tag] = resolved
-            self._reports.clear(run.device, release.tag)
             by_hook = run.touch.priority is Priority.HOOK
             self._withdrawals.is_missing(run.device, release.tag, by_hook=by_hook)
             return
         self._withdrawals.is_there(run.device, release.tag)
-        self._reports.clear(run.device, release.tag)
         if release in run.record.kept and resolved.digest != release.manifest_digest:
             run.moved.add(release)
 

@@ -22,20 +22,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 EVERYTHING = tuple(setting.field for setting in SETTINGS)
 
-# What asking for releases takes, from the registry or the embedded folder. Keys are among it: who
-# asks what a device would be given must not be shown unsigned bytes.
-SOURCE = (
+# What decides which repositories are served.
+NAMESPACE = (
     "registry_url",
     "registry_insecure",
     "repository_prefix",
     "registry_username",
     "registry_password",
     "registry_auth_file",
-    "registry_ca_cert_path",
     "devices",
-    "data_dir",
-    "log_level",
 )
+# What asking for releases takes, from the registry or the embedded folder. Keys are among it: who
+# asks what a device would be given must not be shown unsigned bytes.
+SOURCE = (*NAMESPACE, "registry_ca_cert_path", "data_dir", "log_level")
 JUDGING = ("max_firmware_size", "channels", "cosign_pub_key_path", "require_bound_tag")
 ASKING_THE_SERVER = ("listen_addr", "tls_cert_path", "tls_key_path")
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import click
 
 from otaflux import hooks
-from otaflux.cli.flags import ASKING_THE_SERVER, uses
+from otaflux.cli.flags import ASKING_THE_SERVER, NAMESPACE, uses
 from otaflux.errors import BadName
 from otaflux.hooks import Example, Proof, Pushed, Source
 from otaflux.intake import Ignored, Intake
@@ -34,23 +34,12 @@ USER = "otaflux"  # of Basic credentials; any will do
 # What the address of a hook has after the server's, for people who copy theirs from the registry.
 _HOOKS_AT = re.compile(r"(/hooks/registry(/[a-z]*)?|/webhooks/harbor)?/*$")
 
-# What decides which repositories are served.
-_NAMESPACE = (
-    "registry_url",
-    "registry_insecure",
-    "repository_prefix",
-    "registry_username",
-    "registry_password",
-    "registry_auth_file",
-    "devices",
-)
-
 
 @click.command("hook-example")
 @click.argument("source", metavar="SOURCE", type=click.Choice(sorted(hooks.EXAMPLES)))
 @click.argument("release", metavar="DEVICE:TAG")
 @click.option("--url", metavar="URL", help="Server to send it to [default: from LISTEN_ADDR].")
-@uses(*ASKING_THE_SERVER, *_NAMESPACE, "channels", "webhook_secret")
+@uses(*ASKING_THE_SERVER, *NAMESPACE, "channels", "webhook_secret")
 def command(settings: Settings, source: str, release: str, url: str | None) -> int:
     """Print the hook that SOURCE sends when DEVICE:TAG is pushed, as a curl command.
 
