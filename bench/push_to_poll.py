@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from real_registry import docker_registry
 

@@ -11,23 +11,17 @@ One that mounts a file system carries `@pytest.mark.mounts`. Where the process h
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import structlog
+from installed import find_program
 
 from otaflux.settings import SETTINGS
 
 CAP_SYS_ADMIN = 21  # the bit, by linux/capability.h
-SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")  # where Debian puts servers; often not in PATH
-
-
-def find_program(name: str) -> str | None:
-    """Where a program is; None where it is not installed."""
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN]))
 
 
 def may_mount() -> bool:

@@ -46,7 +46,7 @@ def test_the_wheel_holds_the_program(tmp_path: Path) -> None:
         names = archive.namelist()
         entry = next(name for name in names if name.endswith("entry_points.txt"))
         assert "otaflux = otaflux.__main__:main" in archive.read(entry).decode()
-    assert "otaflux/web/server.py" in names
+    assert "otaflux/web/port/server.py" in names
 
 
 def test_the_image_is_run_by_nobody_special() -> None:

@@ -17,7 +17,7 @@ from otaflux.cli.main import COMMANDS, commands
 from otaflux.log import Event
 from otaflux.metrics import Metrics
 from otaflux.settings import SETTINGS, Setting
-from otaflux.web.ask import Room
+from otaflux.web.devices.ask import Room
 from otaflux.web.refusals import STATUS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -100,6 +100,6 @@ def test_a_room_without_a_floor_is_noticed(tmp_path: Path) -> None:
 
 def test_the_seam_is_the_drawn_one() -> None:
     """The web is kept from all that has to do with the registry; signatures too, once built."""
-    expected = {"registry", "pull", "choice", "signature", "unpack", "reconciler"}
+    expected = {"registry", "signature", "unpack", "reconcile"}
     named = {name.removeprefix("otaflux.") for name in WEB["forbidden_modules"]}
     assert named == {room for room in expected if exists(room)}

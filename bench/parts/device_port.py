@@ -20,25 +20,25 @@ from types import MappingProxyType
 from aiohttp import web
 
 from otaflux import log
-from otaflux.catalog import Catalog
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
 from otaflux.model.names import STABLE, Device, Namespace, Tag
 from otaflux.model.record import Record, Standing
 from otaflux.model.release import Firmware, Release, Sums
 from otaflux.model.version import Version
-from otaflux.store import Store
+from otaflux.state.catalog import Catalog
+from otaflux.state.store import Store
 from otaflux.web.answers import PlainPolls
-from otaflux.web.devices import Devices
-from otaflux.web.door import Door
-from otaflux.web.downloads import Sender
-from otaflux.web.newcomers import Newcomers
+from otaflux.web.devices.continuity import Connections, Downloads
+from otaflux.web.devices.downloads import Sender
+from otaflux.web.devices.firstlooks import Newcomers
+from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
-from otaflux.web.openfiles import make_room
 from otaflux.web.origin import Origins
-from otaflux.web.server import Port
-from otaflux.web.told import Connections, Downloads
-from otaflux.workqueue import Outcome
+from otaflux.web.port.openfiles import make_room
+from otaflux.web.port.requestcache import Door
+from otaflux.web.port.server import Port
+from otaflux.work.queue import Outcome
 
 
 class NoQueue:

@@ -15,11 +15,11 @@ from pathlib import Path
 from device_port import serve
 
 from otaflux import log
-from otaflux.intake import Intake
+from otaflux.hooks.intake import Intake
 from otaflux.model.event import Touch
 from otaflux.model.names import Namespace
-from otaflux.web.receiver import Receiver
-from otaflux.workqueue import Done, Outcome, WorkQueue
+from otaflux.web.hooks.receiver import Receiver
+from otaflux.work.queue import Done, Outcome, WorkQueue
 
 SECRET = "bench"
 LOOK = 0.02  # seconds

@@ -18,9 +18,9 @@ import click
 
 from otaflux.cli import known
 from otaflux.cli.flags import EVERYTHING, uses
-from otaflux.datafolder import DataFolder
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.settings import Settings
+from otaflux.state.datafolder import DataFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _lock(settings: Settings) -> str:
 
 async def _source(settings: Settings) -> AsyncIterator[Finding]:
     """Whether the registry answers and takes the credentials, and how many devices there are."""
-    from otaflux import app
+    from otaflux.app import server as app
 
     what = f"registry {settings.registry_url or '(embedded folder)'}"
     embedded = DataFolder(settings.data_dir).registry

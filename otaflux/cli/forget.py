@@ -22,9 +22,9 @@ def command(settings: Settings, device: str) -> None:
     For a device whose repository is gone. The server has to be stopped. What the registry or the
     embedded folder still has comes back when it starts.
     """
-    from otaflux.catalog import Catalog
-    from otaflux.datafolder import DataFolder
-    from otaflux.store import Store
+    from otaflux.state.catalog import Catalog
+    from otaflux.state.datafolder import DataFolder
+    from otaflux.state.store import Store
 
     name = Device.parse(device)
     folder = DataFolder(settings.data_dir)

@@ -23,7 +23,7 @@ from otaflux import hooks
 from otaflux.cli.flags import ASKING_THE_SERVER, NAMESPACE, uses
 from otaflux.errors import BadName
 from otaflux.hooks import Example, Proof, Pushed, Source
-from otaflux.intake import Ignored, Intake
+from otaflux.hooks.intake import Ignored, Intake
 from otaflux.model.event import Noise
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.settings import Settings
@@ -48,7 +48,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     (the first, where there are several), in the form in which that registry sends it. Run it to
     see what the server answers.
     """
-    from otaflux import app
+    from otaflux.app import server as app
 
     device, tag = _release(release)
     every = Namespace.of(settings.repository_prefix, frozenset())

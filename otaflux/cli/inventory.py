@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from otaflux import choice
-from otaflux.choice import Candidate
 from otaflux.cli import known
 from otaflux.errors import Undecided, Unreachable, Unusable
 from otaflux.model.artifact import Gone, Listing
 from otaflux.model.names import STABLE, Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
+from otaflux.reconcile import choice
+from otaflux.reconcile.choice import Candidate
 from otaflux.registry.source import Source, Unchanged
 from otaflux.settings import Settings
 
@@ -84,7 +84,7 @@ _NOBODY_KNOWN = (
 
 async def look(settings: Settings, device: Device | None) -> Inventory:
     """The device, or each one, with what the source and `DATA_DIR` know of it."""
-    from otaflux import app
+    from otaflux.app import server as app
 
     namespace, judged_by = app.namespace(settings), app.judged_by(settings)
     problem = away = ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from otaflux import durable
-from otaflux.datafolder import DataFolder
 from otaflux.errors import Undecided
+from otaflux.files import durable
 from otaflux.model.names import Device
 from otaflux.model.record import Record
-from otaflux.recordfile import read_record
-from otaflux.restore import MAX_RECORD
+from otaflux.state.datafolder import DataFolder
+from otaflux.state.recordfile import read_record
+from otaflux.state.restore import MAX_RECORD
 
 NOBODY = Device("otaflux-check")  # asked for where no device is known; need not exist
 

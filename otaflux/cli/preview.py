@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from otaflux import app, choice
+from otaflux.app import server as app
 from otaflux.cli import known
 from otaflux.errors import BadName, OtaFluxError, Unusable
 from otaflux.model.artifact import OCI_MANIFEST, UNPACK, Manifest
@@ -17,12 +17,13 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Chip, Firmware
 from otaflux.model.version import Version
-from otaflux.pull import Puller
+from otaflux.reconcile import choice
+from otaflux.reconcile.pull import Puller
 from otaflux.registry import upload
 from otaflux.registry.manifest import parse_artifact
 from otaflux.registry.source import File, Source
 from otaflux.settings import Settings
-from otaflux.store import Store
+from otaflux.state.store import Store
 from otaflux.unpack.chip import changed_family, disagreements
 from otaflux.unpack.choose import plan
 from otaflux.unpack.extraction import Extraction

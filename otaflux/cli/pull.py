@@ -15,8 +15,6 @@ from typing import assert_never
 
 import click
 
-from otaflux import choice
-from otaflux.choice import Candidate
 from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.reference import device_and_version
 from otaflux.errors import BadName, Refused, Undecided, Unusable
@@ -27,9 +25,11 @@ from otaflux.model.names import STABLE, Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
-from otaflux.pull import Puller
+from otaflux.reconcile import choice
+from otaflux.reconcile.choice import Candidate
+from otaflux.reconcile.pull import Puller
 from otaflux.settings import Settings
-from otaflux.store import Store
+from otaflux.state.store import Store
 
 
 @click.command("pull")
@@ -67,7 +67,7 @@ async def _pull(
     settings: Settings, device: Device, version: Version | None, channel: str, folder: Path
 ) -> tuple[Release, Path]:
     """The release, and where its firmware lies below `folder`."""
-    from otaflux import app
+    from otaflux.app import server as app
 
     store = Store(folder)
     store.prepare()

@@ -117,7 +117,7 @@ async def _push(
     *,
     force: bool,
 ) -> Digest:
-    from otaflux import app
+    from otaflux.app import server as app
     from otaflux.cli.preview import odd
 
     size = sum(file.path.stat().st_size for file in files)

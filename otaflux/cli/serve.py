@@ -19,7 +19,7 @@ def command(settings: Settings) -> None:
 
     A second one on the same DATA_DIR is refused.
     """
-    from otaflux import app
+    from otaflux.app import server as app
 
     form = settings.log_format or ("console" if sys.stdout.isatty() else "json")
     log.configure(settings.log_level, form)

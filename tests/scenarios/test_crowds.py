@@ -12,8 +12,8 @@ import pytest
 from device_port import PortServer
 from device_server import Connection, Reply, release
 
-from otaflux.web.handler import KEEPALIVE
-from otaflux.web.sending import STALLED
+from otaflux.web.devices.sending import STALLED
+from otaflux.web.port.handler import KEEPALIVE
 
 OLD = random.Random(1).randbytes(40_000)
 NEW = random.Random(2).randbytes(47_000)

@@ -11,8 +11,8 @@ import threading
 from io import FileIO
 from pathlib import Path
 
-from otaflux.durable import explained
 from otaflux.errors import Incomplete, Undecided
+from otaflux.files.durable import explained
 from otaflux.model.artifact import Descriptor
 from otaflux.registry.layout.places import Place, check_root
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from otaflux.durable import explained
 from otaflux.errors import BadName, Undecided
+from otaflux.files.durable import explained
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import msgspec
 
-from otaflux import durable
-from otaflux.disk import Disk
-from otaflux.durable import explained
 from otaflux.errors import Refused, Undecided
+from otaflux.files import durable
+from otaflux.files.disk import Disk
+from otaflux.files.durable import explained
 from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Device, Tag
 from otaflux.registry import upload

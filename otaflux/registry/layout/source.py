@@ -18,9 +18,9 @@ from typing import Any
 
 import aiofiles
 
-from otaflux.disk import REAL_DISK, Disk
-from otaflux.durable import explained, make_folder
 from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
+from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.files.durable import explained, make_folder
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import places

@@ -1,0 +1,181 @@
+"""What keeps devices up to date, bound to each other: catalog, store, queue, wake, reconciler.
+
+Decides nothing. What a machine gives (disk, threads, clocks, chance) comes as one value, so that
+the simulation binds the same parts in the same way to a machine of its own. On one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from otaflux.errors import Undecided
+from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.model.event import Touch
+from otaflux.model.names import Device, Namespace
+from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.reconciler import Reconciler
+from otaflux.registry.source import Source
+from otaflux.roster.guests import Guests
+from otaflux.roster.wake import Wake
+from otaflux.state import restore
+from otaflux.state.catalog import Catalog
+from otaflux.state.datafolder import DataFolder
+from otaflux.state.store import Store
+from otaflux.unpack.limits import Limits
+from otaflux.work.queue import Outcome, WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the program stands on. `clock` never goes back, `now` is since the epoch, both in s.
+
+    `in_thread(work, *arguments)` runs what blocks. `chance` spreads waits and guards nothing.
+    """
+
+    disk: Disk = REAL_DISK
+    in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    chance: random.Random = field(default_factory=random.Random)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is kept up to date and how hard it tries, as the settings have it.
+
+    `channels` are those besides the stable one, `recheck_interval` is in seconds, `registry_rate`
+    in devices a second, `registry_concurrency` in devices at once. `judged_by` names what verdicts
+    depend on.
+    """
+
+    namespace: Namespace
+    channels: tuple[str, ...]
+    keep_versions: int
+    recheck_interval: float
+    registry_rate: float
+    registry_concurrency: int
+    limits: Limits
+    judged_by: str
+
+
+class Upkeep:
+    """The parts, and their order at start: `restore`, then `adopt`, then `run` until cancelled.
+
+    `stamps` blocks and says what the embedded folder holds, for those who have one.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        folder: DataFolder,
+        rules: Rules,
+        *,
+        machine: Machine,
+        stamps: Callable[[], Mapping[Device, object]] | None = None,
+    ) -> None:
+        self._source = source
+        self._folder = folder
+        self._rules = rules
+        self.machine = machine
+        self.namespace = rules.namespace
+        self.channels = frozenset(rules.channels)
+        self.catalog = Catalog(
+            folder.catalog, disk=machine.disk, in_thread=machine.in_thread, now=machine.now
+        )
+        self.store = Store(folder.firmware, disk=machine.disk)
+        self.guests = Guests(self.catalog, self.touch, clock=machine.clock)
+        self.queue = WorkQueue(
+            self.bring_up_to_date,
+            places=rules.registry_concurrency,
+            longest_wait=rules.recheck_interval,
+            rate=rules.registry_rate,
+            clock=machine.clock,
+            chance=machine.chance,
+        )
+        self.wake = Wake(
+            source,
+            self.catalog,
+            self.touch,
+            devices=rules.namespace.devices,
+            interval=rules.recheck_interval,
+            rate=rules.registry_rate,
+            stamps=stamps,
+            in_thread=machine.in_thread,
+            clock=machine.clock,
+            chance=machine.chance,
+        )
+        puller = Puller(
+            source,
+            self.store,
+            rules.limits,
+            judged_by=rules.judged_by,
+            in_thread=machine.in_thread,
+        )
+        self._reconciler = Reconciler(
+            source,
+            puller,
+            self.catalog,
+            self.store,
+            namespace=rules.namespace,
+            channels=rules.channels,
+            keep_versions=rules.keep_versions,
+            is_known=self.wake.is_known,
+            found=self.guests.found,
+            goes=self.guests.goes,
+            in_thread=machine.in_thread,
+            clock=machine.clock,
+            now=machine.now,
+        )
+        self._judged = restore.Judged((), frozenset())
+
+    def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
+        """Put a reason to look into the queue. See `WorkQueue.touch`."""
+        return self.queue.touch(touch)
+
+    async def bring_up_to_date(self, touch: Touch) -> Outcome:
+        """One run of one device, when its turn comes. Raises `Undecided`."""
+        return await self._reconciler.run(touch)
+
+    def awaits_signature(self, device: Device) -> bool:
+        """Whether a release of that device waits for its signature."""
+        return self._reconciler.awaits_signature(device)
+
+    async def restore(self) -> bool:
+        """Judge what lies in the folder, without the source; answers whether there is a release.
+
+        Raises `Undecided` where the folder cannot be written or read.
+        """
+        self._judged = await self.machine.in_thread(
+            restore.restore,
+            self._folder.catalog,
+            self.store,
+            source=self._source.name,
+            prefix=self.namespace.prefix,
+            namespace=self.namespace,
+            channels=self._rules.channels,
+            disk=self.machine.disk,
+        )
+        return any(record.channels for record in self._judged.records)
+
+    async def adopt(self) -> None:
+        """Tell what was judged to those who listen; files that nobody names any more go."""
+        for record in self._judged.records:
+            self.catalog.adopt(record)
+        named, elsewhere = self.catalog.names, self._judged.elsewhere
+        if self._judged.all_read:
+            with suppress(Undecided):  # what cannot be removed now is at the next start
+                await self.machine.in_thread(
+                    self.store.sweep, lambda digest: named(digest) or digest in elsewhere
+                )
+
+    async def run(self) -> None:
+        """Keep devices up to date until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.queue.run(), name="work queue")
+            tasks.create_task(self.wake.run(), name="wake")

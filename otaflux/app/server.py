@@ -1,0 +1,225 @@
+"""Builds the parts from the settings and owns their lifetimes; decides nothing.
+
+`serve` reads top to bottom: lock the folder, open the source, bind what keeps devices up to date
+(`upkeep.py`) and what they reach (`front.py`), judge what lies there, listen, run until told to
+stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+import otaflux
+from otaflux.app.controller import Machine, Rules, Upkeep
+from otaflux.app.edge import Front
+from otaflux.errors import BadSetting, Undecided
+from otaflux.journal import Journal
+from otaflux.log import Event, log
+from otaflux.metrics import Metrics
+from otaflux.model.names import Namespace
+from otaflux.registry.layout import Layout
+from otaflux.registry.remote import Remote
+from otaflux.registry.remote.credentials import Credentials, credential_files
+from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.retries import COMMAND, SERVER
+from otaflux.registry.source import Source
+from otaflux.settings import Settings
+from otaflux.state.datafolder import DataFolder
+from otaflux.unpack.limits import Limits
+from otaflux.web.origin import Origins
+from otaflux.web.port.openfiles import make_room
+from otaflux.web.port.server import Port
+from otaflux.web.port.tls import Certificate
+
+UNPACKED = 4  # times MAX_FIRMWARE_SIZE: all that is unpacked on the way to a firmware
+
+
+def limits(settings: Settings) -> Limits:
+    """The bounds on what one artifact may unpack to."""
+    return Limits(settings.max_firmware_size, UNPACKED * settings.max_firmware_size)
+
+
+def judged_by(settings: Settings) -> str:
+    """What verdicts depend on: the limits and the program's version."""
+    return f"otaflux {otaflux.__version__}, MAX_FIRMWARE_SIZE {settings.max_firmware_size}"
+
+
+def credentials(settings: Settings) -> Credentials | None:
+    """Who OtaFlux is for the registry; None for the embedded folder. Reads credentials files."""
+    if settings.registry_url is None:
+        return None
+    environ = dict(os.environ)
+    if settings.registry_auth_file is not None:
+        environ["REGISTRY_AUTH_FILE"] = str(settings.registry_auth_file)
+    return Credentials(
+        Endpoint.parse(settings.registry_url, insecure=settings.registry_insecure),
+        username=settings.registry_username,
+        password=settings.registry_password,
+        files=credential_files(environ, Path.home()),
+    )
+
+
+def namespace(settings: Settings) -> Namespace:
+    """The rule from repositories to devices."""
+    known = credentials(settings)
+    return settings.namespace(credentials=known.configured if known else lambda: False)
+
+
+@asynccontextmanager
+async def open_source(
+    settings: Settings,
+    *,
+    patient: bool,
+    on_request: Callable[[str, str], None] = lambda _kind, _outcome: None,
+) -> AsyncIterator[Source]:
+    """The registry, or the embedded folder where `REGISTRY_URL` is unset.
+
+    `patient` is for commands, which have nothing to do but to wait.
+    """
+    if settings.registry_url is None:
+        yield Layout(DataFolder(settings.data_dir).registry)
+        return
+    async with Remote(
+        Endpoint.parse(settings.registry_url, insecure=settings.registry_insecure),
+        namespace(settings),
+        credentials(settings),
+        ca_cert_path=settings.registry_ca_cert_path,
+        insecure=settings.registry_insecure,
+        environ=os.environ,
+        policy=COMMAND if patient else SERVER,
+        concurrency=settings.registry_concurrency,
+        on_request=on_request,
+    ) as remote:
+        yield remote
+
+
+async def serve(settings: Settings) -> None:
+    """Run the server until SIGTERM or SIGINT.
+
+    Raises `BadSetting` where the folder is in use or cannot be written, or nothing can listen.
+    """
+    with DataFolder(settings.data_dir).locked():
+        journal = Journal(Metrics(CollectorRegistry()))
+        async with open_source(
+            settings, patient=False, on_request=journal.registry_request
+        ) as source:
+            server = _Server(settings, source, journal)
+            await server.restore()
+            await server.run()
+
+
+class _Server:
+    """The parts of a running server, bound to each other."""
+
+    def __init__(self, settings: Settings, source: Source, journal: Journal) -> None:
+        self._settings = settings
+        self._source = source
+        self._upkeep = Upkeep(
+            source,
+            DataFolder(settings.data_dir),
+            Rules(
+                namespace=namespace(settings),
+                channels=settings.channels,
+                keep_versions=settings.keep_versions,
+                recheck_interval=settings.recheck_interval,
+                registry_rate=settings.registry_rate,
+                registry_concurrency=settings.registry_concurrency,
+                limits=limits(settings),
+                judged_by=judged_by(settings),
+            ),
+            machine=Machine(),
+            stamps=source.stamps if isinstance(source, Layout) else None,
+        )
+        journal.hear_polls(self._upkeep.guests.polled)
+        room = make_room(settings.max_downloads)
+        self._front = Front(
+            self._upkeep,
+            secrets=self._secrets,
+            origins=Origins(settings.public_url, settings.trusted_proxies),
+            journal=journal,
+            downloads=room.downloads,
+            secure=settings.tls_cert_path is not None,
+        )
+        self._port = Port(
+            self._front.app,
+            settings.listen_addr.host,
+            settings.listen_addr.port,
+            direct=self._front.answer,
+            door=self._front.door,
+            sender=self._front.sender,
+            certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)
+            if settings.tls_cert_path and settings.tls_key_path
+            else None,
+            unreadable=self._front.unreadable,
+            max_connections=room.connections,
+            shutdown_timeout=settings.shutdown_timeout,
+        )
+
+    def _secrets(self) -> list[str]:
+        secret = self._settings.webhook_secret
+        return secret.current().reveal().split() if secret else []
+
+    async def restore(self) -> None:
+        """Judge what lies in the folder, and tell what may be told."""
+        try:
+            told = await self._upkeep.restore()
+            if isinstance(self._source, Layout) and not told:
+                await self._source.prepare()
+        except Undecided as error:
+            raise BadSetting(f"DATA_DIR: {error}. {error.hint}") from error
+        await self._upkeep.adopt()
+
+    async def run(self) -> None:
+        """Listen, and keep devices up to date, until told to stop."""
+        stop = _stop_signals()
+        async with self._port, asyncio.TaskGroup() as tasks:
+            self._say_started()
+            upkeep = tasks.create_task(self._upkeep.run(), name="upkeep")
+            await stop.wait()
+            log.info(Event.SERVER_STOPPING, downloads=self._front.sender.under_way)
+            upkeep.cancel()
+        log.info(Event.SERVER_STOPPED)
+
+    def _say_started(self) -> None:
+        settings, upkeep = self._settings, self._upkeep
+        log.info(
+            Event.SERVER_STARTED,
+            version=otaflux.__version__,
+            url=self._port.url,
+            registry=self._source.name,
+            prefix=upkeep.namespace.prefix,
+            hooks="open" if settings.webhook_secret else "closed: WEBHOOK_SECRET is not set",
+            devices=len(upkeep.catalog.devices()),
+        )
+        if upkeep.namespace.is_closed():
+            log.warning(
+                Event.ONLY_DEVICES,
+                devices=sorted(device.name for device in settings.devices),
+                reason="there are credentials for the registry and no REPOSITORY_PREFIX",
+                hint="Set REPOSITORY_PREFIX; / serves every repository that they can read",
+            )
+        known = len(upkeep.wake.known())
+        round_seconds = known / settings.registry_rate
+        if round_seconds > settings.recheck_interval:
+            log.warning(
+                Event.ROUND_IS_LONG,
+                devices=known,
+                seconds=round(round_seconds),
+                hint="Raise REGISTRY_RATE, or let hooks do it and raise RECHECK_INTERVAL",
+            )
+
+
+def _stop_signals() -> asyncio.Event:
+    """Set once SIGTERM or SIGINT came."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

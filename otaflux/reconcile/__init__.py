@@ -1,0 +1,1 @@
+"""One run of a device: which tags are looked at, what is pulled, what its channels are told."""

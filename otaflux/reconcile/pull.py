@@ -1,0 +1,288 @@
+"""One tag made into a release on disk: resolve, judge, read, unpack, name. Alone knows all three.
+
+One pass: a verified reader of the blob feeds the unpacking in a thread, which writes a file without
+a name; only after the reader ended well is the file named by its content. The blob itself never
+touches the disk. A tag is resolved to a digest once; everything after takes the digest.
+
+`otaflux pull` runs this too, into a store of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from otaflux.errors import Incomplete, Unsigned, Unusable
+from otaflux.files.durable import NewFile
+from otaflux.model.artifact import (
+    DESCRIPTION,
+    URL,
+    Artifact,
+    Descriptor,
+    Digest,
+    Gone,
+    Index,
+    Manifest,
+)
+from otaflux.model.event import Priority
+from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Firmware, Release
+from otaflux.model.version import Version
+from otaflux.reconcile.resolve import Resolved, Resolver
+from otaflux.registry.source import Source
+from otaflux.state.store import Claims, Store
+from otaflux.unpack.chip import changed_family, disagreements
+from otaflux.unpack.choose import Plan, child, plan, suspects
+from otaflux.unpack.extraction import Extraction
+from otaflux.unpack.limits import Limits
+from otaflux.work.places import Gate
+
+STREAMS = 3  # pulls that stream at once: with 8 MiB zstd windows they stay within 48 MiB
+WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
+MAX_NOTE = 500  # characters of an annotation that a release carries along
+
+InThread = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
+
+
+class Puller:
+    """Looks at tags of a source, and pulls what is not on disk yet into a store.
+
+    `limits` bound what is unpacked; `judged_by` names them and the program's version in verdicts.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        limits: Limits,
+        *,
+        judged_by: str,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> None:
+        self.resolver = Resolver(source)
+        self._source = source
+        self._store = store
+        self._limits = limits
+        self.judged_by = judged_by
+        self._in_thread = in_thread
+        self._gate = Gate(STREAMS)
+
+    async def look(
+        self,
+        device: Device,
+        tag: Tag,
+        version: Version,
+        *,
+        record: Record,
+        priority: Priority,
+        claims: Claims,
+        resolved: Resolved | Gone | None = None,
+    ) -> Look:
+        """What one tag is now; what `record` holds of the same digest is not pulled again.
+
+        `resolved` is what it stands for, where the caller asked for that already. Raises
+        `Undecided` where nothing was learnt.
+        """
+        if resolved is None:
+            resolved = await self.resolver.resolve(device, tag, record)
+        if isinstance(resolved, Gone):
+            return resolved
+        digest = resolved.digest
+        if resolved.flaw is not None:
+            return _found_wrong(digest, resolved.flaw)
+        for verdict in record.verdicts:
+            if verdict.manifest_digest == digest and verdict.judged_by == self.judged_by:
+                return Unfit(digest, verdict.reason)
+        held = await self._held(device, tag, version, digest, record, claims)
+        if held is not None:
+            return Usable(held)
+        artifact = resolved.artifact
+        try:
+            if artifact is None:
+                artifact = await self.resolver.artifact(device, digest)
+            return Usable(
+                await self._pull(device, tag, version, artifact, record, priority, claims)
+            )
+        except Unusable as error:
+            if isinstance(error, Incomplete) and artifact is not None:
+                self.resolver.lacks(device, tag, artifact)
+            return _found_wrong(digest, error)
+
+    async def _held(
+        self,
+        device: Device,
+        tag: Tag,
+        version: Version,
+        digest: Digest,
+        record: Record,
+        claims: Claims,
+    ) -> Release | None:
+        """The release of that digest, where its file lies on disk: under this tag or another."""
+        same = [release for release in record.held() if release.manifest_digest == digest]
+        same.sort(key=lambda release: release.tag != tag)
+        for release in same:
+            if await self._in_thread(claims.has, release.firmware):
+                if release.tag == tag:
+                    return release
+                warnings = _warnings(version, release.firmware, record)
+                return Release(
+                    device,
+                    tag,
+                    version,
+                    digest,
+                    release.blob_digest,
+                    release.firmware,
+                    release.summary,
+                    release.page,
+                    warnings,
+                )
+        return None
+
+    async def _pull(
+        self,
+        device: Device,
+        tag: Tag,
+        version: Version,
+        artifact: Artifact,
+        record: Record,
+        priority: Priority,
+        claims: Claims,
+    ) -> Release:
+        manifest, around = await self._manifest(device, artifact)
+        planned = plan(manifest, *around)
+        async with self._gate.place(priority):
+            blob_digest, firmware = await self._unpack(device, planned, claims)
+        notes = {**artifact.annotations, **manifest.annotations}
+        return Release(
+            device,
+            tag,
+            version,
+            artifact.digest,
+            blob_digest,
+            firmware,
+            notes.get(DESCRIPTION, "")[:MAX_NOTE],
+            notes.get(URL, "")[:MAX_NOTE],
+            _warnings(version, firmware, record),
+        )
+
+    async def _manifest(
+        self, device: Device, artifact: Artifact
+    ) -> tuple[Manifest, tuple[Mapping[str, str], ...]]:
+        """The manifest itself or an index's child, and the annotations further out."""
+        if isinstance(artifact, Manifest):
+            return artifact, ()
+        descriptor, manifest = await self._child(device, artifact)
+        return manifest, (descriptor.annotations, artifact.annotations)
+
+    async def _child(self, device: Device, index: Index) -> tuple[Descriptor, Manifest]:
+        children = [
+            (descriptor, await self.resolver.artifact(device, descriptor.digest))
+            for descriptor in suspects(index)
+        ]
+        return child(index, children)
+
+    async def _unpack(
+        self, device: Device, planned: Plan, claims: Claims
+    ) -> tuple[Digest, Firmware]:
+        """Read layers in their order until one holds the firmware; name its file."""
+        room = min(layer.size for layer in planned.layers)
+        if room > self._limits.max_firmware:
+            raise Unusable(
+                f"the layer has {room} bytes, and MAX_FIRMWARE_SIZE allows"
+                f" {self._limits.max_firmware}"
+            )
+        new = await self._draft(room)
+        unpacked = asyncio.Event()
+        writing_back = asyncio.create_task(self._write_back(new, unpacked))
+        try:
+            extraction = Extraction(planned, new, self._limits)
+            digest = planned.layers[-1].digest
+            for layer in planned.layers:
+                if await self._read(device, layer, extraction):
+                    digest = layer.digest
+                    break
+            firmware: Firmware = await self._whole(extraction.finish)
+            unpacked.set()
+            await writing_back
+            await self._whole(claims.keep, new, firmware)
+        finally:
+            unpacked.set()
+            await _ended(writing_back)
+            await self._whole(new.discard)
+        return digest, firmware
+
+    async def _draft(self, room: int) -> NewFile:
+        """A file without a name yet; one made too late for a cancelled pull goes at once."""
+        late: list[NewFile] = []
+        try:
+            await self._whole(lambda: late.append(self._store.draft(room)))
+        except asyncio.CancelledError:
+            for new in late:
+                await self._whole(new.discard)
+            raise
+        return late[0]
+
+    async def _write_back(self, new: NewFile, unpacked: asyncio.Event) -> None:
+        """Have the disk write while we unpack, so that little is left to sync at the end.
+
+        Raises `Undecided` where it cannot: a disk says so once, and the next sync may go well
+        although bytes are lost.
+        """
+        while not unpacked.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_BACK):
+                    await unpacked.wait()
+                    return
+            await self._whole(new.sync)
+
+    async def _read(self, device: Device, layer: Descriptor, extraction: Extraction) -> bool:
+        """Unpack one layer in a thread; the thread has ended when this returns or raises."""
+        work: asyncio.Future[bool] | None = None
+        try:
+            async with self._source.open_blob(
+                device, layer, max_bytes=self._limits.max_firmware
+            ) as reader:
+                work = asyncio.ensure_future(self._in_thread(extraction.layer, layer, reader))
+                return await asyncio.shield(work)
+        finally:
+            if work is not None:
+                await _ended(work)
+
+    async def _whole(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Work in a thread to its end, also where the pull is cancelled: it cannot be stopped."""
+        running: asyncio.Future[T] = asyncio.ensure_future(self._in_thread(work, *arguments))
+        try:
+            return await asyncio.shield(running)
+        finally:
+            await _ended(running)
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait for work whose outcome nobody may want any more; whoever does has it already."""
+    await asyncio.wait([work])
+    if not work.cancelled():
+        work.exception()
+
+
+def _found_wrong(digest: Digest, error: Unusable) -> Look:
+    """What an error about verified content comes to."""
+    match error:
+        case Unsigned():
+            return AwaitsSignature(digest, str(error))
+        case Incomplete():
+            return Lacking(digest, str(error))
+        case _:
+            return Unfit(digest, str(error))
+
+
+def _warnings(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:
+    """What a person should know: another version inside, another chip than the release before."""
+    lower = [release for release in record.served() if release.version.key < version.key]
+    before = max(lower, key=lambda release: release.order, default=record.current())
+    told = before.firmware.chip if before else None
+    return (*disagreements(firmware.chip, version), *changed_family(firmware.chip, told))

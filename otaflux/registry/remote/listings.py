@@ -1,0 +1,167 @@
+"""Listings of a registry, read whole: tags of a repository, repositories under a prefix.
+
+A listing that breaks off, turns into something else or grows without end is `Undecided`, never a
+short one. What a page links to is asked for at the registry itself, wherever the link points.
+
+Pages are read on the event loop while that takes a millisecond or two, and in a thread else: some
+registries put all tags on one page, and polls are answered meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from otaflux.errors import Undecided
+from otaflux.model.artifact import Listing
+from otaflux.registry.remote import pages
+from otaflux.registry.remote.auth import CATALOG, Denied, Scope
+from otaflux.registry.remote.requests import MAX_BODY, Answer, Call, Requests
+
+LARGE_PAGE = 32 * 1024  # bytes, from which on a page is for a thread
+LARGE_LISTING = 2000  # names, from which on sorting out tags is
+
+InThread = Callable[..., Awaitable[Any]]
+
+HARBOR_PAGE = 100  # repositories; the most that Harbor gives
+
+_UNKNOWN = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the second is Harbor's
+_OK = 200
+_BAD_REQUEST = 400
+# What a registry with a lower limit for `n` says, or one that knows no `n`.
+_OTHER_SIZE = frozenset({_BAD_REQUEST, 405, 422})
+_NOT_FOUND = 404
+_NOT_IMPLEMENTED = 501
+
+
+async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread) -> Listing:
+    """All tags of a repository; raises `Undecided` where they were not read whole.
+
+    `in_thread` runs blocking work.
+    """
+    url = requests.endpoint.api(f"{name}/tags/list", {"n": str(pages.PAGE_SIZE)})
+    call = Call("tags", "GET", url, scope)
+    most = pages.MAX_TAGS
+    first = await requests.ask(call, max_bytes=most)
+    if first.status in _OTHER_SIZE:
+        call = replace(call, url=requests.endpoint.api(f"{name}/tags/list"))
+        first = await requests.ask(call, max_bytes=most)
+    if first.status == _NOT_FOUND:
+        codes = pages.oci_codes(first.body)
+        if codes and codes <= _UNKNOWN:
+            return Listing((), repository_known=False)
+    names = await _followed(requests, call, first, pages.read_tags, in_thread, most=most)
+    del first  # its body need not wait for the names to be sorted out
+    if len(names) < LARGE_LISTING:
+        return Listing(pages.possible_tags(names))
+    return Listing(await in_thread(pages.possible_tags, names))
+
+
+async def repositories(requests: Requests, prefix: str, in_thread: InThread) -> list[str] | None:
+    """The repositories that the registry lists, a prefix's among them; None where it refuses.
+
+    `/v2/_catalog` is for administrators in many registries; Harbor lists a project's repositories
+    to those who may read it. Raises `Undecided` where a listing was not read whole.
+    """
+    url = requests.endpoint.api("_catalog", {"n": str(pages.PAGE_SIZE)})
+    call = Call("catalog", "GET", url, CATALOG)
+    try:
+        first = await requests.ask(call)
+        if first.status in _OTHER_SIZE:
+            call = replace(call, url=requests.endpoint.api("_catalog"))
+            first = await requests.ask(call)
+    except Denied:
+        return await _harbor(requests, prefix)
+    if _BAD_REQUEST <= first.status < _NOT_IMPLEMENTED + 1:
+        return await _harbor(requests, prefix)
+    return await _followed(
+        requests, call, first, pages.read_catalog, in_thread, most=pages.MAX_CATALOG
+    )
+
+
+async def _harbor(requests: Requests, prefix: str) -> list[str] | None:
+    """The repositories of the prefix's project; None where this is no Harbor, or it refuses."""
+    project = prefix.partition("/")[0]
+    found: list[str] = []
+    for number in range(1, pages.MAX_PAGES + 1):
+        url = requests.endpoint.beside(
+            f"/api/v2.0/projects/{project}/repositories",
+            {"page": str(number), "page_size": str(HARBOR_PAGE)},
+        )
+        try:
+            answer = await requests.ask(Call("catalog", "GET", url, CATALOG, basic_first=True))
+        except Denied:
+            return None
+        if number == 1 and not _is_harbor(answer):
+            return None
+        if answer.status != _OK:
+            raise _failed(answer, "repositories")
+        page = pages.read_harbor(answer.body)
+        found += page
+        _check_number(found)
+        if len(page) < HARBOR_PAGE:
+            return found
+    raise Undecided(f"the registry lists more than {pages.MAX_PAGES} pages")
+
+
+def _is_harbor(answer: Answer) -> bool:
+    """Whether the answer is Harbor's, and not some other server's page for any address."""
+    if answer.status != _OK:
+        return False
+    try:
+        pages.read_harbor(answer.body)
+    except Undecided:
+        return False
+    return True
+
+
+async def _followed(
+    requests: Requests,
+    call: Call,
+    first: Answer,
+    read: Callable[[bytes], list[str]],
+    in_thread: InThread,
+    *,
+    most: int,
+) -> list[str]:
+    """The names of a page and of all that it links to; a link seen before ends it.
+
+    `most` is the bytes that all pages may have together.
+    """
+    names: list[str] = []
+    seen = {str(call.url)}
+    answer = first
+    size = 0
+    for _ in range(pages.MAX_PAGES):
+        if answer.status != _OK:
+            raise _failed(answer, call.kind)
+        large = len(answer.body) >= LARGE_PAGE
+        names += await in_thread(read, answer.body) if large else read(answer.body)
+        _check_number(names)
+        size += len(answer.body)
+        if size > most:
+            raise Undecided(
+                f"the registry lists more than {most} bytes of {call.kind}",
+                hint="remove tags that nobody needs, such as those of old signatures",
+            )
+        link = pages.next_link(answer.headers.getall("Link", []))
+        if link is None:
+            return names
+        url = requests.endpoint.page(answer.url, link)
+        if str(url) in seen:
+            return names
+        seen.add(str(url))
+        answer = await requests.ask(replace(call, url=url), max_bytes=min(most, MAX_BODY))
+    raise Undecided(f"the registry lists more than {pages.MAX_PAGES} pages")
+
+
+def _check_number(names: list[str]) -> None:
+    if len(names) > pages.MAX_NAMES:
+        raise Undecided(f"the registry lists more than {pages.MAX_NAMES} names")
+
+
+def _failed(answer: Answer, what: str) -> Undecided:
+    return Undecided(
+        f"the registry answers {answer.status}{pages.oci_reason(answer.body)} for a list of {what}"
+    )

@@ -1,0 +1,225 @@
+"""`otaflux push` to a registry: blobs first, the tag last, nothing twice.
+
+A blob that is there already is not sent. One that is not goes up in one request, streamed from its
+file, so a push of any size costs a piece of memory. The address for it comes from the registry and
+may be anywhere; credentials go along only at the registry's own origin.
+
+Source: distribution specification ("Pushing Blobs", "Pushing Manifests").
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import aiofiles
+from aiofiles.threadpool.binary import AsyncBufferedReader
+from yarl import URL
+
+from otaflux.errors import Refused, Undecided, Unreachable, Unusable
+from otaflux.model.artifact import OCI_MANIFEST, Digest
+from otaflux.model.names import Tag
+from otaflux.registry.manifest import digest_of, parse_artifact
+from otaflux.registry.remote.auth import Denied, Scope
+from otaflux.registry.remote.endpoint import check_redirect, read_url
+from otaflux.registry.remote.pages import oci_codes, oci_reason
+from otaflux.registry.remote.requests import Answer, Call, Requests
+from otaflux.registry.remote.resolving import ACCEPT
+from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload
+from otaflux.registry.wording import shown
+
+PIECE = 512 * 1024  # bytes read and sent at once
+
+Progress = Callable[[int], None]
+
+_OK = 200
+_CREATED = frozenset({200, 201, 202, 204})
+_NOT_FOUND = 404
+_TOO_LARGE = 413
+_FIRST_ERROR = 400
+_FIRST_SERVER_ERROR = 500
+
+
+class Push:
+    """One push to one repository. `scope` is for pull and push."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        name: str,
+        scope: Scope,
+        *,
+        progress: Progress,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._requests = requests
+        self._name = name
+        self._scope = scope
+        self._progress = progress
+        self._sleep = sleep
+
+    async def __call__(self, tag: Tag, upload: Upload, *, force: bool) -> Digest:
+        """Send what is missing of an artifact; answers its digest.
+
+        Raises `Refused` where the tag is taken by other bytes and `force` is false, or the registry
+        will not have it; `Undecided` where it fails.
+        """
+        there = await self._there(tag)
+        if there is not None and there != upload.digest and not force:
+            raise Refused(
+                f"{self._name}:{tag} is taken by other bytes ({there}): give this build a version"
+                " of its own, or use --force"
+            )
+        await self._blob(EMPTY_DIGEST, len(EMPTY_BLOB), None)
+        for layer in upload.blobs:
+            await self._blob(layer.digest, layer.size, layer.file.path)
+        if there != upload.digest:
+            await self._manifest(tag, upload)
+        return upload.digest
+
+    async def _there(self, tag: Tag) -> Digest | None:
+        """What the tag is now; a repository that is not there yet has none.
+
+        Raises `Undecided` where it is no manifest: a page, a log-in portal.
+        """
+        answer = await self._ask("GET", f"manifests/{tag}", headers={"Accept": ACCEPT})
+        if answer.status == _OK:
+            with suppress(Unusable):  # a manifest, though none that OtaFlux serves
+                parse_artifact(answer.body, media_type=answer.headers.get("Content-Type"))
+            return digest_of(answer.body)
+        if answer.status == _NOT_FOUND:
+            return None
+        raise self._error(answer, f"for {self._name}:{tag}")
+
+    async def _blob(self, digest: Digest, size: int, path: Path | None) -> None:
+        """See that the registry has a blob: a file's bytes, or those of the empty config."""
+        if (await self._ask("HEAD", f"blobs/{digest}")).status == _OK:
+            self._progress(size if path else 0)
+            return
+        policy = self._requests.wire.policy
+        for attempt in range(1, policy.attempts + 1):
+            sent = _Counted(self._progress)
+            try:
+                if path is None:
+                    await self._send(digest, size, EMPTY_BLOB)
+                else:
+                    async with _opened(path) as file:
+                        await self._send(digest, size, _pieces(file, sent))
+            except Undecided as error:
+                self._progress(-sent.total)
+                # A token may have ended on the way, and is a new one by now; rights do not change.
+                is_final = isinstance(error, Unreachable) or (
+                    isinstance(error, Denied) and (attempt > 1 or not sent.total)
+                )
+                if is_final or attempt == policy.attempts:
+                    raise
+                await self._sleep(policy.wait(attempt, self._requests.wire.chance))
+            else:
+                return
+
+    async def _send(self, digest: Digest, size: int, data: bytes | AsyncIterator[bytes]) -> None:
+        begun = await self._ask("POST", "blobs/uploads/")
+        location = begun.headers.get("Location")
+        if begun.status not in _CREATED or not location:
+            raise self._error(begun, f"to begin an upload to {self._name}")
+        url = self._upload_url(begun.url, location, digest)
+        call = Call(
+            "push",
+            "PUT",
+            url,
+            self._scope,
+            headers={"Content-Type": RAW, "Content-Length": str(size)},
+            data=data,
+            once=True,
+        )
+        answer = await self._requests.ask(call)
+        if answer.status not in _CREATED:
+            if "DIGEST_INVALID" in oci_codes(answer.body) or "SIZE_INVALID" in oci_codes(
+                answer.body
+            ):
+                raise Refused(
+                    "the file changed while it was sent, or the way to the registry is bad"
+                )
+            raise self._error(answer, f"for a blob of {size} bytes")
+
+    def _upload_url(self, posted: URL, location: str, digest: Digest) -> URL:
+        """Where the bytes go, with the digest they end in.
+
+        A registry behind a proxy that ends TLS may name itself with http and its inner port.
+        """
+        url = read_url(location, base=posted)
+        own = self._requests.endpoint.base
+        if url.host == own.host and url.scheme != own.scheme:
+            url = URL.build(
+                scheme=own.scheme,
+                authority=own.raw_authority,
+                path=url.raw_path,
+                query_string=url.raw_query_string,
+                encoded=True,
+            )
+        check_redirect(own, url, content_addressed=False)
+        joint = "&" if url.raw_query_string else "?"
+        return URL(f"{url}{joint}digest={digest.algorithm}%3A{digest.hex}", encoded=True)
+
+    async def _manifest(self, tag: Tag, upload: Upload) -> None:
+        answer = await self._ask(
+            "PUT", f"manifests/{tag}", headers={"Content-Type": OCI_MANIFEST}, data=upload.manifest
+        )
+        if answer.status not in _CREATED:
+            raise self._error(answer, f"for the tag {tag}")
+        told = answer.headers.get("Docker-Content-Digest")
+        if told is not None and told != str(upload.digest):
+            raise Undecided(f"the registry took {upload.digest} and calls it {shown(told)}")
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Answer:
+        url = self._requests.endpoint.api(f"{self._name}/{path}")
+        call = Call("push", method, url, self._scope, headers=headers or {}, data=data)
+        return await self._requests.ask(call)
+
+    @staticmethod
+    def _error(answer: Answer, what: str) -> Refused | Undecided:
+        """The registry's no is for the pusher, for it will not change; its faults may."""
+        message = f"the registry answers {answer.status}{oci_reason(answer.body)} {what}"
+        if answer.status == _TOO_LARGE:
+            message += ": it, or a proxy before it, takes no bodies so large"
+        if _FIRST_ERROR <= answer.status < _FIRST_SERVER_ERROR:
+            return Refused(message)
+        return Undecided(message)
+
+
+class _Counted:
+    """Passes numbers of bytes on, and knows their sum."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.total = 0
+
+    def __call__(self, size: int) -> None:
+        self.total += size
+        self._progress(size)
+
+
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[AsyncBufferedReader]:
+    """A file, closed however its sending ends; raises `Refused` where it cannot be opened."""
+    async with AsyncExitStack() as stack:
+        try:
+            file = await stack.enter_async_context(aiofiles.open(path, "rb"))
+        except OSError as error:
+            raise Refused(f"cannot read {path}: {error.strerror or error}") from None
+        yield file
+
+
+async def _pieces(file: AsyncBufferedReader, sent: Progress) -> AsyncIterator[bytes]:
+    """A file's bytes; `sent` hears of each piece as it goes."""
+    while piece := await file.read(PIECE):
+        yield piece
+        sent(len(piece))

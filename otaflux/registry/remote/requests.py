@@ -1,0 +1,228 @@
+"""One request to the registry: its authorization, its redirects, its errors.
+
+A request that got an answer gives it, whatever its status; 5xx, 429, 408 and connections that fail
+raise `Undecided` or `Unreachable`, after the tries of the policy. The registry is not trusted:
+bodies have a limit and a time, and redirects are followed here, hop by hop, with the registry's
+`Authorization` at the registry's own origin and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from otaflux.errors import Undecided, Unreachable
+from otaflux.registry.remote import failures
+from otaflux.registry.remote.auth import Authority, Grant, Scope
+from otaflux.registry.remote.credentials import Credentials
+from otaflux.registry.remote.endpoint import Endpoint, check_redirect, read_url
+from otaflux.registry.remote.pages import oci_reason
+from otaflux.registry.remote.retries import RETRIED_STATUSES, retry_after
+from otaflux.registry.remote.tokens import TokenAnswer
+from otaflux.registry.remote.wire import Wire
+
+MAX_BODY = 8 * 1024 * 1024  # bytes of a page; 100,000 repositories of 80 characters
+MAX_ERROR_BODY = 64 * 1024  # bytes of a body that is read only for its error code
+MAX_REDIRECTS = 5
+MAX_ROUNDS = 3  # without a token, with one, with a renewed one
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOLLOWING = frozenset({"GET", "HEAD"})
+_FIRST_ERROR = 400
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+
+
+class TooLarge(Undecided):
+    """A body above its limit: not read to its end, so nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked of the registry.
+
+    `content_addressed` bytes may be redirected to plain http. `data` that can be sent only `once`
+    is neither retried nor sent again with another token. `basic_first` sends name and password,
+    where there are any, before they are asked for.
+    """
+
+    kind: str
+    method: str
+    url: URL
+    scope: Scope
+    headers: Mapping[str, str] = field(default_factory=dict)
+    data: Any = None
+    content_addressed: bool = False
+    once: bool = False
+    basic_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the registry said, whole. `url` is where it was said, after redirects."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    url: URL
+
+
+class Requests:
+    """The way to one registry, over a `Wire` that is open."""
+
+    def __init__(self, endpoint: Endpoint, credentials: Credentials, wire: Wire) -> None:
+        self.endpoint = endpoint
+        self.wire = wire
+        self._authority = Authority(endpoint, credentials, self._exchange, clock=wire.clock)
+        self._outage = failures.Outage()
+
+    async def close(self) -> None:
+        """End the fetching of tokens; the wire is its owner's to close, after this."""
+        await self._authority.close()
+
+    async def ask(self, call: Call, *, max_bytes: int = MAX_BODY) -> Answer:
+        """An answer with its whole body (of an error's, its beginning).
+
+        Raises `Denied` for 401 and 403, `TooLarge` for a body above `max_bytes`, and `Undecided` as
+        the module says.
+        """
+        async with self.stream(call) as response:
+            await self.check_allowed(response, call.scope)
+            body = await self.body(response, max_bytes, call.scope)
+            return Answer(response.status, response.headers, body, response.url)
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response whose body is still to be read; leaving the context lets go of it.
+
+        A 401 comes only from an origin that the registry redirects to.
+        """
+        response = await self._opened(call)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    async def check_allowed(self, response: aiohttp.ClientResponse, scope: Scope) -> None:
+        """Raises `Denied` for a 401 or 403, with the registry's own reason."""
+        if response.status in {_UNAUTHORIZED, _FORBIDDEN}:
+            reason = oci_reason(await self.body(response, MAX_ERROR_BODY, scope))
+            raise self._authority.denied(scope, f"({response.status}{reason})")
+
+    async def body(self, response: aiohttp.ClientResponse, max_bytes: int, scope: Scope) -> bytes:
+        """A response's body; an error's is cut off at a limit of its own and may break.
+
+        Raises `TooLarge`, and `Undecided` where it breaks or takes too long.
+        """
+        is_error = response.status >= _FIRST_ERROR
+        limit = MAX_ERROR_BODY if is_error else max_bytes
+        whole = io.BytesIO()  # which hands out what it holds without a copy
+        size = 0
+        try:
+            async with asyncio.timeout(self.wire.policy.body_timeout):
+                async for piece in response.content.iter_any():
+                    size += whole.write(piece)
+                    if size > limit:
+                        break
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if not is_error:
+                raise self.broken(error, response.url, scope) from None
+        if size > limit and not is_error:
+            raise TooLarge(f"the registry's answer is larger than {limit} bytes")
+        return whole.getvalue()
+
+    def broken(self, error: Exception, url: URL, scope: Scope, *, kind: str = "") -> Undecided:
+        """The error for a connection that failed, or broke while a body came."""
+        message, hint = failures.connection_message(error, url, self.wire.proxy(url))
+        if kind != "token" and not self.endpoint.owns(url):
+            return Undecided(message)
+        if failures.is_connecting(error):
+            return Unreachable(message, hint=hint)
+        return self._outage.failed(scope.text, message, hint=hint)
+
+    async def _opened(self, call: Call) -> aiohttp.ClientResponse:
+        if call.basic_first:
+            grant = self._authority.basic(call.scope)
+        else:
+            grant = await self._authority.grant(call.scope)
+        for _ in range(1 if call.once else MAX_ROUNDS):
+            response = await self._followed(call, grant)
+            own = self.endpoint.owns(response.url)
+            if response.status in RETRIED_STATUSES:
+                response.close()
+                raise self._status_error(response, call.scope, own=own)
+            if not own or response.status != _UNAUTHORIZED:
+                if own:
+                    self._outage.answered()
+                    self._authority.accepted(call.scope, grant)
+                return response
+            challenges = response.headers.getall("WWW-Authenticate", [])
+            response.release()
+            grant = await self._authority.after_401(call.scope, challenges, grant)
+        raise self._authority.denied(call.scope, "(401)")
+
+    def _status_error(
+        self, response: aiohttp.ClientResponse, scope: Scope, *, own: bool
+    ) -> Undecided:
+        message = failures.status_message(response.status, response.url)
+        wait = retry_after(response.headers, self.wire.wall())
+        if own:
+            return self._outage.failed(scope.text, message, retry_after=wait)
+        return Undecided(message, retry_after=wait)
+
+    async def _followed(self, call: Call, grant: Grant | None) -> aiohttp.ClientResponse:
+        url = call.url
+        for _ in range(MAX_REDIRECTS + 1):
+            headers = dict(call.headers)
+            if grant is not None and self.endpoint.owns(url):
+                headers["Authorization"] = grant.header
+            response = await self._sent(
+                call.kind, call.method, url, call.scope, headers, call.data, once=call.once
+            )
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or call.method not in _FOLLOWING or not location:
+                return response
+            response.release()
+            target = read_url(location, base=url)
+            check_redirect(url, target, content_addressed=call.content_addressed)
+            url = target
+        raise Undecided("the registry redirects in a circle")
+
+    async def _sent(
+        self,
+        kind: str,
+        method: str,
+        url: URL,
+        scope: Scope,
+        headers: Mapping[str, str],
+        data: Any,
+        *,
+        once: bool,
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self.wire.send(kind, method, url, headers=headers, data=data, once=once)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            # ValueError: aiohttp will not send what the registry made of an address or a header.
+            raise self.broken(error, url, scope, kind=kind) from None
+
+    async def _exchange(
+        self, method: str, url: URL, *, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> TokenAnswer:
+        """One request to a token server, for `Authority`."""
+        scope = Scope(f"token server {url.host}")
+        response = await self._sent("token", method, url, scope, headers, form, once=False)
+        try:
+            if response.status in RETRIED_STATUSES:
+                raise self._status_error(response, scope, own=True)
+            body = await self.body(response, MAX_ERROR_BODY, scope)
+            return TokenAnswer(response.status, response.headers, body)
+        finally:
+            response.close()

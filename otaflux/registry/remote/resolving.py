@@ -1,0 +1,176 @@
+"""What a tag or digest stands for at a registry: one manifest, for as little as it can cost.
+
+A digest is computed over the bytes and held against the one asked for, or the one that the registry
+gave with them. A 404 is `Gone` only with an OCI error body that says so.
+
+Source: distribution specification ("Pulling manifests"); how registries differ is in
+docs/registries.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+
+import aiohttp
+
+from otaflux.errors import BadName, Undecided, Unusable
+from otaflux.model.artifact import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Artifact,
+    Digest,
+    Gone,
+)
+from otaflux.model.names import Tag
+from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
+from otaflux.registry.newest import Newest
+from otaflux.registry.remote.auth import Denied, Scope
+from otaflux.registry.remote.pages import oci_codes, oci_reason
+from otaflux.registry.remote.requests import Answer, Call, Requests, TooLarge
+from otaflux.registry.source import Unchanged
+from otaflux.registry.wording import plain
+
+ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
+MAX_ETAGS = 20_000  # tags whose ETag is remembered, where it is not simply the digest
+MAX_ETAG = 256  # characters
+MAX_KEPT = 16  # manifests that were just read and will be asked for again
+MAX_KEPT_SIZE = 64 * 1024  # bytes of one
+MAX_HASHED = 64 * 1024 * 1024  # bytes of a manifest above the limit that are read for its digest
+
+# What a registry says of a tag that is not there; the second is Harbor's, the third what Quay says
+# of one that was deleted or ran out (`TagExpired` in its endpoints/v2/errors.py).
+_GONE = frozenset({"MANIFEST_UNKNOWN", "NOT_FOUND", "TAG_EXPIRED"})
+_OK = 200
+_NOT_MODIFIED = 304
+_NOT_FOUND = 404
+
+
+class Resolver:
+    """Resolves at one registry. `head_first` is for one that counts pulls."""
+
+    def __init__(self, requests: Requests, *, head_first: bool) -> None:
+        self._requests = requests
+        self._head_first = head_first
+        self._etags: Newest[tuple[str, str], tuple[str, Digest]] = Newest(MAX_ETAGS)
+        self._kept: Newest[tuple[str, Digest], Artifact] = Newest(MAX_KEPT)
+
+    def keep(self, name: str, artifact: Artifact) -> None:
+        """Spare the next request for a small manifest by its digest, which never changes."""
+        if artifact.size <= MAX_KEPT_SIZE:
+            self._kept.keep((name, artifact.digest), artifact)
+
+    async def resolve(
+        self, name: str, scope: Scope, reference: Tag | Digest, known: Digest | None
+    ) -> Artifact | Unchanged | Gone:
+        """The manifest or index, or that it is still `known`, or gone.
+
+        Raises `Undecided`, and `Unusable` for verified bytes that cannot be read.
+        """
+        if isinstance(reference, Digest) and known is None:
+            kept = self._kept.get((name, reference))
+            if kept is not None:
+                return kept
+        url = self._requests.endpoint.api(f"{name}/manifests/{reference}")
+        call = Call("manifest", "GET", url, scope, headers={"Accept": ACCEPT})
+        if known is not None and self._head_first and await self._head(call) == known:
+            return Unchanged()
+        etag = self._etag(name, reference, known)
+        if etag is not None:
+            call = replace(call, headers={"Accept": ACCEPT, "If-None-Match": etag})
+        try:
+            answer = await self._requests.ask(call, max_bytes=MAX_MANIFEST)
+        except TooLarge:
+            raise await self._large(call, reference) from None
+        if answer.status == _NOT_MODIFIED and etag is not None:
+            return Unchanged()
+        if answer.status == _NOT_FOUND and _says_gone(answer):
+            return Gone()
+        if answer.status != _OK:
+            raise Undecided(
+                f"the registry answers {answer.status}{oci_reason(answer.body)} for"
+                f" {name}:{plain(reference)}"
+            )
+        artifact = parse_artifact(
+            answer.body,
+            media_type=answer.headers.get("Content-Type"),
+            asked=_asked(reference, answer.headers.get("Docker-Content-Digest")),
+        )
+        self._remember(name, reference, artifact.digest, answer.headers.get("ETag", ""))
+        return Unchanged() if artifact.digest == known else artifact
+
+    async def _head(self, call: Call) -> Digest | None:
+        """The digest that a HEAD gives; None where it gives none, for a GET to say more."""
+        try:
+            answer = await self._requests.ask(replace(call, method="HEAD"))
+        except Denied:
+            return None  # some registries refuse HEAD alone
+        if answer.status != _OK:
+            return None
+        return _digest(answer.headers.get("Docker-Content-Digest"))
+
+    def _etag(self, name: str, reference: Tag | Digest, known: Digest | None) -> str | None:
+        """What to send as If-None-Match: docker-registry's ETag is the digest in quotes."""
+        if known is None:
+            return None
+        remembered = self._etags.get((name, str(reference)))
+        if remembered is not None and remembered[1] == known:
+            return remembered[0]
+        return f'"{known}"'
+
+    def _remember(self, name: str, reference: Tag | Digest, digest: Digest, etag: str) -> None:
+        if not etag or len(etag) > MAX_ETAG or etag == f'"{digest}"':
+            self._etags.drop((name, str(reference)))
+        else:
+            self._etags.keep((name, str(reference)), (etag, digest))
+
+    async def _large(self, call: Call, reference: Tag | Digest) -> Undecided | Unusable:
+        """What to raise for a manifest above the limit: a verdict where its digest is right.
+
+        Without that it could be anybody's page, and a page is no reason to pass a release over.
+        """
+        async with self._requests.stream(replace(call, headers={"Accept": ACCEPT})) as response:
+            asked = _asked(reference, response.headers.get("Docker-Content-Digest"))
+            if asked is not None and await self._hashes_to(response, asked, call.scope):
+                return too_large(asked)
+        return Undecided(f"the registry's manifest is larger than {MAX_MANIFEST} bytes")
+
+    async def _hashes_to(
+        self, response: aiohttp.ClientResponse, asked: Digest, scope: Scope
+    ) -> bool:
+        digest = hashlib.new(asked.algorithm, usedforsecurity=False)
+        size = 0
+        try:
+            async with asyncio.timeout(self._requests.wire.policy.body_timeout):
+                async for piece in response.content.iter_any():
+                    digest.update(piece)
+                    size += len(piece)
+                    if size > MAX_HASHED:
+                        return False
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._requests.broken(error, response.url, scope) from None
+        return digest.hexdigest() == asked.hex
+
+
+def _says_gone(answer: Answer) -> bool:
+    """Whether a 404 is the registry's word that the tag is not there.
+
+    docker-registry 2 answers so as well where a proxy took our `Accept` away.
+    """
+    codes = oci_codes(answer.body)
+    return bool(codes) and codes <= _GONE and "accept header" not in oci_reason(answer.body)
+
+
+def _asked(reference: Tag | Digest, header: str | None) -> Digest | None:
+    """The digest that the bytes must have: ours, else the registry's, where it gives one."""
+    return reference if isinstance(reference, Digest) else _digest(header)
+
+
+def _digest(header: str | None) -> Digest | None:
+    try:
+        return Digest.parse((header or "").strip())
+    except BadName:
+        return None

@@ -1,0 +1,1 @@
+"""Which devices there are, by whose word, and when they are looked at."""

@@ -1,0 +1,239 @@
+"""Touches that nobody sent: the start, the timer, the embedded folder; and which devices are known.
+
+A device is known when the catalog, `DEVICES` or the source's listing names it. Those with something
+on disk are looked at no more often than `rate` a second in all; those with nothing, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+from otaflux.errors import Undecided
+from otaflux.log import Event, log
+from otaflux.model.event import Priority, Touch
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.state.catalog import Catalog
+from otaflux.work.backoff import Pace
+
+SPREAD = 0.1  # of the interval, so that devices part
+AT_ONCE = 1000  # devices; then polls get their turn
+FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
+LONGEST_PAUSE = 60.0  # seconds after a step that crashed, reached by doubling from 1
+
+Stamps = Callable[[], Mapping[Device, object]]
+
+
+class Listed(Protocol):
+    """What wake asks of a source."""
+
+    async def devices(self) -> frozenset[Device] | None:
+        """The devices that its listing names; None where it has none or refuses."""
+        ...
+
+
+class Wake:
+    """Touches each known device at start and every `interval` seconds, give or take a tenth.
+
+    `stamps` blocks and says what the embedded folder holds, for those who have one.
+    """
+
+    def __init__(
+        self,
+        source: Listed,
+        catalog: Catalog,
+        touch: Callable[[Touch], Any],
+        *,
+        devices: frozenset[Device],
+        interval: float,
+        rate: float,
+        stamps: Stamps | None = None,
+        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+        clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._source = source
+        self._catalog = catalog
+        self._touch = touch
+        self._devices = devices
+        self._listed: frozenset[Device] = frozenset()
+        self._named: set[Device] = set()  # by hooks, also while a listing is being read
+        self._interval = interval
+        self._pace = Pace(rate)
+        self._stamps = stamps
+        self._in_thread = in_thread
+        self._clock = clock
+        self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
+        self._due: list[tuple[float, Device]] = []
+        self._scheduled: set[Device] = set()
+        self._sooner = asyncio.Event()  # somebody stands before who was first in line
+        self._refusal_noted = False
+        self._failures = 0  # of the listing, in a row
+        self._stamped: Mapping[Device, object] | None = None
+        self._folder_failed = ""
+
+    def is_known(self, device: Device) -> bool:
+        """Whether anything but a poll names the device."""
+        if device in self._devices or device in self._listed or device in self._named:
+            return True
+        record = self._catalog.get(device)
+        return record is not None and not record.found_by_poll
+
+    def name(self, device: Device) -> None:
+        """A hook names the device: it is known from now on, and its first look is on its way."""
+        if not self.is_known(device):
+            self._named.add(device)
+        self._line_up(device)
+
+    def _is_there(self, device: Device) -> bool:
+        return self.is_known(device) or self._catalog.get(device) is not None
+
+    def known(self) -> frozenset[Device]:
+        """All devices to keep up to date."""
+        return self._devices.union(self._listed, self._named, self._catalog.devices())
+
+    async def run(self) -> None:
+        """Wake devices until cancelled."""
+        self._catalog.listen(self._hear)
+        await self._wake_new()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._for_ever("re-check timer", self._touch_next))
+            tasks.create_task(self._for_ever("listing", self._list))
+            if self._stamps is not None:
+                folder = partial(self._look_at_folder, self._stamps)
+                tasks.create_task(self._for_ever("embedded folder", folder))
+
+    async def _for_ever(self, task: str, step: Callable[[], Awaitable[float]]) -> None:
+        """Make a step again and again, after the seconds that it answers."""
+        crashes = 0
+        while True:
+            try:
+                wait = await step()
+            except Exception:  # noqa: BLE001 - a bug here must not end the server
+                log.exception(Event.WAKE_CRASHED, task=task)
+                wait = min(2.0**crashes, LONGEST_PAUSE)
+                crashes = min(crashes + 1, 16)
+            else:
+                crashes = 0
+            await asyncio.sleep(wait)
+
+    def _hear(self, device: Device, record: Record | None) -> None:
+        """A device that a poll found has a record now, and is kept up to date from then on."""
+        if record is not None:
+            self._line_up(device)
+
+    async def _wake_new(self) -> None:
+        """Touch devices that have nothing yet at once; put the others in the timer's line."""
+        now = self._clock()
+        new = self.known() - self._scheduled
+        in_order = sorted(new) if len(new) < AT_ONCE else await self._in_thread(_by_name, new)
+        for number, device in enumerate(in_order, 1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if device in self._scheduled:
+                continue
+            record = self._catalog.get(device)
+            if record is None or not record.channels:
+                self._touch(Touch(device, Priority.START))
+                self._line_up(device)
+            else:
+                self._scheduled.add(device)
+                self._schedule(device, now)
+
+    def _line_up(self, device: Device) -> None:
+        """Put a device in the timer's line that is not in it."""
+        if device not in self._scheduled:
+            self._scheduled.add(device)
+            self._schedule_next(device)
+
+    def _schedule_next(self, device: Device) -> None:
+        spread = self._chance.uniform(1 - SPREAD, 1 + SPREAD)
+        self._schedule(device, self._clock() + self._interval * spread)
+
+    def _schedule(self, device: Device, due: float) -> None:
+        heapq.heappush(self._due, (due, device))
+        if self._due[0][1] == device:
+            self._sooner.set()
+
+    async def _touch_next(self) -> float:
+        """Touch who is due, once that is so and the rate allows it.
+
+        The pause is what is left of the device's share of a second, so that sleeping too long
+        once does not slow the round.
+        """
+        self._sooner.clear()
+        now = self._clock()
+        wait = max(self._pace.ready, self._due[0][0]) - now if self._due else None
+        if wait is None or wait > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._sooner.wait()
+            return 0.0
+        _, device = heapq.heappop(self._due)
+        if not self._is_there(device):
+            self._scheduled.discard(device)
+            return 0.0
+        self._pace.take(now)
+        self._schedule_next(device)
+        self._touch(Touch(device, Priority.RECHECK))
+        return 0.0
+
+    async def _list(self) -> float:
+        """Read the source's listing; a refusal is noted once."""
+        try:
+            listed = await self._source.devices()
+        except Undecided as error:
+            self._failures += 1
+            self._note("the listing failed, and is asked again", str(error), error.hint)
+            wait = min(2.0 ** min(self._failures, 16), self._interval)
+        else:
+            self._failures = 0
+            wait = self._interval * self._chance.uniform(1 - SPREAD, 1 + SPREAD)
+            if listed is None:
+                self._note(
+                    "the registry does not list repositories here",
+                    "devices become known by DEVICES, hooks and polls",
+                    "Set DEVICES, or give the account the right to list",
+                    level=logging.INFO,
+                )
+            else:
+                self._listed = listed
+                self._refusal_noted = False
+        await self._wake_new()
+        return wait
+
+    def _note(self, what: str, reason: str, hint: str, *, level: int = logging.WARNING) -> None:
+        if not self._refusal_noted:
+            self._refusal_noted = True
+            log.log(level, Event.LISTING_UNAVAILABLE, what=what, reason=reason, hint=hint)
+
+    async def _look_at_folder(self, stamps: Stamps) -> float:
+        """Look at the embedded folder; whoever changed there is as urgent as a hook."""
+        try:
+            after: Mapping[Device, object] = await self._in_thread(stamps)
+        except Undecided as error:
+            if self._folder_failed != str(error):
+                self._folder_failed = str(error)
+                log.warning(Event.REGISTRY_FAILED, reason=self._folder_failed, hint=error.hint)
+            return FOLDER_LOOKS
+        self._folder_failed = ""
+        before = self._stamped
+        if before is not None:
+            for device in sorted(before.keys() | after.keys()):
+                if before.get(device) != after.get(device):
+                    self.name(device)
+                    self._touch(Touch(device, Priority.HOOK, since=self._clock()))
+        self._stamped = after
+        return FOLDER_LOOKS
+
+
+def _by_name(devices: Iterable[Device]) -> list[Device]:
+    return sorted(devices, key=lambda device: device.name)

@@ -1,0 +1,1 @@
+"""What lies in `DATA_DIR` and is told from memory: records, firmware files, and their start."""

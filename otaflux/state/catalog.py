@@ -1,0 +1,167 @@
+"""What each device is told, durable: a small JSON file each, named by the SHA-256 of its name.
+
+All on one event loop. A record is on the disk before it is in memory, and listeners hear of it in
+the same step in which it is swapped in: no poll sees one without the other. Reading and judging
+what lies there at start is `restore.py`'s; writing records is the reconciler's alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, KeysView
+from pathlib import Path
+from typing import Any
+
+from otaflux.errors import DiskUnsure, Undecided
+from otaflux.files import durable
+from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.model.artifact import Digest
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.state.recordfile import file_name, write_record
+
+LINGER = 15 * 60  # seconds that a release is still served by content after it stopped being told
+
+InThread = Callable[..., Awaitable[Any]]
+Listener = Callable[[Device, Record | None], None]
+
+
+class Catalog:
+    """The records in memory, and their files below `folder`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        disk: Disk = REAL_DISK,
+        in_thread: InThread = asyncio.to_thread,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._in_thread = in_thread
+        self._now = now
+        self._records: dict[Device, Record] = {}
+        self._named: Counter[Digest] = Counter()
+        self._by_digest: dict[Digest, set[Device]] = {}
+        self._listeners: list[Listener] = []
+        # Files of records that are on the disk or not: their write is under way, or failed.
+        self._unsure: dict[Device, frozenset[Digest]] = {}
+
+    def path(self, device: Device) -> Path:
+        """Where a device's record lies, or would."""
+        return self._folder / file_name(device)
+
+    def get(self, device: Device) -> Record | None:
+        """A device's record; None where the catalog does not know it."""
+        return self._records.get(device)
+
+    def devices(self) -> KeysView[Device]:
+        """All devices that have a record."""
+        return self._records.keys()
+
+    def records(self) -> Iterable[Record]:
+        """All records, in no order."""
+        return self._records.values()
+
+    def names(self, firmware_digest: Digest) -> bool:
+        """Whether any record names that file, in memory or maybe on the disk. From any thread."""
+        return firmware_digest in self._named
+
+    def by_digest(self, firmware_digest: Digest) -> Release | None:
+        """A release with that content that may be served by its content.
+
+        Current or kept ones, and those that stopped being so within `LINGER`; after that, and for
+        content that nobody names, None.
+        """
+        since = self._now() - LINGER
+        for device in self._by_digest.get(firmware_digest, ()):
+            record = self._records[device]
+            for release in record.served():
+                if release.firmware.firmware_digest == firmware_digest:
+                    return release
+            for leaving in record.leaving:
+                if (
+                    leaving.at > since
+                    and leaving.release.firmware.firmware_digest == firmware_digest
+                ):
+                    return leaving.release
+        return None
+
+    def listen(self, hear: Listener) -> None:
+        """Have `hear(device, record)` called in the step in which a record changes or goes."""
+        self._listeners.append(hear)
+
+    def adopt(self, record: Record) -> None:
+        """Take in a record that lies on the disk already."""
+        self._swap(record.device, record)
+
+    async def put(self, record: Record) -> frozenset[Digest]:
+        """Write a record for good, then tell it; answers which files it names no longer.
+
+        Raises `Undecided`; the old one stands then. Where the disk may hold either, the files of
+        both count as named, and the next one is written even if it is the old.
+        """
+        device = record.device
+        old, unsure = self._records.get(device), self._unsure.get(device)
+        if record == old and unsure is None:
+            return frozenset()
+        files = _files(record)
+        before = unsure or frozenset()
+        self._name(files - before)
+        self._unsure[device] = before | files
+        try:
+            await self._in_thread(
+                durable.write, self.path(device), write_record(record), disk=self._disk
+            )
+        except DiskUnsure:
+            raise
+        except Undecided:
+            self._unname(files - before)
+            self._unsure.pop(device)
+            if unsure is not None:
+                self._unsure[device] = unsure
+            raise
+        self._swap(device, record)
+        return (before | _files(old)) - files
+
+    async def forget(self, device: Device) -> frozenset[Digest]:
+        """Remove a device's record for good, then tell it; answers which files it named."""
+        await self._in_thread(durable.remove, self.path(device), disk=self._disk)
+        files = _files(self._records.get(device)) | self._unsure.get(device, frozenset())
+        self._swap(device, None)
+        return files
+
+    def _swap(self, device: Device, record: Record | None) -> None:
+        """Hold a record that is surely on the disk, or none; tell it."""
+        old, files = _files(self._records.pop(device, None)), _files(record)
+        if record is not None:
+            self._records[device] = record
+        self._name(files)
+        self._unname(old)
+        self._unname(self._unsure.pop(device, frozenset()))
+        for digest in old - files:
+            self._by_digest[digest].discard(device)
+            if not self._by_digest[digest]:
+                del self._by_digest[digest]
+        for digest in files - old:
+            self._by_digest.setdefault(digest, set()).add(device)
+        for hear in self._listeners:
+            hear(device, record)
+
+    def _name(self, files: Iterable[Digest]) -> None:
+        self._named.update(files)
+
+    def _unname(self, files: Iterable[Digest]) -> None:
+        for digest in files:
+            self._named[digest] -= 1
+            if not self._named[digest]:
+                del self._named[digest]
+
+
+def _files(record: Record | None) -> frozenset[Digest]:
+    """The files that a record names: current, kept and leaving."""
+    return frozenset(r.firmware.firmware_digest for r in (record.held() if record else ()))

@@ -1,0 +1,134 @@
+"""At start: what a crash left is removed, and each record is judged before anyone is told it.
+
+Offline, before the first request: a record counts only for the source and prefix that are set now,
+and a release only where its file lies on disk with its size. A damaged record is set aside, to be
+built anew from the source. Blocks; for a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from otaflux.errors import Undecided
+from otaflux.files import durable
+from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.log import Event, log
+from otaflux.model.artifact import Digest
+from otaflux.model.names import STABLE, Namespace, NotServed
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.state.recordfile import BadRecord, read_record
+from otaflux.state.store import Store
+
+MAX_RECORD = 4 << 20  # bytes; a record with a hundred verdicts has some 50 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What may be told, and which files somebody still names although nobody is told them."""
+
+    records: tuple[Record, ...]
+    elsewhere: frozenset[Digest]
+    all_read: bool = True  # else a record may name files that nothing here does
+
+
+def restore(
+    folder: Path,
+    store: Store,
+    *,
+    source: str,
+    prefix: str,
+    namespace: Namespace,
+    channels: Collection[str],
+    disk: Disk = REAL_DISK,
+) -> Judged:
+    """Read and judge every record below `folder`; leftovers of a crash go. Blocks.
+
+    Raises `Undecided` where the folder cannot be written or read.
+    """
+    durable.make_folder(folder, disk=disk)
+    durable.sweep_temporaries(folder, disk=disk)
+    store.prepare()
+    records: list[Record] = []
+    elsewhere: set[Digest] = set()
+    all_read = True
+    with durable.explained(f"read {folder}"):
+        names = disk.names(folder)
+    for name in sorted(names):
+        path = folder / name
+        try:
+            record = _read(path, disk) if path.suffix == ".json" else None
+        except Undecided as error:
+            log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=None, reason=str(error))
+            all_read = False
+            continue
+        if record is None:
+            continue
+        reason = _foreign(record, source, prefix, namespace)
+        if reason:
+            log.warning(Event.RECORD_LEFT_OUT, device=record.device.name, reason=reason)
+            elsewhere.update(release.firmware.firmware_digest for release in record.held())
+        else:
+            records.append(_judge(record, store, channels))
+    return Judged(tuple(records), frozenset(elsewhere), all_read)
+
+
+def _read(path: Path, disk: Disk) -> Record | None:
+    """A record's file; one that is damaged is set aside under another name.
+
+    Raises `Undecided` where the disk does: such a record may be whole.
+    """
+    try:
+        data = durable.read(path, max_bytes=MAX_RECORD, disk=disk)
+        return read_record(data, path.name) if data is not None else None
+    except BadRecord as error:
+        aside = path.with_suffix(".damaged")
+        log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=str(aside), reason=str(error))
+        durable.name(path, aside, synced=True, disk=disk)
+    return None
+
+
+def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> str:
+    """Why a record is not for the settings of now; empty where it is."""
+    if record.source != source:
+        return f"it was read from {record.source}, and REGISTRY_URL is {source} now"
+    if record.prefix != prefix:
+        return f"it was read under the prefix '{record.prefix}', which is '{prefix}' now"
+    try:
+        namespace.repository(record.device)
+    except NotServed as error:
+        return str(error)
+    return ""
+
+
+def _judge(record: Record, store: Store, channels: Collection[str]) -> Record:
+    """The record without channels that are not set any more, and releases without their file."""
+
+    def whole(release: Release) -> bool:
+        if store.has(release.firmware):
+            return True
+        log.error(
+            Event.FIRMWARE_MISSING,
+            device=record.device.name,
+            tag=release.tag.text,
+            version=release.version.text,
+            digest=str(release.firmware.firmware_digest),
+            reason="its file is missing or has another size; it is pulled again",
+        )
+        return False
+
+    standings = {
+        channel: standing
+        for channel, standing in record.channels.items()
+        if (channel == STABLE or channel in channels) and whole(standing.release)
+    }
+    return replace(
+        record,
+        channels=MappingProxyType(standings),
+        kept=tuple(filter(whole, record.kept)),
+        leaving=tuple(x for x in record.leaving if store.has(x.release.firmware)),
+        looked=record.looked and len(standings) == len(record.channels),
+    )

@@ -1,0 +1,209 @@
+"""Firmware files, named by their content: written once, never rewritten, unlinked when unnamed.
+
+`FOLDER/sha256/HEX`. A file has no name until all of it was checked (`Store.keep`). One descriptor a
+digest serves all who read it, always by offset, for a position would be shared. Unlinking a file
+takes nothing from those who have it open.
+
+Claims keep the sweep away: who names a file, or is about to write a record that does, holds a claim
+on it until the record is in the catalog. Methods that touch the disk block and are for a thread,
+but for `open`, which is one system call; claims and descriptors may be asked for from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from otaflux.errors import DiskFailed
+from otaflux.files import durable
+from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.files.durable import NewFile
+from otaflux.model.artifact import Digest
+from otaflux.model.release import Firmware
+
+KEPT_OPEN = 16  # files that stay open without a reader: opening costs as much as a small download
+MARGIN = 4 << 20  # bytes that a pull leaves free: records and indexes must still fit
+
+
+class Claims:
+    """Files that a run depends on before its record names them; a context manager."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._digests: list[Digest] = []
+        self.named: set[Digest] = set()  # files that got their name under these claims
+
+    def has(self, firmware: Firmware) -> bool:
+        """Claim a file, and say whether it is there with the right size. Blocks."""
+        self._store._claim(firmware.firmware_digest)  # noqa: SLF001 - one room, two classes
+        self._digests.append(firmware.firmware_digest)
+        return self._store.has(firmware)
+
+    def keep(self, new: NewFile, firmware: Firmware) -> None:
+        """Claim a new file's name, and give it the name for good. Blocks; raises `Undecided`."""
+        self._store._claim(firmware.firmware_digest)  # noqa: SLF001 - one room, two classes
+        self._digests.append(firmware.firmware_digest)
+        self.named.add(firmware.firmware_digest)
+        new.keep_as(self._store.path(firmware.firmware_digest))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._store._unclaim(self._digests)  # noqa: SLF001 - one room, two classes
+
+
+class Opened:
+    """A firmware file open for reading by offset; `fd` is shared, so never by position."""
+
+    def __init__(self, store: Store, digest: Digest, fd: int) -> None:
+        self._store = store
+        self._digest = digest
+        self.fd = fd
+
+    def close(self) -> None:
+        """Give the descriptor back; a second call does nothing."""
+        if self.fd >= 0:
+            self.fd = -1
+            self._store._closed(self._digest)  # noqa: SLF001 - one room, two classes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Store:
+    """The firmware files below `folder`."""
+
+    def __init__(self, folder: Path, *, disk: Disk = REAL_DISK) -> None:
+        self._folder = folder / "sha256"
+        self._disk = disk
+        self._lock = threading.Lock()  # of claims, held while a file is unlinked
+        self._reading = threading.Lock()  # of descriptors, for `open` is on the event loop
+        self._claims: Counter[Digest] = Counter()
+        self._open: dict[Digest, tuple[int, int]] = {}
+        self._idle: OrderedDict[Digest, None] = OrderedDict()
+        self._left: set[Digest] = set()  # could not be removed
+
+    def prepare(self) -> int:
+        """Make the folder, and remove what killed writers left; answers how many. Blocks."""
+        durable.make_folder(self._folder, disk=self._disk)
+        return durable.sweep_temporaries(self._folder, disk=self._disk)
+
+    def path(self, firmware_digest: Digest) -> Path:
+        """Where a file lies, or would."""
+        return self._folder / firmware_digest.hex
+
+    def has(self, firmware: Firmware) -> bool:
+        """Whether the file is there with the right size. Blocks."""
+        try:
+            return self._disk.size(self.path(firmware.firmware_digest)) == firmware.sums.size
+        except OSError:
+            return False
+
+    def draft(self, room: int) -> NewFile:
+        """A file without a name yet, for at least `room` bytes. Blocks.
+
+        Raises `Undecided` where the disk has not so much room.
+        """
+        with durable.explained(f"write to {self._folder}"):
+            free = self._disk.free(self._folder)
+        if free < room + MARGIN:
+            raise DiskFailed(
+                f"DATA_DIR has too little room: the firmware needs {room} bytes or more, and"
+                f" {MARGIN} besides stay free",
+                hint=f"Free space on the disk ({free} bytes are free), or lower KEEP_VERSIONS",
+            )
+        return NewFile(self._folder, disk=self._disk)
+
+    def claims(self) -> Claims:
+        """A fresh set of claims, for a `with`."""
+        return Claims(self)
+
+    def open(self, firmware_digest: Digest) -> Opened:
+        """Open a file for reading by offset; raises `Undecided` where it cannot be."""
+        with self._reading:
+            fd, readers = self._open.get(firmware_digest, (-1, 0))
+            if fd < 0:
+                with durable.explained(f"open {firmware_digest}"):
+                    fd = os.open(self.path(firmware_digest), os.O_RDONLY | os.O_CLOEXEC)
+            self._open[firmware_digest] = (fd, readers + 1)
+            self._idle.pop(firmware_digest, None)
+        return Opened(self, firmware_digest, fd)
+
+    def drop(self, dropped: Iterable[Digest], named: Callable[[Digest], bool]) -> int:
+        """Remove those files that nobody names or claims; answers how many. Blocks.
+
+        One that cannot be removed keeps no other, and is tried again with the next; the first error
+        is raised in the end.
+        """
+        removed = 0
+        failed: DiskFailed | None = None
+        tried, self._left = self._left.union(dropped), set()
+        for digest in tried:
+            try:
+                with self._lock:
+                    if digest in self._claims or named(digest):
+                        continue
+                    removed += durable.remove(self.path(digest), disk=self._disk)
+            except DiskFailed as error:
+                self._left.add(digest)
+                failed = failed or error
+                continue
+            with self._reading:
+                if digest in self._idle:
+                    del self._idle[digest]
+                    os.close(self._open.pop(digest)[0])
+        if failed is not None:
+            raise failed
+        return removed
+
+    def sweep(self, named: Callable[[Digest], bool]) -> int:
+        """Remove every file that nobody names or claims; answers how many. Blocks."""
+        return self.drop(self._held(), named)
+
+    def used(self) -> int:
+        """The bytes that all files take. Blocks."""
+        return sum(self._disk.size(self.path(digest)) for digest in self._held())
+
+    def _held(self) -> list[Digest]:
+        with durable.explained(f"read {self._folder}"):
+            names = self._disk.names(self._folder)
+        return [Digest("sha256", name) for name in names if len(name) == 64]  # noqa: PLR2004
+
+    def _claim(self, digest: Digest) -> None:
+        with self._lock:
+            self._claims[digest] += 1
+
+    def _unclaim(self, digests: Iterable[Digest]) -> None:
+        with self._lock:
+            self._claims.subtract(digests)
+            self._claims = +self._claims
+
+    def _closed(self, digest: Digest) -> None:
+        with self._reading:
+            fd, readers = self._open[digest]
+            self._open[digest] = (fd, readers - 1)
+            if readers > 1:
+                return
+            self._idle[digest] = None
+            if len(self._idle) > KEPT_OPEN:
+                oldest, _ = self._idle.popitem(last=False)
+                os.close(self._open.pop(oldest)[0])

@@ -1,0 +1,229 @@
+"""What clients were told a moment ago, so that what one of them gets holds together.
+
+Soft memory on the event loop, bounded, lost at a restart. `Connections` ties a `/firmware` to the
+`/version` before it on one connection. `Downloads` ties the parts of a download: who begins one
+(a unit, else an address, which many boards may share) gets the same release for every part, while
+that was current within the last 15 minutes.
+
+Times are seconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from weakref import WeakKeyDictionary
+
+from otaflux.errors import NotNow
+from otaflux.model.names import STABLE, Device
+from otaflux.model.record import Record, Standing
+from otaflux.model.release import Release
+from otaflux.web.devices.conditions import Reach
+
+FOLLOWS_WITHIN = 60.0  # a /firmware belongs to the /version before it
+IDLE = 120.0  # a download is remembered so long after its last part
+OUTLIVES = 15 * 60.0  # … and so long after its release was replaced, as long as its file is kept
+HUSH = 120.0  # nobody begins beside a board that was in the middle when its download ended so
+FRESH = 30 * 60.0  # a release that replaced another within this may meet boards amid the old one
+MAX_DOWNLOADS = 20_000  # remembered; of more the longest idle go, and their ranges are judged anew
+
+
+def effective(record: Record | None, channel: str) -> Standing | None:
+    """What a channel is told; the stable answer where it has none of its own yet."""
+    if record is None:
+        return None
+    return record.standing(channel) or record.standing(STABLE)
+
+
+def replaced_lately(record: Record, standing: Standing, now: float) -> bool:
+    """Whether boards may be amid the download of what this release took the place of.
+
+    `now` is in seconds since the epoch, as the record's times are, so it holds after a restart. A
+    release that was withdrawn before it without a successor counts as replaced too.
+    """
+    if now - standing.since >= FRESH:
+        return False
+    return standing.replaced_another or any(
+        leaving.at > standing.since - FRESH for leaving in record.leaving
+    )
+
+
+def same_content(one: Release | None, other: Release | None) -> bool:
+    """Whether two releases are the same bytes."""
+    return (
+        one is not None
+        and other is not None
+        and one.firmware.sums.sha256 == other.firmware.sums.sha256
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a connection was told last: the release, in which channel, by a pin, and when."""
+
+    release: Release
+    channel: str
+    pinned: bool
+    at: float
+
+
+class Connections:
+    """What each connection was told by `/version`; a connection that ends is forgotten.
+
+    A connection is any object that lives as long as it does, such as its transport.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._told: WeakKeyDictionary[object, Told] = WeakKeyDictionary()
+
+    def tell(
+        self,
+        connection: object,
+        release: Release,
+        *,
+        channel: str = STABLE,
+        pinned: bool = False,
+        at: float | None = None,
+    ) -> None:
+        """`/version` told that release, now or `at`. Not where many clients share a connection."""
+        told_at = self._clock() if at is None else at
+        self._told[connection] = Told(release, channel, pinned, told_at)
+
+    def follow(self, connection: object) -> Told | None:
+        """What was told directly before this request, lately enough; it is forgotten now."""
+        told = self._told.pop(connection, None)
+        return told if told and self._clock() - told.at <= FOLLOWS_WITHIN else None
+
+
+@dataclass(frozen=True, slots=True)
+class Downloader:
+    """Who downloads what: the device and channel asked for, and the unit, else the address."""
+
+    device: Device
+    channel: str
+    who: str
+
+
+@dataclass(slots=True, eq=False)
+class _Download:
+    """A download that was begun; `replaced` is when its release stopped being current."""
+
+    release: Release
+    last: float
+    replaced: float | None = None
+    sending: int = 0
+
+
+class Downloads:
+    """The downloads that were begun, by who began them; hears of each record as it changes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun: OrderedDict[Downloader, _Download] = OrderedDict()
+        self._of: dict[Device, set[Downloader]] = {}
+
+    def __len__(self) -> int:
+        return len(self._begun)
+
+    def hear(self, device: Device, record: Record | None) -> None:
+        """Note when the releases of downloads are replaced, and when they are current again."""
+        now = self._clock()
+        for downloader in self._of.get(device, ()):
+            download = self._begun[downloader]
+            standing = effective(record, downloader.channel)
+            if standing is not None and same_content(standing.release, download.release):
+                download.replaced = None
+            elif download.replaced is None:
+                download.replaced = now
+
+    def begun(self, downloader: Downloader) -> Release | None:
+        """The release that was begun there and that each part gets; None where none is.
+
+        Raises `NotNow` for two minutes after a download that was still going on had to end.
+        """
+        download = self._live(downloader)
+        hush = self._hush(download)
+        if hush > 0:
+            raise NotNow(
+                f"The firmware of device '{downloader.device}' was replaced during a download",
+                retry_after=hush,
+            )
+        return download.release if download else None
+
+    def took(
+        self, downloader: Downloader, reach: Reach, release: Release, *, replaced: float | None
+    ) -> None:
+        """A part of that release was answered: its download begins, or goes on.
+
+        `replaced` is when the release stopped being current, or None while it is.
+        """
+        download = self._live(downloader)
+        if download is None:
+            if reach in {Reach.WHOLE, Reach.HEAD, Reach.START}:
+                self._begin(downloader, _Download(release, self._clock(), replaced))
+        elif same_content(download.release, release) and not self._hush(download):
+            self._touch(downloader, download)
+
+    @contextmanager
+    def sending(self, downloader: Downloader, release: Release) -> Iterator[None]:
+        """While bytes of it go out, a download is not idle; two minutes count from the end."""
+        download = self._live(downloader)
+        if download is None or not same_content(download.release, release):
+            yield
+            return
+        download.sending += 1
+        try:
+            yield
+        finally:
+            download.sending -= 1
+            if self._begun.get(downloader) is download:
+                self._touch(downloader, download)
+
+    def _begin(self, downloader: Downloader, download: _Download) -> None:
+        self._begun[downloader] = download
+        self._of.setdefault(downloader.device, set()).add(downloader)
+        # The front is the longest idle. Two looked at for each one that begins, and what is over
+        # does not pile up.
+        for idle in list(islice(self._begun, 2)):
+            self._live(idle)
+        if len(self._begun) > MAX_DOWNLOADS:
+            self._forget(next(iter(self._begun)))
+
+    def _touch(self, downloader: Downloader, download: _Download) -> None:
+        download.last = self._clock()
+        self._begun.move_to_end(downloader)
+
+    def _live(self, downloader: Downloader) -> _Download | None:
+        """The download, its hush included; one that is over is forgotten."""
+        download = self._begun.get(downloader)
+        if download is None:
+            return None
+        now = self._clock()
+        over = now - download.last >= IDLE and not download.sending
+        if download.replaced is not None and now >= download.replaced + OUTLIVES:
+            over = self._hush(download) <= 0
+        if over:
+            self._forget(downloader)
+            return None
+        return download
+
+    def _hush(self, download: _Download | None) -> float:
+        """Seconds that are left of the hush after a download that had to end; 0 without one."""
+        if download is None or download.replaced is None:
+            return 0.0
+        end, now = download.replaced + OUTLIVES, self._clock()
+        if now < end or (download.last <= end - IDLE and not download.sending):
+            return 0.0
+        return max(0.0, end + HUSH - now)
+
+    def _forget(self, downloader: Downloader) -> None:
+        del self._begun[downloader]
+        others = self._of[downloader.device]
+        others.discard(downloader)
+        if not others:
+            del self._of[downloader.device]

@@ -1,0 +1,217 @@
+"""Devices that nothing is known of yet: one look for all who ask, waited for a short while.
+
+On the event loop. A look is a touch in the work queue, shared by all polls of a device and by
+whoever else touched it; a client that hangs up ends nobody's. Names cost nothing: what the queue
+holds for them, who waits, and what is remembered of devices that do not exist are all bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from otaflux.errors import NotNow, NotThere
+from otaflux.log import Event, log
+from otaflux.model.event import Priority, Touch
+from otaflux.model.names import Device, Namespace, NotServed
+from otaflux.model.record import Record
+from otaflux.work.queue import Failed, Outcome
+
+PATIENCE = 3.0  # seconds that a poll waits for a first look; boards give up after 4.5
+MAX_WAITING = 256  # polls that wait at once; more are answered at once
+MAX_LOOKS = 256  # unknown devices that the queue holds for polls
+RETRY_AFTER = 5.0  # seconds
+ABSENT_FOR = 30.0  # seconds that a device that does not exist is remembered as such
+MAX_ABSENT = 10_000
+
+
+class Records(Protocol):
+    """The catalog, as far as polls need it."""
+
+    def get(self, device: Device, /) -> Record | None:
+        """A device's record."""
+        ...
+
+
+class Queue(Protocol):
+    """The work queue, as far as polls need it."""
+
+    def touch(self, touch: Touch, /) -> asyncio.Future[Outcome]:
+        """Ask for a look; the future ends with it."""
+        ...
+
+    def give_up(self, device: Device, /) -> None:
+        """Nobody waits any more for the first look at a device."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Look:
+    """A device that the queue holds for polls.
+
+    `failing` says that its last run learnt nothing, `asked` that a poll came since the one before.
+    """
+
+    ended: asyncio.Future[Outcome]
+    failing: bool = False
+    asked: bool = True
+    waiting: int = 0
+
+
+def nothing_for(device: Device) -> NotThere:
+    """The refusal for a device that has no firmware here, for whatever reason."""
+    return NotThere(f"No firmware for device '{device}'")
+
+
+class Newcomers:
+    """Finds a device's record, looking for it where nothing is known yet."""
+
+    def __init__(
+        self,
+        catalog: Records,
+        queue: Queue,
+        namespace: Namespace,
+        *,
+        is_known: Callable[[Device], bool],
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog = catalog
+        self._queue = queue
+        self._namespace = namespace
+        self._is_known = is_known
+        self._patience = patience
+        self._clock = clock
+        self._looks: dict[Device, _Look] = {}
+        self._absent: OrderedDict[Device, float] = OrderedDict()
+        self._waiting = 0
+        self._said_not_served = False
+
+    @property
+    def waiting(self) -> int:
+        """How many polls wait for a first look."""
+        return self._waiting
+
+    def hear(self, device: Device, record: Record | None) -> None:
+        """A record changed: what was remembered of that device's absence holds no more."""
+        self._absent.pop(device, None)
+
+    def at_hand(self, device: Device) -> Record | None:
+        """The record, if a poll of that device needs no look."""
+        record = self._catalog.get(device)
+        return record if record is not None and (record.looked or record.channels) else None
+
+    async def record(self, device: Device) -> Record:
+        """A device's record, after its first look where it had none.
+
+        Raises `NotThere` for a device that does not exist or is not served, `NotNow` where the look
+        takes longer, cannot be made, or too many wait.
+        """
+        record = self.at_hand(device)
+        if record is not None:
+            return record
+        self._check_served(device)
+        if self._is_absent(device):
+            raise nothing_for(device)
+        outcome = await self._wait(device)
+        record = self.at_hand(device)
+        if record is not None:
+            return record
+        if isinstance(outcome, Failed):
+            after = getattr(outcome.error, "retry_after", None) or RETRY_AFTER
+            raise NotNow(f"Device '{device}' cannot be looked up now", retry_after=after)
+        self._remember_absent(device)
+        raise nothing_for(device)
+
+    def _check_served(self, device: Device) -> None:
+        try:
+            self._namespace.repository(device)
+        except NotServed as error:
+            if not self._said_not_served:
+                self._said_not_served = True
+                log.warning(Event.DEVICE_NOT_SERVED, device=device.name, reason=str(error))
+            raise nothing_for(device) from error
+
+    def _is_absent(self, device: Device) -> bool:
+        until = self._absent.get(device)
+        if until is not None and self._clock() >= until:
+            del self._absent[device]
+            return False
+        return until is not None
+
+    def _remember_absent(self, device: Device) -> None:
+        self._absent[device] = self._clock() + ABSENT_FOR
+        self._absent.move_to_end(device)
+        if len(self._absent) > MAX_ABSENT:
+            self._absent.popitem(last=False)
+
+    async def _wait(self, device: Device) -> Outcome:
+        """How the look ended that the device is having; raises `NotNow` where that takes long."""
+        known = self._is_known(device)
+        if self._waiting >= MAX_WAITING:
+            raise NotNow("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
+        if known:
+            ended = self._queue.touch(Touch(device, Priority.START))
+            look = None
+        else:
+            look = self._look(device)
+            ended = look.ended
+            look.waiting += 1
+        self._waiting += 1
+        try:
+            # Waits without taking part: neither the timeout nor a client that leaves ends the look.
+            await asyncio.wait({ended}, timeout=self._patience)
+        finally:
+            self._waiting -= 1
+            if look is not None:
+                look.waiting -= 1
+        if not ended.done() or ended.cancelled():
+            raise NotNow(f"Device '{device}' is being looked up", retry_after=RETRY_AFTER)
+        return ended.result()
+
+    def _look(self, device: Device) -> _Look:
+        look = self._looks.get(device)
+        if look is not None:
+            look.asked = True
+            return look
+        if len(self._looks) >= MAX_LOOKS:
+            self._make_room()
+        look = _Look(self._queue.touch(Touch(device, Priority.FIRST_POLL)))
+        self._looks[device] = look
+        self._follow(device, look)
+        return look
+
+    def _make_room(self) -> None:
+        """Give up a look that fails and that nobody waits for; raises `NotNow` without any."""
+        for device, look in self._looks.items():
+            if look.failing and not look.waiting:
+                del self._looks[device]
+                self._queue.give_up(device)
+                return
+        raise NotNow("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
+
+    def _follow(self, device: Device, look: _Look) -> None:
+        """Keep a look in mind for as long as the queue holds its device.
+
+        A run that learnt nothing is followed by another; of a device that nobody asked for since
+        the run before, there is none.
+        """
+
+        def over(ended: asyncio.Future[Outcome]) -> None:
+            if self._looks.get(device) is not look:
+                return
+            if ended.cancelled() or not isinstance(ended.result(), Failed):
+                del self._looks[device]
+            elif not (look.asked or look.waiting):
+                del self._looks[device]
+                self._queue.give_up(device)
+            else:
+                look.failing, look.asked = True, False
+                look.ended = self._queue.touch(Touch(device, Priority.FIRST_POLL))
+                look.ended.add_done_callback(over)
+
+        look.ended.add_done_callback(over)

@@ -1,0 +1,294 @@
+"""The addresses of hooks. Five steps in this order: size, secret, parse, enqueue, answer.
+
+Trust: nobody is trusted before the secret is proven. A body is read before that only where an HMAC
+of it is the proof, and then at most `MAX_UNPROVEN` at once, each within `BODY_TIMEOUT` and
+`MAX_BODY`, so that strangers hold a bounded part of memory for a bounded time. Neither secrets nor
+request targets, which may hold one, are ever logged.
+
+The work comes after the answer: it is in the queue by then. So lost, doubled and reordered hooks
+cost nothing here, and the answer takes milliseconds whatever the registry does. What is not wanted
+is acknowledged, with its reason: registries repeat what is not answered 2xx, some for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets as randomness
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp import hdrs, web
+from structlog.contextvars import bound_contextvars
+
+from otaflux import hooks
+from otaflux.errors import BadHook, NotNow, NotThere, OtaFluxError, TooLarge, TooSlow
+from otaflux.hooks.intake import Accepted, Ignored, Intake
+from otaflux.log import Event, log
+from otaflux.model.event import Noise, Touch
+from otaflux.model.names import Device
+from otaflux.web.answers import JSON, Answer, failed, http_date
+from otaflux.web.hooks import proof
+from otaflux.web.hooks.rejections import Rejections
+from otaflux.web.refusals import refuse
+from otaflux.web.written import Written
+
+MAX_BODY = 8 << 20  # bytes; zot puts a manifest of up to 4 MiB into its hooks
+MAX_UNPROVEN = 16  # bodies read at once whose sender is not proven yet
+MAX_SIGNED_FORM = 256 << 10  # bytes of a form that are unpacked for an HMAC of the JSON in it
+BODY_TIMEOUT = 10.0  # seconds from the end of the head to the end of the body
+LARGE = 256 << 10  # bytes; hashing or reading more would keep boards waiting
+PARTS_AT_ONCE = 64  # then the event loop gets its turn
+MAX_SHOWN = 300  # characters of a sender's text in answers and logs
+
+T = TypeVar("T")
+
+ADDRESS = "/hooks/registry"
+HARBOR_ALIAS = "/webhooks/harbor"
+_SECRET_IN_QUERY = frozenset({"dockerhub", "quay", "generic"})  # they can send it nowhere else
+
+NO_POST = failed(
+    405,
+    "Hooks are sent here with POST. docs/hooks.md says how each registry is set up, and"
+    " 'otaflux hook-example' prints a request to try",
+).with_headers(("Allow", "POST"))
+NO_SOURCE = (
+    f"There is no such source. {ADDRESS}/SOURCE takes {', '.join(sorted(hooks.SOURCES))};"
+    f" {ADDRESS} takes all of them"
+)
+NO_HTTP = (
+    "this is no HTTP request that can be read: is a header sent twice, such as a Content-Type that"
+    " the registry's settings add to its own?"
+)
+_HOOKS = (f"POST {ADDRESS}".encode(), f"POST {HARBOR_ALIAS}".encode())
+
+
+class Receiver:
+    """Takes hooks.
+
+    `secrets` gives the secrets that count now; with none, hooks are closed. `touch` puts a reason
+    to look into the work queue, `known` hears of each device that an accepted hook names, before
+    that. `heard` hears of each event that was accepted, with its source, for people; `counted` of
+    each hook, as (source, `accepted`, `ignored` or `rejected`). `sender` tells where a request is
+    from. `clock` counts seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        *,
+        secrets: Callable[[], Sequence[str]],
+        intake: Intake,
+        touch: Callable[[Touch], object],
+        known: Callable[[Device], object],
+        heard: Callable[[str, Accepted], None] = lambda _source, _accepted: None,
+        counted: Callable[[str, str], None] = lambda _source, _outcome: None,
+        sender: Callable[[web.BaseRequest], str] = lambda request: request.remote or "",
+        clock: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = lambda: randomness.token_hex(6),
+        body_timeout: float = BODY_TIMEOUT,
+    ) -> None:
+        self._secrets = secrets
+        self._intake = intake
+        self._touch = touch
+        self._known = known
+        self._heard = heard
+        self._counted = counted
+        self._sender = sender
+        self._clock = clock
+        self._new_id = new_id
+        self._body_timeout = body_timeout
+        self._unproven = 0
+        self._rejections = Rejections(clock)
+
+    @property
+    def unproven(self) -> int:
+        """How many bodies are being read whose sender is not proven yet."""
+        return self._unproven
+
+    def routes(self) -> list[web.RouteDef]:
+        """The addresses, for `Application.add_routes`."""
+        handlers = {
+            ADDRESS: self._any,
+            f"{ADDRESS}/": self._any,
+            f"{ADDRESS}/{{source}}": self._any,
+            HARBOR_ALIAS: self._harbor,
+        }
+        return [
+            web.route("*", path, handler, expect_handler=_expected)
+            for path, handler in handlers.items()
+        ]
+
+    def unreadable(self, client: str, began: bytes) -> None:
+        """A request that began so is no HTTP that can be read, and was answered 400."""
+        if began.startswith(_HOOKS):
+            self._rejections.note(client, "unknown", 400, NO_HTTP)
+            self._counted("unknown", "rejected")
+
+    async def _any(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, request.match_info.get("source"))
+
+    async def _harbor(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "harbor")
+
+    async def _answer(self, request: web.Request, source: str | None) -> web.StreamResponse:
+        """One hook from its head to its answer."""
+        if request.method != hdrs.METH_POST:
+            head = request.method == hdrs.METH_HEAD
+            return Written(NO_POST.without_body() if head else NO_POST)
+        hook = self._new_id()
+        with bound_contextvars(hook=hook):
+            try:
+                secrets = proof.check_open(self._secrets())
+                if source is not None and source not in hooks.SOURCES:
+                    raise NotThere(NO_SOURCE)
+                headers = [(name.lower(), value) for name, value in request.headers.items()]
+                body = await self._proven(request, headers, source, secrets)
+                _check_plain(request.headers.get(hdrs.CONTENT_ENCODING, ""))
+                delivery = await _in_turn(body, hooks.parse, dict(headers), body, source)
+            except OtaFluxError as error:
+                return self._rejected(request, source, error)
+            return await self._enqueued(hook, delivery)
+
+    async def _proven(
+        self,
+        request: web.Request,
+        headers: proof.Headers,
+        source: str | None,
+        secrets: Sequence[bytes],
+    ) -> bytes:
+        """The body of a sender who knows the secret."""
+        if (request.content_length or 0) > MAX_BODY:
+            raise TooLarge(f"A hook's body has at most {MAX_BODY} bytes")
+        in_query = request.query.getall("secret", []) if source in _SECRET_IN_QUERY else []
+        claims = proof.check_head(headers, in_query, secrets)
+        if claims is None:
+            return await self._read(request)
+        with self._place():
+            body = await self._read(request)
+            texts = _signed(dict(headers), body)
+            await _in_turn(body, proof.check_body, claims, texts, secrets)
+            return body
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among the bodies that are read before their sender is proven."""
+        if self._unproven >= MAX_UNPROVEN:
+            raise NotNow("Too many hooks wait for their proof at once", retry_after=1)
+        self._unproven += 1
+        try:
+            yield
+        finally:
+            self._unproven -= 1
+
+    async def _read(self, request: web.Request) -> bytes:
+        """The body, whole, within the limits of size and time."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._body_timeout):
+                await _continue(request)
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        raise TooLarge(f"A hook's body has at most {MAX_BODY} bytes")
+        except TimeoutError:
+            raise TooSlow(f"The body did not come within {self._body_timeout:g} s") from None
+        except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError) as error:
+            raise BadHook(f"The body broke off: {type(error).__name__}") from None
+        return bytes(body)
+
+    async def _enqueued(self, hook: str, delivery: hooks.Delivery) -> web.StreamResponse:
+        """What was said is in the queue, and the answer says what was not."""
+        now = self._clock()
+        touches: dict[Device, Touch] = {}
+        accepted: list[dict[str, str | None]] = []
+        ignored: list[dict[str, str]] = []
+        for number, part in enumerate(delivery.parts, 1):
+            judged = part if isinstance(part, Noise) else self._intake.judge(part, hook, now)
+            if isinstance(judged, Accepted):
+                device = judged.touch.device
+                earlier = touches.get(device)
+                touches[device] = earlier + judged.touch if earlier else judged.touch
+                accepted.append(self._accepted(delivery.source, judged))
+            else:
+                ignored.append(_ignored(delivery.source, judged))
+            if number % PARTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for device, touch in touches.items():
+            self._known(device)
+            self._touch(touch)
+        self._counted(delivery.source, "accepted" if accepted else "ignored")
+        body = msgspec.json.encode({"accepted": accepted, "ignored": ignored})
+        headers = (("Content-Type", JSON), ("Content-Length", str(len(body))))
+        return Written(Answer(202 if accepted else 200, headers, body))
+
+    def _accepted(self, source: str, judged: Accepted) -> dict[str, str | None]:
+        device = judged.touch.device.name
+        said = {"device": device, "tag": judged.tag, "action": judged.action.value}
+        self._heard(source, judged)
+        log.info(Event.HOOK_ACCEPTED, source=source, **said)
+        return said
+
+    def _rejected(
+        self, request: web.Request, source: str | None, error: OtaFluxError
+    ) -> web.StreamResponse:
+        answer = refuse(error)
+        name = source if source in hooks.SOURCES else "unknown"
+        self._rejections.note(self._sender(request), name, answer.status, shown(str(error)))
+        self._counted(name, "rejected")
+        if not isinstance(error, TooLarge | TooSlow):
+            return Written(answer)
+        date = http_date(int(time.time()))
+        return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
+
+
+async def _in_turn(body: bytes, work: Callable[..., T], *arguments: Any) -> T:
+    """Work on a body, which is done in a thread where it is a large one."""
+    if len(body) > LARGE:
+        return await asyncio.to_thread(work, *arguments)
+    return work(*arguments)
+
+
+def _check_plain(encoding: str) -> None:
+    """Raise `BadHook` for a compressed body, which is not unpacked for anybody."""
+    if encoding.strip().lower() not in {"", "identity"}:
+        raise BadHook(f"The body is compressed ({shown(encoding)}): send it as it is")
+
+
+def _signed(headers: hooks.Headers, body: bytes) -> Iterator[bytes]:
+    """What an HMAC may be of: the raw body; of Gitea's forms it is of the JSON in them."""
+    yield body
+    if len(body) <= MAX_SIGNED_FORM and "x-gitea-signature" in headers:
+        held = hooks.form_json(headers, body)
+        if held is not None:
+            yield held
+
+
+def _ignored(source: str, part: Ignored | Noise) -> dict[str, str]:
+    said = {"repository": shown(part.repository), "reason": shown(part.reason)}
+    write = log.debug if isinstance(part, Noise) else log.info
+    write(Event.HOOK_IGNORED, source=source, **said)
+    return said
+
+
+def shown(text: str) -> str:
+    """A sender's text, fit to be shown: short, on one line, without control characters."""
+    if len(text) > MAX_SHOWN:
+        text = text[: MAX_SHOWN - 1] + "…"
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+async def _expected(request: web.Request) -> None:
+    """Send no `100 Continue` yet: the body is not wanted before the head was judged."""
+    expected = request.headers.get(hdrs.EXPECT, "").lower()
+    if expected != "100-continue":
+        raise web.HTTPExpectationFailed(text="Only 'Expect: 100-continue' is understood")
+
+
+async def _continue(request: web.Request) -> None:
+    """Ask for the body, where the sender waits to be asked (RFC 9110 section 10.1.1)."""
+    if hdrs.EXPECT in request.headers and request.version == aiohttp.HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

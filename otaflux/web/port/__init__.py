@@ -1,0 +1,1 @@
+"""Sockets, TLS, the fast path for plain polls, and the hand-over to aiohttp."""

@@ -1,0 +1,218 @@
+"""Whole requests that were seen before, and the bytes that answer them.
+
+Trust: nothing is parsed here. A read is looked up, byte for byte, among whole requests. A new one
+is parsed once by aiohttp's `HttpRequestParser`, judged by `ask.parse` and answered by `polls.py`,
+as the handlers do it; what is remembered is a single, whole `GET /version` without a body, for a
+device that has a record. Whole is a matter of bytes, for the parser keeps the beginning of a next
+request without a word. When a record changes, what was remembered for its device is forgotten in
+the same step, so an answer that is found is the one that the handlers would give.
+
+On the event loop. Memory is bounded; the oldest requests go first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError
+
+from otaflux.errors import Refused
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.web import answers
+from otaflux.web.answers import PlainPolls, http_date
+from otaflux.web.devices.ask import Ask, Room, parse
+from otaflux.web.devices.continuity import Connections
+from otaflux.web.devices.downloads import Sender
+from otaflux.web.devices.polls import gives_way, release_for, version_answer
+from otaflux.web.observer import Observer
+from otaflux.web.origin import Origins
+
+MAX_READ = 1024  # bytes; polls are smaller
+MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
+_ENTRY = 600  # bytes that an entry takes besides its own
+_PARSER_BUFFER = 64 << 10  # bytes; for bodies, and there are none here
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A request seen before: whose it is, and its answer, cut where the date goes.
+
+    `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
+    download place is free, `told` what the connection knows then, and `ask` in which channel.
+    """
+
+    ask: Ask
+    device: Device
+    status: int
+    before: bytes
+    after: bytes
+    closes: bool
+    gives_way: bool
+    told: Release | None
+
+
+class Door:
+    """What the shortcuts of a port share.
+
+    `at_hand` gives a device's record where it needs no look, `secure` says that the port has TLS.
+    """
+
+    def __init__(
+        self,
+        polls: PlainPolls,
+        *,
+        at_hand: Callable[[Device], Record | None],
+        sender: Sender,
+        connections: Connections,
+        origins: Origins,
+        observer: Observer,
+        channels: frozenset[str] = frozenset(),
+        secure: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._polls = polls
+        self._at_hand = at_hand
+        self._sender = sender
+        self._connections = connections
+        self._origins = origins
+        self._observer = observer
+        self._channels = channels
+        self._secure = secure
+        self._now = now
+        self._known: dict[bytes, Known] = {}
+        self._of: dict[Device, set[bytes]] = {}
+        self._size = 0
+        self._answered: list[Known] = []
+        self._put_off: list[Known] = []
+        self._busy = answers.busy().ready()
+        self.clock = clock
+
+    def find(self, data: bytes) -> Known | None:
+        """What a read is, where it is a whole poll that can be answered at once."""
+        return self._known.get(data) or self._judge(data)
+
+    def answer(self, known: Known) -> tuple[bytes, Known | None]:
+        """The bytes for it now, and what the connection knows after it."""
+        date = http_date(int(self._now()))
+        if known.gives_way and self._sender.full:
+            self._put_off.append(known)
+            after = self._busy.closed if known.closes else self._busy.kept
+            return b"".join((self._busy.before, date, after)), None
+        self._answered.append(known)
+        return b"".join((known.before, date, known.after)), known
+
+    def trusts(self, peer: object) -> bool:
+        """Whether a peer is a trusted proxy, whose connections are aiohttp's alone."""
+        if not self._origins.trusted or not isinstance(peer, tuple):
+            return False
+        return self._origins.trusts(str(peer[0]))
+
+    def tell(self, connection: object, known: Known, at: float) -> None:
+        """Let the handlers know what a connection that they take over was told last, and when."""
+        if known.told is not None:
+            self._connections.tell(
+                connection,
+                known.told,
+                channel=known.ask.channel,
+                pinned=known.ask.version is not None,
+                at=at,
+            )
+
+    def hear(self, device: Device, record: Record | None) -> None:
+        """A record changed: what its device was answered holds no more."""
+        for data in self._of.pop(device, ()):
+            self._size -= _size(data, self._known.pop(data))
+
+    def report(self) -> None:
+        """Tell the observer what was answered since the last time."""
+        answered, self._answered = Counter(self._answered), []
+        put_off, self._put_off = Counter(self._put_off), []
+        statuses: Counter[int] = Counter()
+        for known, count in answered.items():
+            statuses[known.status] += count
+        statuses[503] += put_off.total()
+        devices = {known.device for known in (*answered, *put_off)}
+        if devices:
+            self._observer.quick(devices, +statuses)
+
+    def _judge(self, data: bytes) -> Known | None:
+        """Read a request that was not seen before, and remember it if it can be answered here."""
+        if len(data) > MAX_READ or data.find(b"\r\n\r\n") != len(data) - 4:
+            return None
+        message = _parsed(data)
+        if message is None:
+            return None
+        try:
+            ask = parse(message.method, message.path, message.headers, channels=self._channels)
+            known = self._answered_by(ask, message)
+        except Refused:
+            return None
+        if known is not None:
+            self._remember(data, known)
+        return known
+
+    def _answered_by(self, ask: Ask, message: RawRequestMessage) -> Known | None:
+        """The answer to a poll; None where it takes more than the record. Raises `Refused`."""
+        if ask.room is not Room.VERSION or ask.head or ask.device is None:
+            return None
+        record = self._at_hand(ask.device)
+        if record is None:
+            return None
+        release = release_for(record, ask)
+        plain = self._polls.get(message.path) if ask.plain else None
+        status, gives, ready = 200, True, plain.ready if plain else None
+        if ready is None:
+            origin = self._origins.url("", message.headers, secure=self._secure, local="")
+            if ask.json and origin.endswith("/"):
+                return None  # its link needs an address that only the connection knows
+            answer = version_answer(release, ask, message.headers, lambda: origin)
+            status, gives, ready = answer.status, gives_way(ask, answer), answer.ready()
+        closes = bool(message.should_close)
+        return Known(
+            ask,
+            ask.device,
+            status,
+            ready.before,
+            ready.closed if closes else ready.kept,
+            closes,
+            gives,
+            None if ask.proxied else release,
+        )
+
+    def _remember(self, data: bytes, known: Known) -> None:
+        self._size += _size(data, known)
+        while self._size > MAX_REMEMBERED:
+            oldest = next(iter(self._known))
+            self._size -= _size(oldest, self._known[oldest])
+            self._of[self._known.pop(oldest).device].discard(oldest)
+        self._known[data] = known
+        self._of.setdefault(known.device, set()).add(data)
+
+
+def _parsed(data: bytes) -> RawRequestMessage | None:
+    """One request over HTTP/1.1 that has no body and wants no other protocol."""
+    loop = asyncio.get_running_loop()
+    parser = HttpRequestParser(BaseProtocol(loop), loop, _PARSER_BUFFER)
+    try:
+        messages, upgraded, _ = parser.feed_data(data)
+    except HttpProcessingError:
+        return None
+    if len(messages) != 1 or upgraded:
+        return None
+    message, body = messages[0]
+    if message.version != HttpVersion11 or message.upgrade or "Expect" in message.headers:
+        return None
+    return message if body.is_eof() else None
+
+
+def _size(data: bytes, known: Known) -> int:
+    return len(data) + len(known.before) + len(known.after) + _ENTRY

@@ -1,0 +1,307 @@
+"""The port that devices and hooks reach: listens, owns its connections, ends them in good order.
+
+One event loop. A connection begins in a `Shortcut`, where there is a `Door`, and else with aiohttp;
+both are in one set, which is looked through every few seconds, so that an idle one costs no timer.
+Where there are more than `max_connections`, each further one gets a small answer and is closed, for
+past the limit on open files the kernel would leave it waiting without one.
+
+At the end nothing new is accepted, idle connections close at once, and requests under way have
+`shutdown_timeout` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from otaflux.log import Event, log
+from otaflux.web import answers
+from otaflux.web.answers import http_date
+from otaflux.web.devices.downloads import Sender
+from otaflux.web.devices.handlers import ADDRESSES
+from otaflux.web.port.acceptor import ACCEPT, Arrivals
+from otaflux.web.port.connection import Live
+from otaflux.web.port.fastpath import Shortcut
+from otaflux.web.port.handler import KEEPALIVE, Handler
+from otaflux.web.port.listening import BACKLOG, listen
+from otaflux.web.port.requestcache import Door
+from otaflux.web.port.tls import GOODBYE, HANDSHAKE, Certificate
+
+LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
+Answers = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+LAST = 1.0  # seconds for handlers that were cut off to notice
+
+
+class Port:
+    """One listening address with one application behind it; an async context manager.
+
+    `setting` is what an address that cannot be listened on is blamed on: entering raises
+    `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `door` all goes to
+    aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. Addresses that
+    begin as `devices.ADDRESSES` do go to `direct`, if it is there, past the routes of `app`.
+    `unreadable` hears of requests that are no HTTP, see `Handler`.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        setting: str = "LISTEN_ADDR",
+        direct: Answers | None = None,
+        door: Door | None = None,
+        sender: Sender | None = None,
+        certificate: Certificate | None = None,
+        unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
+        max_connections: int = 10_000,
+        shutdown_timeout: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._host = host
+        self._wanted = port
+        self._setting = setting
+        self._direct = direct
+        self._door = door
+        self._sender = sender
+        self._certificate = certificate
+        self._unreadable = unreadable
+        self._max_connections = max_connections
+        self._shutdown_timeout = shutdown_timeout
+        self._clock = clock
+        self._sleep = sleep
+        self._live: set[Live] = set()
+        self._crowded = False
+        self._runner = web.AppRunner(
+            app, handle_signals=False, access_log=None, shutdown_timeout=LAST
+        )
+        app.on_response_prepare.append(_without_server)
+        self._aiohttp: web.Server | None = None
+        self._sockets: list[socket.socket] = []
+        self._port = port
+        self._servers: list[asyncio.Server] = []
+        self._beat: asyncio.Task[None] | None = None
+        self._arrivals: Arrivals | None = None
+        if door is not None and certificate is None:
+            self._arrivals = Arrivals(
+                door, self._protocol, live=self._live, crowded=self._is_crowded
+            )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as a URL without a slash at the end."""
+        scheme = "https" if self._certificate else "http"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._live)
+
+    async def __aenter__(self) -> Self:
+        context = self._certificate.context() if self._certificate else None
+        self._sockets = await listen(self._host, self._wanted, setting=self._setting)
+        self._port = self._sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        try:
+            await self._runner.setup()
+            self._aiohttp = _past_routes(cast("web.Server", self._runner.server), self._direct)
+            for sock in self._sockets:
+                if self._arrivals is not None:
+                    self._arrivals.listen(sock)
+                    continue
+                server = await loop.create_server(
+                    self._protocol,
+                    sock=sock,
+                    ssl=context,
+                    backlog=ACCEPT,
+                    ssl_handshake_timeout=HANDSHAKE if context else None,
+                    ssl_shutdown_timeout=GOODBYE if context else None,
+                )
+                self._servers.append(server)
+                # asyncio has one number for how many wait and for how many are accepted in one go.
+                sock.listen(BACKLOG)
+        except BaseException:
+            await self._close()
+            raise
+        self._beat = asyncio.create_task(self._look_after())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        await self._close()
+        if self._door is not None:
+            self._door.report()
+
+    def look(self) -> None:
+        """End what is idle or stalled for too long."""
+        now = self._clock()
+        for live in list(self._live):
+            live.look(now)
+        if self._sender is not None:
+            self._sender.look()
+
+    async def _look_after(self) -> None:
+        seconds = 0
+        while True:
+            await self._sleep(1)
+            seconds += 1
+            try:
+                if self._door is not None:
+                    self._door.report()
+                if seconds % LOOK_EVERY == 0:
+                    self.look()
+            except Exception:  # noqa: BLE001 - a bug in one look must not end all others
+                log.error(Event.REQUEST_CRASHED, reason="looking after connections", exc_info=True)
+
+    def _protocol(self, data: bytes = b"") -> asyncio.Protocol:
+        """Whoever takes a new connection; `data` was read of it already."""
+        if self._is_crowded():
+            return _TurnedAway(self._live, self._clock)
+        if self._door is None:
+            return self._handler()
+        return Shortcut(self._door, live=self._live, to_aiohttp=self._handler, data=data)
+
+    def _is_crowded(self) -> bool:
+        crowded = len(self._live) >= self._max_connections
+        if crowded is not self._crowded:
+            self._crowded = crowded
+            if crowded:
+                log.warning(Event.CONNECTIONS_CROWDED, open=len(self._live))
+        return crowded
+
+    def _handler(self) -> Handler:
+        server = cast("web.Server", self._aiohttp)
+        sends = self._sender.uses if self._sender is not None else _never
+        return Handler(
+            server,
+            loop=asyncio.get_running_loop(),
+            live=self._live,
+            sends=sends,
+            unreadable=self._unreadable,
+        )
+
+    async def _close(self) -> None:
+        if self._arrivals is not None:
+            await self._arrivals.close()
+        for server in self._servers:
+            server.close()
+        for sock in self._sockets:
+            sock.close()
+        ours = self._aiohttp
+        if ours is not None:
+            await asyncio.sleep(0)  # what was read before now is begun, and so not idle
+            for live in list(self._live):
+                live.let_go()
+            ours.pre_shutdown()
+            try:
+                async with asyncio.timeout(self._shutdown_timeout):
+                    await ours.shutdown(self._shutdown_timeout)
+            except TimeoutError:
+                log.warning(Event.DOWNLOADS_CUT, open=len(self._live))
+        self._cut()
+        await self._runner.cleanup()
+
+    def _cut(self) -> None:
+        if self._sender is not None:
+            self._sender.drop_all()
+        for live in list(self._live):
+            live.cut()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many: whatever it asks, the answer is that it may ask again soon.
+
+    The answer waits for the question, for a client that reads only then would miss it.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, live: set[Live], clock: Callable[[], float]) -> None:
+        self._live = live
+        self._since = clock()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._live.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._live.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer, and close."""
+        date = http_date(int(time.time()))
+        self._transport.write(answers.busy().render(date, keep_alive=False))
+        self._transport.close()
+
+    def look(self, now: float) -> None:
+        """End it when nothing was asked."""
+        if now - self._since >= KEEPALIVE:
+            self._transport.abort()
+
+    def let_go(self) -> None:
+        """End it, for nothing was asked yet."""
+        self._transport.close()
+
+    def cut(self) -> None:
+        """End it at once."""
+        self._transport.abort()
+
+
+async def _without_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Name no software in answers that aiohttp makes."""
+    response.headers.pop("Server", None)
+
+
+def _past_routes(routed: web.Server, direct: Answers | None) -> web.Server:
+    """A server that asks `direct` for the addresses of devices, without looking for a route."""
+    if direct is None:
+        return routed
+
+    def make(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if message.path.startswith(ADDRESSES):
+            return web.BaseRequest(message, payload, protocol, writer, task, loop)
+        return routed.request_factory(message, payload, protocol, writer, task)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if isinstance(request, web.Request):
+            return await routed.request_handler(request)
+        return await direct(request)
+
+    loop = asyncio.get_running_loop()
+    return web.Server(answer, request_factory=make)
+
+
+def _never(transport: asyncio.BaseTransport) -> bool:
+    return False

@@ -1,0 +1,1 @@
+"""Who runs when: the queue, its places, and how long who waits."""

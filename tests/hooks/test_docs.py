@@ -1,0 +1,127 @@
+"""What the docs say of hooks is what the code does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from hook_files import payload
+
+from otaflux import hooks
+from otaflux.hooks.intake import Intake
+from otaflux.hooks.payload import MAX_PARTS
+from otaflux.log import Event
+from otaflux.model.event import Touch
+from otaflux.model.names import Device, Namespace
+from otaflux.web.hooks import receiver as addresses
+from otaflux.web.hooks.receiver import Receiver
+from otaflux.web.port.server import Port
+from otaflux.web.refusals import STATUS
+
+ROOT = Path(__file__).parent.parent.parent
+OVERVIEW = (ROOT / "docs" / "hooks.md").read_text()
+PAGES = {path.stem: path.read_text() for path in (ROOT / "docs" / "hooks").glob("*.md")}
+
+
+def test_the_order_of_detection_is_the_documented_one() -> None:
+    """The list under "Which source it is from" is the table, in its order."""
+    listed = re.findall(r"^\d\. \*\*(\w+)\*\*", OVERVIEW, re.MULTILINE)
+    assert listed == list(hooks.SOURCES)
+
+
+@pytest.mark.parametrize("source", sorted(hooks.SOURCES))
+def test_each_source_has_a_page(source: str) -> None:
+    """A page says where to set it up, how to try it, and what a wrong secret looks like."""
+    page = PAGES[source]
+    assert f"hooks/registry/{source}" in page
+    assert "wrong secret" in page
+    assert "401" in page
+    assert f"otaflux hook-example {source} " in page
+    assert f"hooks/{source}.md" in OVERVIEW
+
+
+def test_every_example_that_a_page_names_exists() -> None:
+    """No page tells to print an example that there is not."""
+    for page in (OVERVIEW, *PAGES.values()):
+        for name in re.findall(r"otaflux hook-example ([a-z-]+)", page):
+            assert name in hooks.EXAMPLES
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    """Links are to files that are there, and to headings that they have."""
+    for folder, page in [("docs", OVERVIEW), *(("docs/hooks", page) for page in PAGES.values())]:
+        for link in re.findall(r"\]\(([^)]+)\)", page):
+            name, _, anchor = link.partition("#")
+            target = (ROOT / folder / name).resolve()
+            assert target.is_file(), link
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            found = {
+                re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in headings
+            }
+            assert not anchor or anchor in found, link
+
+
+def test_limits_events_and_statuses_are_documented() -> None:
+    """Numbers and words that an operator meets stand in the overview."""
+    assert f"{addresses.MAX_BODY >> 20} MiB" in OVERVIEW
+    assert f"{addresses.BODY_TIMEOUT:g} seconds" in OVERVIEW
+    assert f"{addresses.MAX_UNPROVEN} bodies" in OVERVIEW
+    assert f"The first {MAX_PARTS:,} events of a hook are read" in OVERVIEW
+    for event in (Event.HOOK_ACCEPTED, Event.HOOK_IGNORED, Event.HOOK_REJECTED):
+        assert f"| `{event}` |" in OVERVIEW
+    for status in {200, 202, *(status for _, status in STATUS)} - {409}:
+        assert f"| {status} |" in OVERVIEW
+    for path in (addresses.ADDRESS, addresses.HARBOR_ALIAS):
+        assert f"`POST {path}`" in OVERVIEW
+
+
+async def test_the_relay_makes_a_hook_of_nexus_a_generic_one() -> None:
+    """examples/nexus-relay.py checks Nexus' signature and passes the push on."""
+    touches: list[Touch] = []
+    receiver = Receiver(
+        secrets=lambda: ["ours"],
+        intake=Intake(Namespace("firmware"), frozenset(), lambda _device: False),
+        touch=touches.append,
+        known=lambda _device: None,
+    )
+    app = web.Application()
+    app.add_routes(receiver.routes())
+    sent = payload("nexus-component_created.json")
+    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            listen = f"127.0.0.1:{free.getsockname()[1]}"
+        relay = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(ROOT / "examples" / "nexus-relay.py"), listen, port.url),
+            env={"NEXUS_SECRET": sent.secret, "WEBHOOK_SECRET": "ours"},
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            retries = aiohttp.ClientTimeout(total=20)
+            async with aiohttp.ClientSession(timeout=retries) as session:
+                statuses = [await _post(session, listen, sent.body, sent.headers)]
+                statuses += [await _post(session, listen, sent.body + b" ", sent.headers)]
+        finally:
+            relay.kill()
+            await relay.wait()
+    assert statuses == [202, 401]
+    assert [touch.device for touch in touches] == [Device("sensor-esp32")]
+
+
+async def _post(
+    session: aiohttp.ClientSession, listen: str, body: bytes, sent: dict[str, str]
+) -> int:
+    """The status of a hook of Nexus, once the relay listens."""
+    headers = {"X-Nexus-Webhook-Signature": sent["x-nexus-webhook-signature"]}
+    for _ in range(200):
+        try:
+            async with session.post(f"http://{listen}/", data=body, headers=headers) as answer:
+                return answer.status
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(0.05)
+    raise AssertionError("the relay does not listen")

@@ -1,0 +1,527 @@
+"""One device brought up to date, step by step, in virtual time: what is told, and what is kept.
+
+The registry, the disk and the clock are the simulation's; everything else is the server's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import structlog
+from simulation.disk import MemoryDisk
+from simulation.loop import run_virtually
+from simulation.program import FOLDER, RECHECK, RULES, Program
+from simulation.registry import Content, Shape, SimulatedRegistry
+
+from otaflux.errors import Unreachable
+from otaflux.files.disk import OpenFile
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Priority, Touch
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record, Verdict
+from otaflux.reconcile import choice
+from otaflux.reconcile.choice import MAX_VERDICTS
+from otaflux.reconcile.withdrawals import BETWEEN_LOOKS
+from otaflux.work.queue import Unasked
+
+LAMP = Device("lamp")
+V1, V2, V3, RC = Tag("1.0.0"), Tag("2.0.0"), Tag("3.0.0"), Tag("4.0.0-rc.1")
+
+
+class FullDisk(MemoryDisk):
+    """No record can be written while it is `full`, but firmware can; see `stuck`."""
+
+    full = False
+    stuck = False  # nothing can be removed
+
+    def unlink(self, path: Path) -> None:
+        """Refuse it, or do it."""
+        if self.stuck:
+            raise OSError(30, "Read-only file system")
+        super().unlink(path)
+
+    def create(self, path: Path) -> OpenFile:
+        """Refuse it, or do it."""
+        if self.full and path.parent == FOLDER.catalog:
+            raise OSError(28, "No space left on device")
+        return super().create(path)
+
+
+class Lamp:
+    """A server that has one device, and the registry that it looks at."""
+
+    def __init__(self) -> None:
+        clock = asyncio.get_running_loop().time
+        chance = random.Random(1)
+        self.registry = SimulatedRegistry((LAMP,), chance, clock)
+        self.disk = FullDisk(chance)
+        self.program = Program(self.registry, self.disk, chance, replace(RULES, keep_versions=2))
+        self.clock = clock
+        self._number = 0
+        self.heard: list[str | None] = []  # what the stable channel is told, each time it changes
+
+    async def begin(self) -> None:
+        """Start it, without its timer: nobody looks but who is told to."""
+        await self.program.restore()
+        await self.program.adopt()
+        self.program.catalog.listen(lambda *_: self._hear())
+
+    def _hear(self) -> None:
+        told = self.told()
+        if not self.heard or self.heard[-1] != told:
+            self.heard.append(told)
+
+    def push(self, tag: Tag, shape: Shape = Shape.PLAIN) -> Content:
+        """Push a tag, or move it."""
+        self._number += 1
+        content = Content(self._number, shape)
+        self.registry.put(LAMP, tag, content)
+        return content
+
+    def told(self, channel: str = "stable") -> str | None:
+        """The tag that a channel is told."""
+        record = self.program.catalog.get(LAMP)
+        release = record.current(channel) if record else None
+        return release.tag.text if release else None
+
+    def kept(self) -> list[str]:
+        """The tags of the releases that are kept besides."""
+        record = self.program.catalog.get(LAMP)
+        return [release.tag.text for release in record.kept] if record else []
+
+    def has(self, content: Content) -> bool:
+        """Whether its firmware lies on disk."""
+        return self.disk.seen(self.program.store.path(content.firmware_digest)) is not None
+
+    async def look(self, *tags: Tag, priority: Priority = Priority.RECHECK) -> object:
+        """One run, for that reason; answers its outcome, or the error that it ended with."""
+        since = self.clock() if priority is Priority.HOOK else None
+        touch = Touch(LAMP, priority, ("hook",) if since else (), since, tags)
+        return await self.program.bring_up_to_date(touch)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[structlog.typing.EventDict]]:
+    """The log."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+def lamp(test: Callable[[Lamp], Awaitable[None]]) -> None:
+    """Run a test over a lamp."""
+
+    async def main() -> None:
+        rig = Lamp()
+        await rig.begin()
+        await test(rig)
+
+    run_virtually(main())
+
+
+def test_the_highest_that_can_be_used_stands_and_a_verdict_is_final() -> None:
+    """What does not unpack is judged once; its bytes are not asked for again."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        bad = rig.push(V2, Shape.BAD)
+        await rig.look()
+        assert rig.told() == "1.0.0"
+        record = rig.program.catalog.get(LAMP)
+        assert record is not None
+        assert [v.manifest_digest for v in record.verdicts] == [bad.top.digest]
+        rig.registry.slowness = 1.0
+        began = asyncio.get_running_loop().time()
+        await rig.look()
+        assert asyncio.get_running_loop().time() - began <= 3.0  # one listing, two small looks
+        assert rig.program.catalog.get(LAMP) == record
+
+    lamp(test)
+
+
+def test_withdrawn_is_what_two_looks_find_gone(lines: list[structlog.typing.EventDict]) -> None:
+    """After the first nothing changes; a hook's second look comes ten seconds later."""
+
+    async def test(rig: Lamp) -> None:
+        old, new = rig.push(V1), rig.push(V2)
+        await rig.look()
+        rig.registry.delete(LAMP, V2)
+        again = await rig.look(priority=Priority.HOOK)
+        assert rig.told() == "2.0.0"
+        assert getattr(again, "after", None) == BETWEEN_LOOKS
+        await asyncio.sleep(BETWEEN_LOOKS)
+        await rig.look(priority=Priority.HOOK)
+        assert rig.heard == ["2.0.0", "1.0.0"]
+        assert rig.has(old)
+        assert rig.has(new), "it stays on disk, so that it can be pushed again"
+        (line,) = [each for each in lines if each["event"] == "release_withdrawn"]
+        assert line["file"].endswith(new.firmware_digest.hex)
+        assert getattr(await rig.look(), "after", None) is None
+
+    lamp(test)
+
+
+def test_a_withdrawn_release_is_told_until_its_successor_is_on_disk() -> None:
+    """With the registry half down devices keep what they have."""
+
+    async def test(rig: Lamp) -> None:
+        low = rig.push(V1)
+        rig.push(V2)
+        await rig.look()
+        rig.registry.delete(LAMP, V2)
+        await rig.look()
+        rig.registry.missing_blobs.add(low.firmware_digest)
+        rig.registry.trouble = 1.0
+        await asyncio.sleep(BETWEEN_LOOKS)
+        with pytest.raises(Exception, match=r"500|429|reset"):
+            await rig.look()
+        assert rig.told() == "2.0.0"
+        rig.registry.trouble = 0.0
+        rig.registry.missing_blobs.clear()
+        await rig.look()
+        assert rig.heard == ["2.0.0", "1.0.0"]
+
+    lamp(test)
+
+
+def test_a_listing_that_lacks_a_tag_withdraws_nothing() -> None:
+    """Its manifest is there, so it is."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        await rig.look()
+        await asyncio.sleep(100.0)
+        rig.push(V2)
+        await rig.look()
+        rig.registry.staleness = 50.0
+        for _ in range(20):
+            await rig.look()
+            await asyncio.sleep(1.0)
+        assert rig.heard == ["1.0.0", "2.0.0"]
+
+    lamp(test)
+
+
+def test_a_tag_that_moved_and_goes_is_withdrawn_once(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """With the file of what it stood for last, for that is what may be pushed again."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.push(V2)
+        await rig.look()
+        last = rig.push(V2)
+        await rig.look()
+        rig.registry.delete(LAMP, V2)
+        for _ in range(2):
+            await rig.look(priority=Priority.HOOK)
+            await asyncio.sleep(BETWEEN_LOOKS)
+        assert rig.told() == "1.0.0"
+        (line,) = [each for each in lines if each["event"] == "release_withdrawn"]
+        assert line["digest"] == str(last.top.digest)
+        assert line["file"].endswith(last.firmware_digest.hex)
+
+    lamp(test)
+
+
+def test_who_a_hook_named_is_known_after_a_restart_though_nothing_was_learnt() -> None:
+    """Where the registry lists nothing, nobody else would name it."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.registry.away = True
+        rig.program.wake.name(LAMP)
+        with pytest.raises(Unreachable):
+            await rig.look(V1, priority=Priority.HOOK)
+        again = Program(rig.registry, rig.disk, random.Random(2))
+        await again.restore()
+        await again.adopt()
+        assert again.wake.is_known(LAMP)
+        assert rig.told() is None
+
+    lamp(test)
+
+
+def test_moved_tags_keep_the_old_bytes_until_the_new_can_be_used(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """Then it is a warning, for boards that run that version will not notice."""
+
+    async def test(rig: Lamp) -> None:
+        old = rig.push(V1)
+        await rig.look()
+        rig.push(V1, Shape.BAD)
+        await rig.look()
+        record = rig.program.catalog.get(LAMP)
+        assert record is not None
+        assert [release.manifest_digest for release in record.served()] == [old.top.digest]
+        new = rig.push(V1)
+        await rig.look()
+        record = rig.program.catalog.get(LAMP)
+        assert record is not None
+        assert [release.manifest_digest for release in record.served()] == [new.top.digest]
+        (line,) = [each for each in lines if each["event"] == "release_warning"]
+        assert "the tag moved" in line["reason"]
+
+    lamp(test)
+
+
+def test_kept_are_the_highest_below_and_what_left_goes_after_a_while() -> None:
+    """Two are kept here; a third stays fifteen minutes, then its file goes at the next look."""
+
+    async def test(rig: Lamp) -> None:
+        contents = {}
+        for tag in (Tag("0.1.0"), V1, V2, V3):
+            contents[tag] = rig.push(tag)
+            await rig.look()
+        assert rig.kept() == ["2.0.0", "1.0.0"]
+        assert rig.has(contents[Tag("0.1.0")])
+        await asyncio.sleep(15 * 60.0)
+        await rig.look()
+        assert not rig.has(contents[Tag("0.1.0")])
+        assert all(rig.has(contents[tag]) for tag in (V1, V2, V3))
+
+    lamp(test)
+
+
+def test_a_kept_release_whose_tag_a_hook_says_moved_is_served_no_more() -> None:
+    """The old bytes of a moved tag are nobody's."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        await rig.look()
+        rig.push(V2)
+        await rig.look()
+        rig.push(V1)
+        await rig.look()
+        assert rig.kept() == ["1.0.0"], "a re-check asks about what may be current"
+        await rig.look(V1, priority=Priority.HOOK)
+        assert rig.kept() == []
+
+    lamp(test)
+
+
+def test_a_tag_of_which_nothing_is_learnt_holds_up_no_other(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """A kept release whose tag left the listing, and errs: newer ones are told all the same."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (V1, V2):
+            rig.push(tag)
+            await rig.look()
+        rig.registry.delete(LAMP, V1)
+        rig.registry.unclear.add(V1)
+        for tag in (V3, Tag("3.1.0")):
+            rig.push(tag)
+            await rig.look(tag, priority=Priority.HOOK)
+        assert rig.told() == "3.1.0"
+        assert rig.kept() == ["3.0.0", "2.0.0"]
+        failed = [each["tag"] for each in lines if each["event"] == "registry_failed"]
+        assert failed == ["1.0.0", "1.0.0"]  # a warning, then one for who debugs
+
+    lamp(test)
+
+
+def test_a_kept_tag_that_moved_to_something_unreadable_is_served_no_more() -> None:
+    """And it is no error of the device: its newer release is told."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (V1, V2):
+            rig.push(tag)
+            await rig.look()
+        rig.registry.flawed.add(V1)
+        rig.push(V3)
+        await rig.look(V1, V3, priority=Priority.HOOK)
+        assert rig.told() == "3.0.0"
+        assert rig.kept() == ["2.0.0"]
+
+    lamp(test)
+
+
+def test_what_lacks_a_blob_or_was_judged_is_asked_about_and_not_asked_for() -> None:
+    """Where manifests count as pulls an unchanged one is not pulled again."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.push(V2, Shape.BAD)
+        lacking = rig.push(V3)
+        rig.registry.missing_blobs.add(lacking.firmware_digest)
+        await rig.look()
+        rig.push(V1, Shape.BAD)
+        await rig.look()
+        pulled = rig.registry.manifests
+        await rig.look()
+        assert rig.registry.manifests == pulled
+        assert rig.told() == "1.0.0"
+        rig.registry.missing_blobs.clear()
+        await rig.look()
+        assert rig.told() == "3.0.0"
+        assert rig.registry.manifests == pulled
+        good = rig.push(V2)
+        rig.registry.delete(LAMP, V3)
+        await rig.look()
+        await asyncio.sleep(BETWEEN_LOOKS)
+        await rig.look()
+        assert rig.told() == "2.0.0"
+        pulled = rig.registry.manifests
+        await rig.look()
+        assert rig.registry.manifests == pulled
+        assert rig.has(good)
+
+    lamp(test)
+
+
+def test_a_tag_that_a_hook_names_is_looked_for_though_the_listing_lacks_it() -> None:
+    """It is pulled from a stale listing's registry, and waited for where it is not there yet."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        await rig.look()
+        again = await rig.look(V2, priority=Priority.HOOK)
+        assert 0 < getattr(again, "after", 0.0) < 5.0
+        rig.push(V2)
+        rig.registry.staleness = 60.0
+        await rig.look(V2, priority=Priority.HOOK)
+        assert rig.told() == "2.0.0"
+
+    lamp(test)
+
+
+def test_what_was_never_there_is_not_looked_for_for_ever() -> None:
+    """A hook that names nothing costs some looks within seconds."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        task = asyncio.ensure_future(rig.program.run())
+        await asyncio.sleep(1.0)
+        _ = rig.program.touch(Touch(LAMP, Priority.HOOK, ("hook",), rig.clock(), (V3,)))
+        await asyncio.sleep(60.0)
+        assert len(rig.program.queue) == 0
+        assert rig.told() == "1.0.0"
+        task.cancel()
+
+    lamp(test)
+
+
+def test_a_missing_tag_that_was_replaced_meanwhile_is_not_looked_for_any_more() -> None:
+    """The device rests until its next re-check, whatever came between the two looks."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        task = asyncio.ensure_future(rig.program.run())
+        await asyncio.sleep(1.0)
+        rig.registry.delete(LAMP, V1)
+        _ = rig.program.touch(Touch(LAMP, Priority.HOOK, ("hook",), rig.clock()))
+        await asyncio.sleep(1.0)
+        assert rig.told() == "1.0.0"
+        rig.push(V2)
+        _ = rig.program.touch(Touch(LAMP, Priority.HOOK, ("hook",), rig.clock(), (V2,)))
+        await asyncio.sleep(RECHECK / 4)
+        assert rig.told() == "2.0.0"
+        assert len(rig.program.queue) == 0
+        task.cancel()
+
+    lamp(test)
+
+
+def test_channels_are_settled_stable_first_and_each_for_itself() -> None:
+    """What was learnt before the registry failed stands; the other channel stays as it was."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        candidate = rig.push(RC)
+        await rig.look()
+        assert (rig.told(), rig.told("rc")) == ("1.0.0", "4.0.0-rc.1")
+        rig.push(V2)
+        newer = rig.push(Tag("4.0.0-rc.2"))
+        rig.registry.missing_blobs.add(newer.firmware_digest)
+        await rig.look()
+        assert (rig.told(), rig.told("rc")) == ("2.0.0", "4.0.0-rc.1")
+        assert rig.has(candidate)
+
+    lamp(test)
+
+
+def test_a_guest_that_has_to_go_goes_in_a_run_of_its_own() -> None:
+    """With its files; so no run that was under way writes its record back."""
+
+    async def test(rig: Lamp) -> None:
+        content = rig.push(V1)
+        await rig.look(priority=Priority.FIRST_POLL)
+        assert rig.told() == "1.0.0"
+        rig.program.guests.leave(LAMP)
+        assert rig.has(content)
+        assert await rig.look(priority=Priority.START) == Unasked()
+        assert rig.told() is None
+        assert not rig.has(content)
+        await rig.look(priority=Priority.FIRST_POLL)
+        assert rig.told() == "1.0.0", "it may come again"
+        rig.program.wake.name(LAMP)
+        rig.program.guests.leave(LAMP)
+        await rig.look(priority=Priority.HOOK)
+        assert rig.told() == "1.0.0", "who was named meanwhile stays"
+
+    lamp(test)
+
+
+def test_a_file_that_cannot_be_removed_fails_no_run(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """It is said once, and tried again when the next one goes."""
+
+    async def test(rig: Lamp) -> None:
+        contents = []
+        for tag in (Tag("0.1.0"), V1, V2, V3):
+            contents.append(rig.push(tag))
+            await rig.look()
+        await asyncio.sleep(15 * 60.0)
+        rig.disk.stuck = True
+        await rig.look()
+        assert rig.told() == "3.0.0"
+        assert [each["event"] for each in lines].count("disk_failed") == 1
+        assert rig.has(contents[0])
+        rig.disk.stuck = False
+        rig.push(Tag("5.0.0"))
+        await rig.look()
+        await asyncio.sleep(15 * 60.0)
+        await rig.look()
+        assert not rig.has(contents[0])
+        assert not rig.has(contents[1])
+
+    lamp(test)
+
+
+def test_a_thousand_verdicts_are_kept_and_the_highest_first() -> None:
+    """Oldest first would judge all of them again, each time."""
+    tags = [Tag(f"1.0.{number}") for number in range(MAX_VERDICTS + 5)]
+    found = choice.candidates(tags)
+    record = Record(LAMP, "source")
+    for candidate in found:
+        digest = Digest("sha256", f"{candidate.version.key[2]:064x}")
+        record = choice.judge(record, Verdict(candidate.tag, digest, "it is empty", "x"), found)
+    assert [each.tag for each in record.verdicts] == [each.tag for each in found[:MAX_VERDICTS]]
+    left = found[10:]
+    verdict = Verdict(found[-1].tag, Digest("sha256", "f" * 64), "it is empty", "x")
+    assert choice.judge(record, verdict, left).verdicts[-1] == verdict
+
+
+def test_what_no_record_came_to_name_is_not_left_on_the_disk() -> None:
+    """A record that cannot be written leaves neither a new release told nor its file."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        await rig.look()
+        content = rig.push(V2)
+        rig.disk.full = True
+        with pytest.raises(Exception, match="No space left"):
+            await rig.look()
+        assert rig.told() == "1.0.0"
+        assert not rig.has(content)
+
+    lamp(test)

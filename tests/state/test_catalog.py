@@ -1,0 +1,116 @@
+"""What devices are told is on the disk first, and changes for everybody in one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from held_releases import firmware, record, release
+
+from otaflux.errors import Undecided
+from otaflux.files.disk import RealDisk
+from otaflux.model.names import Device
+from otaflux.model.record import Leaving, Record
+from otaflux.state.catalog import LINGER, Catalog
+from otaflux.state.recordfile import read_record
+
+OLD = record(release("1.0.0", b"old"))
+NEW = record(release("1.1.0", b"new"), kept=(release("1.0.0", b"old"),))
+LAMP = Device("lamp")
+
+
+class Failing(RealDisk):
+    """A disk whose syncs fail after a rename, while `failing`."""
+
+    failing = False
+
+    def sync(self, path: Path) -> None:
+        """Fail, or do it."""
+        if self.failing:
+            raise OSError(5, "Input/output error")
+        super().sync(path)
+
+
+async def test_a_record_is_on_the_disk_before_anyone_hears_of_it(tmp_path: Path) -> None:
+    """Who is told something finds it on the disk, and in the catalog, in that very step."""
+    catalog = Catalog(tmp_path)
+    heard: list[Record | None] = []
+
+    def hear(device: Device, changed: Record | None) -> None:
+        heard.append(changed)
+        assert catalog.get(device) == changed
+        assert changed is None or read_record(catalog.path(device).read_bytes()) == changed
+
+    catalog.listen(hear)
+    for each in (OLD, OLD, NEW):
+        await catalog.put(each)
+    await catalog.forget(LAMP)
+    assert heard == [OLD, NEW, None]
+    assert not catalog.path(LAMP).exists()
+    assert catalog.get(LAMP) is None
+
+
+async def test_a_write_that_fails_changes_nothing_for_devices(tmp_path: Path) -> None:
+    """The old one stands; then it is written again, for the disk may hold either."""
+    disk = Failing()
+    catalog = Catalog(tmp_path, disk=disk)
+    await catalog.put(OLD)
+    disk.failing = True
+    with pytest.raises(Undecided):
+        await catalog.put(NEW)
+    assert catalog.get(LAMP) == OLD
+    disk.failing = False
+    await catalog.put(OLD)
+    assert read_record(catalog.path(LAMP).read_bytes()) == OLD
+
+
+async def test_a_file_that_only_the_disk_may_name_stays(tmp_path: Path) -> None:
+    """After a write that failed late a restart may read the new record, and needs its file."""
+    disk = Failing()
+    catalog = Catalog(tmp_path, disk=disk)
+    await catalog.put(OLD)
+    disk.failing = True
+    with pytest.raises(Undecided):
+        await catalog.put(NEW)
+    new, old = (firmware(content).firmware_digest for content in (b"new", b"old"))
+    assert read_record(catalog.path(LAMP).read_bytes()) == NEW
+    assert catalog.names(new)
+    disk.failing = False
+    assert await catalog.put(OLD) == {new}
+    assert not catalog.names(new)
+    assert await catalog.forget(LAMP) == {old}
+    assert not catalog.names(old)
+
+
+async def test_files_are_named_as_long_as_any_record_names_them(tmp_path: Path) -> None:
+    """Two devices with the same bytes: one going takes nothing from the other."""
+    catalog = Catalog(tmp_path)
+    digest = release("1.0.0", b"old").firmware.firmware_digest
+    await catalog.put(OLD)
+    await catalog.put(record(release("1.0.0", b"old", device="spare")))
+    await catalog.forget(LAMP)
+    assert catalog.names(digest)
+    assert catalog.by_digest(digest) is not None
+    await catalog.forget(Device("spare"))
+    assert not catalog.names(digest)
+    assert catalog.by_digest(digest) is None
+
+
+def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path) -> None:
+    """Boards in the middle of a download go on; after the 15 minutes it is gone."""
+    clock = [1000.0]
+    catalog = Catalog(tmp_path, now=lambda: clock[0])
+    old = release("1.0.0", b"old")
+    catalog.adopt(record(release("1.1.0", b"new"), leaving=(Leaving(old, 1000.0),)))
+    assert catalog.by_digest(old.firmware.firmware_digest) == old
+    clock[0] += LINGER
+    assert catalog.by_digest(old.firmware.firmware_digest) is None
+    assert catalog.names(old.firmware.firmware_digest)
+
+
+def test_names_of_devices_never_meet_in_a_file_name(tmp_path: Path) -> None:
+    """Slashes and case make no two devices one file, and none leaves the folder."""
+    catalog = Catalog(tmp_path)
+    paths = {catalog.path(Device(name)) for name in ("a/b", "a", "b", "a-b", "a__b")}
+    assert len(paths) == 5
+    assert {path.parent for path in paths} == {tmp_path}

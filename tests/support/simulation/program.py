@@ -1,0 +1,106 @@
+"""The server, but for its sockets and its machine: what `otaflux.app` runs, on a simulated one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from otaflux.app.controller import Machine, Rules, Upkeep
+from otaflux.app.edge import Front
+from otaflux.errors import OtaFluxError
+from otaflux.journal import Journal
+from otaflux.metrics import Metrics
+from otaflux.model.event import Touch
+from otaflux.model.names import Device, Namespace
+from otaflux.state.datafolder import DataFolder
+from otaflux.unpack.limits import Limits
+from otaflux.web.origin import Origins
+from otaflux.work.queue import Outcome
+from simulation.disk import MemoryDisk
+from simulation.registry import MAX_FIRMWARE, SimulatedRegistry
+from simulation.wire import Wire
+
+FOLDER = DataFolder(Path("/data"))
+CHANNELS = ("rc",)
+PREFIX = "fw"
+SECRET = "a secret"
+RECHECK = 3600.0  # seconds: long, so that a lost touch is not mended by the next re-check
+URL = "http://otaflux.example"
+THREADS = (0.0, 0.0, 0.0, 0.02)  # seconds until a thread begins
+EPOCH = 1_700_000_000.0
+RULES = Rules(
+    namespace=Namespace(PREFIX),
+    channels=CHANNELS,
+    keep_versions=1,
+    recheck_interval=RECHECK,
+    registry_rate=10.0,
+    registry_concurrency=3,
+    limits=Limits(MAX_FIRMWARE, 4 * MAX_FIRMWARE),
+    judged_by="simulation",
+)
+JOURNAL = Journal(Metrics(CollectorRegistry()))
+
+
+class Program(Upkeep):
+    """One life of the server, from its start to a crash or its end; it watches its own runs."""
+
+    def __init__(
+        self,
+        registry: SimulatedRegistry,
+        disk: MemoryDisk,
+        chance: random.Random,
+        rules: Rules = RULES,
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        machine = Machine(disk, self._in_thread, clock, lambda: EPOCH + clock(), chance)
+        stamps = registry.stamps if registry.certain else None
+        super().__init__(registry, FOLDER, rules, machine=machine, stamps=stamps)
+        front = Front(
+            self,
+            secrets=lambda: [SECRET],
+            origins=Origins(URL),
+            journal=JOURNAL,
+            downloads=10,
+            secure=False,
+        )
+        self.wire = Wire(front)
+        self.busy: set[Device] = set()
+        self.overlaps: list[Device] = []
+        self.bugs: list[Exception] = []
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Blocking work in the one thread there is; others run before it, and after it."""
+        await asyncio.sleep(self.machine.chance.choice(THREADS))
+        done = work(*arguments, **options)
+        await asyncio.sleep(0)
+        return done
+
+    async def bring_up_to_date(self, touch: Touch) -> Outcome:
+        """One run; what must not happen in it is noted."""
+        if touch.device in self.busy:
+            self.overlaps.append(touch.device)
+        self.busy.add(touch.device)
+        try:
+            return await super().bring_up_to_date(touch)
+        except OtaFluxError:
+            raise
+        except Exception as error:
+            self.bugs.append(error)
+            raise
+        finally:
+            self.busy.discard(touch.device)
+
+
+class ForgetfulProgram(Program):
+    """A deliberate bug: a touch of a device that is being worked on is dropped."""
+
+    def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
+        """Drop it."""
+        if touch.device in self.busy:
+            return asyncio.get_running_loop().create_future()
+        return super().touch(touch)

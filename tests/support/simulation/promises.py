@@ -1,0 +1,250 @@
+"""What must always hold, checked in the step in which it could break.
+
+Numbers are those of "What always holds" in docs/architecture.md. Nothing here uses a rule of the
+program: the order of tags is written by hand, and what should be told is read off the registry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from otaflux.errors import OtaFluxError
+from otaflux.model.artifact import Digest
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.state.recordfile import read_record
+from simulation.disk import MemoryDisk
+from simulation.program import CHANNELS, URL, Program
+from simulation.registry import Content, SimulatedRegistry
+from simulation.wire import Answer
+
+DEVICES = tuple(Device(name) for name in ("lamp", "lamp/kitchen", "pump"))
+STRANGER = Device("nobody")
+# Lowest first.
+ORDERED = tuple(
+    Tag(text)
+    for text in ("0.9.0", "1.0.0-rc.2", "1.0.0-rc.10", "1.0.0", "v1.0.0", "1.0.0_b2", "1.2.0-rc.1")
+)
+PRE = {Tag("1.0.0-rc.2"), Tag("1.0.0-rc.10"), Tag("1.2.0-rc.1")}
+OTHERS = (Tag("latest"), Tag("1.0"), Tag("2.0.0-beta.1"))
+EVERY_CHANNEL = (STABLE, *CHANNELS)
+LINGERS = 14 * 60.0  # seconds, of the 15 minutes that are promised
+PATIENCE = 3.0  # seconds that a poll for a device not known yet waits
+NO_DIGEST = Digest("sha256", "0" * 64)
+
+Told = tuple[Tag, Digest, Digest]
+
+
+class Broken(AssertionError):
+    """Something that must always hold did not."""
+
+
+def _told(release: Release | None) -> Told | None:
+    if release is None:
+        return None
+    return release.tag, release.manifest_digest, release.firmware.firmware_digest
+
+
+def rank(tag: Tag) -> int:
+    """Where a tag stands in the order of versions."""
+    return ORDERED.index(tag)
+
+
+class Promises:
+    """What one server told so far, and what is wrong about it."""
+
+    def __init__(self, registry: SimulatedRegistry, clock: Callable[[], float]) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._told: dict[tuple[Device, str], Release | None] = {}
+        self._since: dict[tuple[Device, str], float] = {}  # when the tag began to be told
+        self._broken: list[str] = []
+        self.program: Program
+        self.disk: MemoryDisk
+
+    def check(self) -> None:
+        """Raise `Broken` for the first that did not hold."""
+        program = self.program
+        if program.overlaps:
+            raise Broken(f"9: two runs of {program.overlaps[0]} at once")
+        if program.bugs:
+            raise Broken(f"8: {program.bugs[0]!r}") from program.bugs[0]
+        if not self.disk.is_off:
+            for record in program.catalog.records():
+                for release in record.held():
+                    self._check_there(release)
+        if self._broken:
+            raise Broken(self._broken[0])
+
+    def hear(self, device: Device, record: Record | None) -> None:
+        """In the step of each publish, before anybody can be told."""
+        for channel in EVERY_CHANNEL:
+            now = record.current(channel) if record else None
+            before = self._told.get((device, channel))
+            self._told[device, channel] = now
+            if _told(now) == _told(before):
+                continue
+            if now is not None:
+                self._check_published(channel, now)
+            if before is not None and (now is None or rank(now.tag) < rank(before.tag)):
+                told_for = self._clock() - self._since[device, channel]
+                if self._registry.there_for(device, before.tag) >= told_for:
+                    self._broken.append(
+                        f"5: {device} {before.tag} was withdrawn, and was never away since told"
+                    )
+            if now is not None and (before is None or now.tag != before.tag):
+                self._since[device, channel] = self._clock()
+
+    def _check_published(self, channel: str, release: Release) -> None:
+        device = release.device
+        pushed = (device, release.tag, release.manifest_digest, release.firmware.firmware_digest)
+        if pushed not in self._registry.pushed:
+            self._broken.append(f"3: {release} was never in the registry")
+        if not self._content(release).good:
+            self._broken.append(f"3: {release} cannot be served")
+        if release.tag in OTHERS or (channel == STABLE and release.tag in PRE):
+            self._broken.append(f"4: {release} is not for {channel}")
+        self._check_whole(release)
+
+    def _content(self, release: Release) -> Content:
+        return self._registry.contents[release.manifest_digest]
+
+    def _check_whole(self, release: Release) -> None:
+        path = self.program.store.path(release.firmware.firmware_digest)
+        if self.disk.platter(path) != self._content(release).data:
+            self._broken.append(f"6: {release} is told, and its file would not survive a crash")
+
+    def _check_there(self, release: Release) -> None:
+        path = self.program.store.path(release.firmware.firmware_digest)
+        if self.disk.seen(path) != self._content(release).data:
+            self._broken.append(f"6: {release} is held, and its file is not there")
+
+    # Polls
+
+    async def poll(self, device: Device, channel: str, chance: random.Random) -> None:
+        """1 and 2: who is known is answered at once, from memory, and the answer holds together."""
+        record = self.program.catalog.get(device)
+        at_hand = record is not None and (record.looked or bool(record.channels))
+        began, before = self._clock(), self._would_be_told(device, channel)
+        plain = channel == STABLE and chance.random() < 0.5
+        query = f"device={device}" if plain else f"device={device}&channel={channel}"
+        as_json = chance.random() < 0.3
+        accept = "Accept: application/json\r\n" if as_json else ""
+        answer = await self.program.wire.get(f"/version?{query}", accept)
+        waited = self._clock() - began
+        if waited > (0.0 if at_hand else PATIENCE + 0.1):
+            self._broken.append(f"1: a poll of {device} waited {waited} s")
+        told = self._would_be_told(device, channel)
+        if not at_hand and answer.status in {404, 503}:
+            return
+        # It took some steps of the loop, and in one of them the record may have changed.
+        if not any(self._agrees(answer, each, as_json=as_json) for each in (before, told)):
+            self._broken.append(f"2: {device} {channel} is {_told(told)}, and was told {answer}")
+        if as_json and answer.status == 200:
+            await asyncio.sleep(chance.choice([0.0, 100.0, LINGERS]))
+            await self._download(json.loads(answer.body))
+
+    async def _download(self, said: dict[str, Any]) -> None:
+        """2: what was told a while ago is still there under its address, over restarts too."""
+        if self.disk.is_off:
+            return
+        answer = await self.program.wire.get(said["url"].removeprefix(URL), method="HEAD")
+        if answer.status != 200 or int(answer.headers["content-length"]) != said["size"]:
+            self._broken.append(f"2: {said} was told, and then its address answers {answer}")
+        if self.disk.seen(self.program.store.path(Digest("sha256", said["sha256"]))) is None:
+            self._broken.append(f"2: {said} was told, and then its file is not there")
+
+    def _would_be_told(self, device: Device, channel: str) -> Release | None:
+        return self._told.get((device, channel)) or self._told.get((device, STABLE))
+
+    def _agrees(self, answer: Answer, told: Release | None, *, as_json: bool) -> bool:
+        if told is None or answer.status != 200:
+            return told is None and answer.status == 404
+        content = self._content(told)
+        version = told.tag.text.removeprefix("v").replace("_", "+")
+        crc32, size = zlib.crc32(content.data), len(content.data)
+        if not as_json:
+            return answer.body.decode() == f"{version}\n{crc32}\n{size}"
+        said = json.loads(answer.body)
+        return bool(
+            (said["version"], said["crc32"], said["size"]) == (version, crc32, size)
+            and said["sha256"] == content.firmware_digest.hex
+            and said["manifest_digest"] == str(told.manifest_digest)
+        )
+
+    # Crashes
+
+    def possible(self) -> dict[Device, list[Record]]:
+        """After a cut: the records that the disk may hold, by device."""
+        found: dict[Device, list[Record]] = {}
+        for device in DEVICES:
+            for data in self.disk.possible(self.program.catalog.path(device)):
+                try:
+                    record = read_record(data) if data is not None else None
+                except OtaFluxError:
+                    record = None
+                if record is not None:
+                    found.setdefault(device, []).append(record)
+        return found
+
+    def check_restart(self, possible: dict[Device, list[Record]]) -> None:
+        """6: after a crash, what was told is told again, whole, without the registry."""
+        for device in DEVICES:
+            record = self.program.catalog.get(device)
+            for channel in EVERY_CHANNEL:
+                now = record.current(channel) if record else None
+                before = self._told.get((device, channel))
+                able = [before, *(put.current(channel) for put in possible.get(device, ()))]
+                if _told(now) not in map(_told, able):
+                    self._broken.append(
+                        f"6: {device} {channel} was told {_told(before)},"
+                        f" and {_told(now)} after a crash"
+                    )
+                if now is not None:
+                    self._check_whole(now)
+                    if before is None or before.tag != now.tag:
+                        self._since[device, channel] = self._clock()
+                self._told[device, channel] = now
+        self._check_swept()
+
+    def _check_swept(self) -> None:
+        """7: after a start, no file lies there that nobody names."""
+        held = {
+            release.firmware.firmware_digest.hex
+            for record in self.program.catalog.records()
+            for release in record.held()
+        }
+        lying = set(self.disk.live_names(self.program.store.path(NO_DIGEST).parent))
+        if lying != held:
+            self._broken.append(f"7: {lying ^ held} are left over or missing after a start")
+
+    # The end
+
+    def check_settled(self, when: str) -> None:
+        """5: what is told is a function of the registry alone."""
+        program = self.program
+        if program.queue.unreachable or len(program.queue):
+            raise Broken(f"9: {when}, {len(program.queue)} keys wait")
+        if program.catalog.get(STRANGER) is not None:
+            raise Broken(f"7: {when}, there is a record of a device that has no release")
+        for device in DEVICES:
+            record = program.catalog.get(device)
+            for channel in EVERY_CHANNEL:
+                told = _told(record.current(channel) if record else None)
+                should = self._should_be_told(device, channel)
+                if told != should:
+                    raise Broken(f"5: {when}, {device} {channel} is told {told}, not {should}")
+
+    def _should_be_told(self, device: Device, channel: str) -> Told | None:
+        tags = self._registry.tags_of[device]
+        for tag in reversed(ORDERED):
+            if tag in tags and tags[tag].good and (channel != STABLE or tag not in PRE):
+                content = tags[tag]
+                return tag, content.top.digest, content.firmware_digest
+        return None

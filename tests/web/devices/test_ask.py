@@ -1,0 +1,283 @@
+"""What is asked: every target has one defined meaning, or one refusal that repeats nothing."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from otaflux.errors import BadName, NotThere, Refused, WrongMethod
+from otaflux.model.names import Device
+from otaflux.model.version import Version
+from otaflux.web.devices.ask import Ask, Room, parse
+
+CHANNELS = frozenset({"beta", "rc"})
+DEVICES = st.from_regex(
+    r"[a-z0-9]{1,8}(?:[._-][a-z0-9]{1,5})?(?:/[a-z0-9]{1,8}){0,2}", fullmatch=True
+)
+
+
+def ask(target: str, method: str = "GET", **headers: str) -> Ask:
+    """A request with headers named with `_` for `-`."""
+    lines = {name.replace("_", "-"): value for name, value in headers.items()}
+    return parse(method, target, CIMultiDict(lines), channels=CHANNELS)
+
+
+def refusal(target: str, method: str = "GET", **headers: str) -> str:
+    """The text of the refusal of a request, empty where it has a meaning."""
+    try:
+        ask(target, method, **headers)
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+@given(DEVICES)
+def test_a_device_is_asked_for_in_each_form(name: str) -> None:
+    """Query, escaped query, path and absolute target name the same device."""
+    device = Device(name)
+    for target in (
+        f"/version?device={name}",
+        f"/version?device={quote(name, safe='')}",
+        f"/version?x=1&device={name}&y",
+        f"http://ota.example:8080/version?device={name}",
+        f"/firmware?device={name}",
+        f"/firmware/{name}/firmware.bin",
+        f"/firmware/{quote(name, safe='')}/firmware.bin",
+        f"/esphome/{name}/manifest.json",
+    ):
+        assert ask(target).device == device
+
+
+@pytest.mark.parametrize(
+    ("target", "room"),
+    [
+        ("/health", Room.HEALTH),
+        ("/version?device=a", Room.VERSION),
+        ("/firmware?device=a", Room.FIRMWARE),
+        ("/firmware/a/firmware.bin", Room.FIRMWARE),
+        ("/firmware/sha256/firmware.bin", Room.FIRMWARE),
+        ("/firmware/sha256/" + "0f" * 32, Room.CONTENT),
+        ("/esphome/a/b/manifest.json", Room.ESPHOME),
+    ],
+)
+def test_each_address_is_its_room(target: str, room: Room) -> None:
+    """An address means one thing, also where a device is called as part of another address."""
+    assert ask(target).room is room
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "*",
+        "",
+        "lamp:443",
+        "/Version?device=a",
+        "/version/",
+        "//version",
+        "/firmware/a",
+        "/firmware/a/firmware-minimal.bin",
+        "/firmware/a/firmware.bin.gz",
+        "/firmware/a/firmware-safeboot.bin",
+        "/firmware/a/firmware.bin%00",
+        "/firmware/firmware.bin",
+        "/firmware/sha256/" + "0F" * 32,
+        "/firmware/sha256/" + "0f" * 31,
+        "/firmware/sha512/" + "0f" * 64,
+        "/esphome/a/",
+        "/%00",
+        "/\udcff",
+        "ftp://host/version?device=a",
+    ],
+)
+def test_other_addresses_are_not_there(target: str) -> None:
+    """What is no address is not there, file names that Tasmota tries among them."""
+    with pytest.raises(NotThere):
+        ask(target)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO"])
+def test_only_get_and_head(method: str) -> None:
+    """Other methods are refused, with those that are allowed."""
+    with pytest.raises(WrongMethod) as refusal:
+        ask("/version?device=a", method)
+    assert refusal.value.allowed == ("GET", "HEAD")
+
+
+@pytest.mark.parametrize("target", ["/version", "/version?", "/firmware?device=", "/version?x=1"])
+def test_a_missing_device_is_named(target: str) -> None:
+    """Without a device the refusal has the words that clients know from before."""
+    with pytest.raises(BadName) as refusal:
+        ask(target)
+    assert str(refusal.value) == "Missing required query parameter: 'device'"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("/version?device=" + "a" * 5000, "at most 200 characters, not 5000"),
+        ("/version?device=a%00b", "device's name is"),
+        ("/version?device=a%0d%0ab", "device's name is"),
+        ("/version?device=%ff%fe", "device's name is"),
+        ("/version?device=\udcff", "device's name is"),
+        ("/version?device=..", "device's name is"),
+        ("/version?device=../../etc", "device's name is"),
+        ("/version?device=Lamp", "device's name is"),
+        ("/version?device=a+b", "device's name is"),
+        ("/version?device=%zz", "device's name is"),
+        ("/firmware/../firmware.bin", "device's name is"),
+        ("/version?device=a&device=b", "'device' is given more than once"),
+        ("/version?device=a&d%65vice=a", "'device' is given more than once"),
+        ("/firmware/a/firmware.bin?device=a", "named twice"),
+        ("/version?device=a&version=1.2", "SemVer"),
+        ("/version?device=a&version=", "SemVer"),
+        ("/version?device=a&version=" + "1" * 200, "128 characters"),
+        ("/version?device=a&channel=", "channel's name"),
+        ("/version?device=a&channel=b%20c", "channel's name"),
+        ("/version?device=a&channel=gamma", "there are: stable, beta, rc"),
+        ("/version?device=a&unit=a%20b", "unit's name"),
+        ("/version?device=a&unit=" + "u" * 65, "unit's name"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused_saying_which(target: str, said: str) -> None:
+    """The refusal says what is wrong, and whose."""
+    with pytest.raises(BadName, match=said):
+        ask(target)
+
+
+@pytest.mark.parametrize(
+    "text", ["1.2.3+b1", "1.2.3%2Bb1", "1.2.3%2bb1", "1.2.3_b1", "1.2.3%20b1", "v1.2.3+b1"]
+)
+def test_a_pin_is_understood_in_each_spelling(text: str) -> None:
+    """Plus, space, `%2B`, underscore and a leading `v` name the same version."""
+    assert ask(f"/version?device=a&version={text}").version == Version("1.2.3+b1")
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=60), st.sampled_from(["device", "version"]))
+def test_no_refusal_repeats_what_was_sent(text: str, parameter: str) -> None:
+    """Whatever a parameter holds, it does not come back in the refusal."""
+    marked = "zq" + text + "qz"
+    target = f"/version?device=a&{parameter}={quote(marked)}".replace("device=a&device", "device")
+    said = refusal(target)
+    assert marked not in said
+    assert said.isprintable()
+
+
+@given(
+    st.text(max_size=200),
+    st.sampled_from(["GET", "HEAD", "POST"]),
+    st.dictionaries(
+        st.sampled_from(["Accept", "Want-Repr-Digest", "RAUC-Serial", "Via", "X-ESP32-STA-MAC"]),
+        st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=40),
+    ),
+)
+def test_every_target_has_a_meaning_or_a_refusal(
+    target: str, method: str, headers: dict[str, str]
+) -> None:
+    """No target, method or header makes anything but an `Ask` or a refusal."""
+    for form in (target, "/" + target, "/version?device=" + target, "/firmware/" + target):
+        assert len(refusal(form, method, **headers)) < 200
+
+
+@pytest.mark.parametrize(
+    ("accept", "json"),
+    [
+        ("application/json", True),
+        ("application/json;q=0.1", True),
+        ("text/html, Application/JSON ; q=0.9", True),
+        ("text/plain;q=0.5, application/json", True),
+        ("application/json;q=0.5, text/plain", False),
+        ("application/json;q=0", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/jsonp", False),
+        ("", False),
+    ],
+)
+def test_json_is_for_those_who_name_it(accept: str, json: bool) -> None:
+    """Only an `Accept` that names JSON, and does not like text better, gets it."""
+    assert ask("/version?device=a", Accept=accept).json is json
+
+
+@pytest.mark.parametrize(
+    ("want", "wanted"),
+    [
+        ("sha-256=10", True),
+        ("sha-512=3, sha-256=10", True),
+        ("sha-256", True),
+        ("sha-256=0", False),
+        ("sha-512=10", False),
+    ],
+)
+def test_a_digest_is_for_those_who_want_it(want: str, wanted: bool) -> None:
+    """`Want-Repr-Digest` has to name SHA-256 with a weight above none."""
+    assert ask("/firmware?device=a", Want_Repr_Digest=want).wants_digest is wanted
+
+
+def test_units_are_named_by_query_or_header() -> None:
+    """A board is named by the query first, then by the headers that boards send."""
+    assert ask("/firmware?device=a&unit=u1", RAUC_Serial="r1").unit == "u1"
+    assert ask("/firmware?device=a", RAUC_Serial="r1").unit == "r1"
+    assert ask("/firmware?device=a", x_ESP32_STA_MAC="24:0A:C4:00:00:01").unit == (
+        "24:0A:C4:00:00:01"
+    )
+    assert ask("/firmware?device=a", x_ESP8266_STA_MAC="18:FE:34:00:00:02").unit == (
+        "18:FE:34:00:00:02"
+    )
+    assert ask("/firmware?device=a", RAUC_Serial="no \x01 name").unit == ""
+    assert ask("/firmware?device=a&unit=").unit == ""
+
+
+@pytest.mark.parametrize("name", ["Via", "Forwarded", "X-Forwarded-For"])
+def test_proxies_name_themselves(name: str) -> None:
+    """A request that came through a proxy says so, and is no plain poll."""
+    asked = parse("GET", "/version?device=a", CIMultiDict({name: "1.1 proxy"}))
+    assert asked.proxied
+    assert not asked.plain
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/version?device=a", {}),
+        ("/version?device=a&other=1", {}),
+        ("/version?device=a&channel=stable", {}),
+        ("/version?device=a", {"User_Agent": "x", "Accept": "*/*", "Range": "bytes=0-1"}),
+    ],
+)
+def test_a_plain_poll_depends_on_its_device_alone(target: str, headers: dict[str, str]) -> None:
+    """Headers that do not change the answer leave a poll plain."""
+    assert ask(target, **headers).plain
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("HEAD", "/version?device=a", {}),
+        ("GET", "/firmware?device=a", {}),
+        ("GET", "/version?device=a&version=1.0.0", {}),
+        ("GET", "/version?device=a&channel=beta", {}),
+        ("GET", "/version?device=a&unit=u", {}),
+        ("GET", "/version?device=a", {"Accept": "application/json"}),
+        ("GET", "/version?device=a", {"If_None_Match": "*"}),
+        ("GET", "/version?device=a", {"If_Match": "*"}),
+        ("GET", "/version?device=a", {"Want_Repr_Digest": "sha-256=1"}),
+        ("GET", "/version?device=a", {"RAUC_Serial": "7"}),
+    ],
+)
+def test_all_else_is_not_plain(method: str, target: str, headers: dict[str, str]) -> None:
+    """Whatever the answer depends on besides the device makes a poll not plain."""
+    assert not ask(target, method, **headers).plain
+
+
+def test_header_names_have_no_case() -> None:
+    """Names of headers are taken in any case."""
+    asked = parse(
+        "GET", "/version?device=a", CIMultiDict({"ACCEPT": "application/json", "rauc-serial": "7"})
+    )
+    assert asked.json
+    assert asked.unit == "7"

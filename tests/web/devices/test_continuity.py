@@ -1,0 +1,333 @@
+"""What was told a moment ago holds together, and is forgotten in time."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+from device_server import Clock, release
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otaflux.errors import NotNow
+from otaflux.model.names import Device
+from otaflux.model.record import Leaving, Record, Standing
+from otaflux.model.release import Release
+from otaflux.web.devices import continuity as told
+from otaflux.web.devices.conditions import Reach
+from otaflux.web.devices.continuity import (
+    Connections,
+    Downloader,
+    Downloads,
+    effective,
+    replaced_lately,
+)
+
+LAMP = Device("lamp")
+ONE, TWO, THREE = (release(version=f"1.{n}.0", content=f"fw{n}".encode()) for n in range(3))
+HERE = Downloader(LAMP, "stable", "192.0.2.1")
+
+
+class Transport:
+    """Something that lives as long as a connection."""
+
+
+def record(current: Release | None, channel: str = "stable") -> Record:
+    """A record that tells that release."""
+    channels = {channel: Standing(current, 0.0)} if current else {}
+    return Record(LAMP, "test", channels=channels, looked=True)
+
+
+def test_a_connection_is_told_for_a_minute_and_once() -> None:
+    """The request directly after a `/version` may follow it, within 60 s; the one after not."""
+    clock = Clock()
+    connections = Connections(clock)
+    here, there = Transport(), Transport()
+    connections.tell(here, ONE, channel="beta")
+    assert connections.follow(there) is None
+    clock.value += 60
+    followed = connections.follow(here)
+    assert followed is not None
+    assert (followed.release, followed.channel) == (ONE, "beta")
+    assert connections.follow(here) is None
+    connections.tell(here, ONE)
+    clock.value += 60.1
+    assert connections.follow(here) is None
+
+
+def test_a_connection_that_ends_is_forgotten() -> None:
+    """What was told holds no connection, and goes with it."""
+    connections = Connections(Clock())
+    here = Transport()
+    connections.tell(here, ONE)
+    del here
+    gc.collect()
+    assert len(connections._told) == 0
+
+
+@pytest.mark.parametrize("begins", [Reach.WHOLE, Reach.HEAD, Reach.START])
+def test_a_download_is_remembered_for_two_minutes_after_its_last_part(begins: Reach) -> None:
+    """HEAD and a GET from the first byte begin one; each part keeps it for two minutes more."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, begins, ONE, replaced=None)
+    for _ in range(3):
+        clock.value += 119
+        assert downloads.begun(HERE) is ONE
+        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+    clock.value += 120
+    assert downloads.begun(HERE) is None
+
+
+@pytest.mark.parametrize("reached", [Reach.ABOVE, Reach.ANCHORED])
+def test_a_part_above_the_first_byte_begins_none(reached: Reach) -> None:
+    """Nobody knows what came before it."""
+    downloads = Downloads(Clock())
+    downloads.took(HERE, reached, ONE, replaced=None)
+    assert downloads.begun(HERE) is None
+
+
+def test_while_one_is_remembered_no_other_begins_there() -> None:
+    """A whole GET of the new release leaves a download of the old one as it is."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads.hear(LAMP, record(TWO))
+    clock.value += 100
+    downloads.took(HERE, Reach.WHOLE, TWO, replaced=None)
+    assert downloads.begun(HERE) is ONE
+    clock.value += 20
+    assert downloads.begun(HERE) is None
+
+
+def test_others_begin_their_own() -> None:
+    """Another unit, address, channel or device is another download."""
+    downloads = Downloads(Clock())
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    for other in (
+        replace(HERE, who="192.0.2.2"),
+        replace(HERE, channel="beta"),
+        replace(HERE, device=Device("fan")),
+    ):
+        assert downloads.begun(other) is None
+
+
+def test_a_download_that_is_being_sent_is_not_idle() -> None:
+    """Two minutes count from the last byte, however long that took."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.WHOLE, ONE, replaced=None)
+    with downloads.sending(HERE, ONE):
+        clock.value += 600
+        assert downloads.begun(HERE) is ONE
+    clock.value += 119
+    assert downloads.begun(HERE) is ONE
+    with downloads.sending(HERE, TWO):
+        clock.value += 1
+    assert downloads.begun(HERE) is None
+
+
+def test_a_download_ends_15_minutes_after_its_release_was_replaced() -> None:
+    """Where a part came lately there is a hush of two minutes, then it is forgotten."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads.hear(LAMP, record(TWO))
+    for _ in range(14):
+        clock.value += 60
+        assert downloads.begun(HERE) is ONE
+        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+    downloads.hear(LAMP, record(THREE))
+    clock.value += 60
+    for left in (120, 60, 1):
+        with pytest.raises(NotNow) as refusal:
+            downloads.begun(HERE)
+        assert refusal.value.retry_after == pytest.approx(left)
+        downloads.took(HERE, Reach.WHOLE, TWO, replaced=None)
+        clock.value += left - {120: 60, 60: 1, 1: 0}[left]
+    assert downloads.begun(HERE) is None
+
+
+def test_no_hush_where_nobody_was_in_the_middle() -> None:
+    """A download whose last part was two minutes before its end is over without a word."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=clock() - 900 + 120)
+    clock.value += 120
+    assert downloads.begun(HERE) is None
+
+
+def test_a_hush_for_one_that_is_still_being_sent() -> None:
+    """A board whose bytes are going out when its download ends is in the middle."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.START, ONE, replaced=None)
+    downloads.hear(LAMP, record(TWO))
+    with downloads.sending(HERE, ONE):
+        clock.value += 900
+        with pytest.raises(NotNow):
+            downloads.begun(HERE)
+
+
+def test_a_release_that_comes_back_is_not_replaced() -> None:
+    """Where the tag was moved back, the download goes on as if nothing had been."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads.hear(LAMP, record(TWO))
+    downloads.hear(LAMP, record(ONE))
+    for _ in range(20):
+        clock.value += 60
+        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+        assert downloads.begun(HERE) is ONE
+
+
+def test_the_same_bytes_under_another_version_replace_nothing() -> None:
+    """What holds together are bytes; a new tag on them changes none."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads.hear(LAMP, record(release(version="9.0.0", content=b"fw0")))
+    for _ in range(20):
+        clock.value += 60
+        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+    assert downloads.begun(HERE) is ONE
+
+
+def test_a_withdrawn_release_counts_as_replaced() -> None:
+    """Who began it before gets it for 15 minutes, though nobody is told it any more."""
+    clock = Clock()
+    downloads = Downloads(clock)
+    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads.hear(LAMP, None)
+    clock.value += 100
+    downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+    assert downloads.begun(HERE) is ONE
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more downloads than fit, the longest idle are forgotten; what is over goes by itself."""
+    monkeypatch.setattr(told, "MAX_DOWNLOADS", 10)
+    clock = Clock()
+    downloads = Downloads(clock)
+    for n in range(100):
+        clock.value += 1
+        downloads.took(replace(HERE, who=str(n)), Reach.HEAD, ONE, replaced=None)
+        assert len(downloads) <= 10
+    assert downloads.begun(replace(HERE, who="99")) is ONE
+    assert downloads.begun(replace(HERE, who="89")) is None
+    clock.value += 1000
+    for n in range(10):
+        downloads.took(replace(HERE, who=f"new{n}"), Reach.HEAD, ONE, replaced=None)
+    assert len(downloads) == 10
+    assert sum(map(len, downloads._of.values())) == 10
+
+
+def test_one_that_is_forgotten_while_it_is_sent_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A download that had to make room ends like any other."""
+    monkeypatch.setattr(told, "MAX_DOWNLOADS", 1)
+    downloads = Downloads(Clock())
+    downloads.took(HERE, Reach.WHOLE, ONE, replaced=None)
+    with ExitStack() as sending:
+        sending.enter_context(downloads.sending(HERE, ONE))
+        downloads.took(replace(HERE, who="other"), Reach.WHOLE, ONE, replaced=None)
+        assert downloads.begun(HERE) is None
+    assert len(downloads) == 1
+
+
+def test_a_channel_without_its_own_is_told_the_stable_one() -> None:
+    """Until a channel has a release of its own, the stable answer is its answer."""
+    assert effective(record(ONE), "beta") == Standing(ONE, 0.0)
+    both = replace(record(ONE), channels={**record(ONE).channels, "beta": Standing(TWO, 5.0)})
+    assert effective(both, "beta") == Standing(TWO, 5.0)
+    assert effective(None, "beta") is None
+
+
+@pytest.mark.parametrize(
+    ("age", "replaced", "left_before", "lately"),
+    [
+        (1799, True, None, True),
+        (1800, True, None, False),
+        (10, False, None, False),
+        (10, False, 1799, True),
+        (10, False, 1801, False),
+    ],
+)
+def test_boards_may_be_amid_what_was_replaced_lately(
+    age: float, replaced: bool, left_before: float | None, lately: bool
+) -> None:
+    """A release that took another's place within 30 minutes, or came after one was withdrawn."""
+    now = 1e9
+    standing = Standing(TWO, now - age, replaced_another=replaced)
+    leaving = () if left_before is None else (Leaving(ONE, now - age - left_before, True),)
+    held = Record(LAMP, "test", channels={"stable": standing}, leaving=leaving)
+    assert replaced_lately(held, standing, now) is lately
+
+
+@dataclass
+class Board:
+    """A board that reads a firmware in four ranges after a HEAD, and begins anew at any error."""
+
+    release: Release | None = None
+    parts: tuple[Release, ...] = ()
+    at: float = 1000.0
+
+    def step(self, downloads: Downloads, current: Record, now: float) -> tuple[Release, ...]:
+        """One request; answers the parts of a download that is whole now."""
+        reached = Reach.HEAD if self.release is None else Reach.ABOVE if self.parts else Reach.START
+        standing = effective(current, "stable")
+        assert standing is not None
+        try:
+            got = downloads.begun(HERE)
+        except NotNow:
+            self.release, self.parts = None, ()
+            return ()
+        if got is None and reached is Reach.ABOVE and replaced_lately(current, standing, now):
+            self.release, self.parts = None, ()
+            return ()
+        got = got or standing.release
+        downloads.took(HERE, reached, got, replaced=None)
+        if reached is Reach.HEAD:
+            self.release = got
+            return ()
+        self.parts += (got,)
+        if len(self.parts) < 4:
+            return ()
+        whole, self.release, self.parts = self.parts, None, ()
+        return whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 2, "publish"]), st.integers(0, 29)),
+        min_size=20,
+        max_size=150,
+    )
+)
+def test_boards_that_share_an_address_never_mix(steps: list[tuple[int | str, int]]) -> None:
+    """Whatever is published meanwhile, no board ends with parts of two releases.
+
+    Three boards behind one address, each with less than two minutes between its requests.
+    """
+    clock = Clock()
+    downloads = Downloads(clock)
+    boards = [Board(), Board(), Board()]
+    releases = iter(release(version=f"1.{n}.0", content=str(n).encode()) for n in range(200))
+    current = Record(LAMP, "test", channels={"stable": Standing(next(releases), 0.0)})
+    for who, seconds in steps:
+        clock.value += seconds
+        if who == "publish":
+            standing = Standing(next(releases), clock(), replaced_another=True)
+            current = replace(current, channels={"stable": standing})
+            downloads.hear(LAMP, current)
+        # A board that waits two minutes between its requests is on its own: none does here.
+        late = [board for board in boards if clock() - board.at > 85]
+        for board in [*late, boards[who]] if isinstance(who, int) else boards:
+            board.at = clock()
+            whole = board.step(downloads, current, clock())
+            assert len(set(whole)) <= 1

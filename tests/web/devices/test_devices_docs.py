@@ -1,0 +1,42 @@
+"""docs/devices.md says what is so: its table of clients, its addresses, its statuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from otaflux.web.devices.ask import Room
+from otaflux.web.refusals import STATUS
+
+HERE = Path(__file__).parent
+PAGE = (HERE.parent.parent.parent / "docs" / "devices.md").read_text()
+BOARDS = (HERE / "test_protocols.py").read_text()
+
+
+def test_every_client_of_the_table_has_its_test() -> None:
+    """A client stands in the table only with a test that runs it, and no test is left out."""
+    table = PAGE.split("## Clients")[1].split("### ")[0]
+    named = set(re.findall(r"`(test_\w+)`", table))
+    there = set(re.findall(r"def (test_\w+)", BOARDS))
+    assert named <= there
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) >= 10
+    assert all("`test_" in row for row in rows)
+
+
+def test_every_anchor_leads_somewhere() -> None:
+    """A link within the page has its heading."""
+    headings = {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
+    }
+    assert set(re.findall(r"\(#([\w-]+)\)", PAGE)) <= headings
+
+
+def test_every_address_and_status_stands_there() -> None:
+    """What a device can reach, and what it can hear, is on the page."""
+    for room in Room:
+        assert f"`{room.value}" in PAGE
+    hooks_alone = {401, 403, 408, 413}
+    for _, status in STATUS:
+        assert status in hooks_alone or re.search(rf"^\| [0-9, ]*{status}", PAGE, re.MULTILINE)

@@ -1,0 +1,402 @@
+"""Plain polls are answered before aiohttp, and by the same bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import tracemalloc
+from contextlib import AsyncExitStack
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http import HttpRequestParser
+from aiohttp.http_exceptions import HttpProcessingError
+from device_port import PortServer, place_of
+from device_server import release
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from otaflux.web.origin import Origins
+from otaflux.web.port.handler import KEEPALIVE
+from otaflux.web.port.requestcache import MAX_REMEMBERED
+
+PLAIN = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
+DATE = re.compile(rb"Date: [^\r]*")
+
+METHODS = st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "BREW", "get", "OPTIONS", "PRI"])
+TARGETS = st.sampled_from(
+    [
+        "/version?device=lamp",
+        "/version?device=lamp",
+        "/version?device=site/pump",
+        "/version?device=site%2Fpump",
+        "/version?device=site%2fpump",
+        "/version?device=l%61mp",
+        "/version?device=lamp#x",
+        "/version?device=lamp&channel=beta",
+        "/version?device=lamp&channel=stable",
+        "/version?device=lamp&channel=nope",
+        "/version?device=lamp&version=1.0.0",
+        "/version?device=lamp&unit=a",
+        "/version?device=lamp&device=lamp",
+        "/version?device=lamp&x=%00",
+        "/version?device=",
+        "/version",
+        "/version?device=LAMP",
+        "http://ota/version?device=lamp",
+        "//version?device=lamp",
+        "/health",
+        "/firmware?device=lamp",
+        "/nothing",
+        "*",
+        "version",
+    ]
+)
+PROTOCOLS = st.sampled_from(["HTTP/1.1"] * 6 + ["HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "HTTP/1.2", ""])
+HEADERS = st.lists(
+    st.sampled_from(
+        [
+            "User-Agent: ESP32",
+            "Accept: */*",
+            "Accept: application/json",
+            "Accept: text/plain, application/json;q=0.5",
+            "Connection: keep-alive",
+            "Connection: close",
+            "connection: CLOSE",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Upgrade: h2c",
+            "Expect: 100-continue",
+            "Expect: tea",
+            "Content-Length: 0",
+            "Content-Length: 2",
+            "Content-Length: -1",
+            "Transfer-Encoding: chunked",
+            "Content-Encoding: gzip",
+            'If-None-Match: "x"',
+            "If-None-Match: *",
+            "If-Match: *",
+            "Range: bytes=0-3",
+            "If-Modified-Since: Sat, 29 Oct 1994 19:43:31 GMT",
+            "Want-Repr-Digest: sha-256=10",
+            "Via: 1.1 x",
+            "Forwarded: for=1.2.3.4",
+            "X-Forwarded-For: 1.2.3.4",
+            "x-ESP32-STA-MAC: AA:BB",
+            "x-ESP32-version: 1.0.0",
+            "Host: other",
+            "Sec-WebSocket-Key1: x",
+            "X-Nul: a\x00b",
+            "X-Folded: a\r\n b",
+            "Bad Name: x",
+            "nocolon",
+            "X-Long: " + "a" * 900,
+        ]
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """A request, mostly whole and often plain, sometimes cut, doubled or with something behind."""
+    line = " ".join(part for part in (draw(METHODS), draw(TARGETS), draw(PROTOCOLS)) if part)
+    host = draw(st.sampled_from(["Host: ota\r\n"] * 5 + ["", "Host: ota:8080\r\n"]))
+    end = draw(st.sampled_from(["\r\n"] * 8 + ["\n"]))
+    fields = "".join(f"{header}\r\n" for header in draw(HEADERS))
+    if draw(st.integers(0, 2)) == 0:
+        return PLAIN
+    whole = f"{line}\r\n{host}{fields}{end}".encode("latin-1")
+    before = draw(st.sampled_from([b""] * 6 + [b"\r\n", b"\r\n\r\n", b"\n", b"\x16\x03\x01"]))
+    behind = draw(
+        st.sampled_from(
+            [b""] * 8 + [PLAIN, PLAIN[:20], b"\r\n", b"ab", b"0\r\n\r\n", b"\x00", PLAIN[1:]]
+        )
+    )
+    return before + whole + behind
+
+
+async def everything(server: PortServer, data: bytes) -> bytes:
+    """All that the server answers to bytes and a closed sending side, without the dates."""
+    async with await server.connect() as connection:
+        await connection.send(data)
+        connection.writer.write_eof()
+        return DATE.sub(b"Date: now", await connection.reader.read())
+
+
+async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -> None:
+    """Whichever of the two answers, every byte but the date is the same."""
+    folders = [tmp_path / "with", tmp_path / "without"]
+    fast = PortServer(folders[0], channels=frozenset({"beta"}), places=1)
+    slow = PortServer(
+        folders[1], channels=frozenset({"beta"}), places=1, shortcut=False, direct=False
+    )
+    async with fast, slow:
+        for server in (fast, slow):
+            server.publish(release("lamp", "1.0.0"))
+            server.publish(release("lamp", "1.1.0-beta.1", b"beta"), channel="beta")
+            server.publish(release("site/pump", "2.0.0+7", b"pump"))
+        loop = asyncio.get_running_loop()
+
+        @settings(
+            max_examples=400,
+            deadline=None,
+            suppress_health_check=[HealthCheck.function_scoped_fixture],
+        )
+        @given(data=requests(), full=st.sampled_from([False] * 5 + [True]))
+        def same(data: bytes, full: bool) -> None:
+            # Without a Host the link in JSON has the server's own port, and that is not the same.
+            assume(b"json" not in data.lower() or re.search(rb"\nhost: *\w", data.lower()))
+
+            async def both() -> tuple[bytes, bytes]:
+                async with AsyncExitStack() as taken:
+                    for server in (fast, slow) if full else ():
+                        await taken.enter_async_context(place_of(server.sender))
+                    return await everything(fast, data), await everything(slow, data)
+
+            one, other = asyncio.run_coroutine_threadsafe(both(), loop).result(20)
+            assert one == other
+
+        await asyncio.to_thread(same)
+        fast.door.report()
+        assert fast.observer.answered > 10
+        assert slow.observer.answered == 0
+
+
+async def test_plain_polls_never_reach_aiohttp(tmp_path: Path) -> None:
+    """Polls kept alive and polls with a connection each are answered without a handler."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        async with await server.connect() as connection:
+            for _ in range(3):
+                reply = await connection.get("/version?device=lamp")
+                assert reply.status == 200
+                assert reply.body.startswith(b"1.0.0\n")
+        closing = PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in await server.raw(closing)
+        server.door.report()
+        assert server.observer.answered == 4
+        assert server.observer.devices == {"lamp"}
+        assert server.observer.requests == 0
+
+
+async def test_what_is_published_is_told_from_the_next_poll_on(tmp_path: Path) -> None:
+    """A connection that polls hears of each release, and of the last one's end."""
+    async with PortServer(tmp_path) as server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0"))
+        assert (await connection.get("/version?device=lamp")).body.startswith(b"1.0.0\n")
+        server.publish(release("lamp", "1.1.0", b"newer"))
+        assert (await connection.get("/version?device=lamp")).body.startswith(b"1.1.0\n")
+        server.publish(None)
+        assert (await connection.get("/version?device=lamp")).status == 404
+
+
+async def test_a_download_follows_what_its_connection_was_told(tmp_path: Path) -> None:
+    """After a plain poll `/firmware` gives the release told there, though another is current."""
+    async with PortServer(tmp_path) as server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0", b"old"))
+        await connection.get("/version?device=lamp")
+        server.publish(release("lamp", "1.1.0", b"new"))
+        assert (await connection.get("/firmware?device=lamp")).body == b"old"
+        assert (await connection.get("/firmware?device=lamp")).body == b"new"
+
+
+async def test_what_was_told_long_ago_is_not_followed(tmp_path: Path) -> None:
+    """Told more than a minute ago, a release does not bind the download any more."""
+    async with PortServer(tmp_path) as server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0", b"old"))
+        await connection.get("/version?device=lamp")
+        server.publish(release("lamp", "1.1.0", b"new"))
+        server.clock.value += 61
+        assert (await connection.get("/firmware?device=lamp")).body == b"new"
+
+
+async def test_polls_hear_that_no_download_place_is_free(tmp_path: Path) -> None:
+    """While all places are taken a plain poll gets 503, is not told a release, and stays on."""
+    async with PortServer(tmp_path, places=1) as server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0"))
+        async with place_of(server.sender):
+            reply = await connection.get("/version?device=lamp")
+            assert (reply.status, reply["Retry-After"]) == (503, "10")
+        assert (await connection.get("/version?device=lamp")).status == 200
+        server.door.report()
+        assert server.observer.statuses == {200: 1, 503: 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status", "body"),
+    [
+        ("/version?device=lamp", {"Accept": "application/json"}, 200, b'"version":"1.0.0"'),
+        ("/version?device=lamp&channel=beta", {}, 200, b"1.1.0-beta.1"),
+        ("/version?device=lamp&version=v1.0.0", {}, 200, b"1.0.0"),
+        ("/version?device=lamp", {"If-None-Match": "*"}, 304, b""),
+        ("/version?device=lamp", {"If-Match": '"x"'}, 412, b""),
+        ("/version?device=lamp", {"Want-Repr-Digest": "sha-256=1"}, 200, b"1.0.0"),
+        ("/version?device=lamp", {"Via": "1.1 proxy"}, 200, b"1.0.0"),
+    ],
+)
+async def test_other_polls_are_answered_at_once_too(
+    tmp_path: Path, target: str, headers: dict[str, str], status: int, body: bytes
+) -> None:
+    """Conditions, JSON, channels and pins need nothing but the record either, while it stands."""
+    server = PortServer(tmp_path, channels=frozenset({"beta"}))
+    async with server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0"))
+        server.publish(release("lamp", "1.1.0-beta.1", b"beta"), channel="beta")
+        for _ in range(3):
+            reply = await connection.get(target, headers)
+            assert reply.status == status
+            assert body in reply.body
+        server.publish(release("lamp", "1.2.0", b"newer"))
+        after = await connection.get(target, headers)
+        assert "version=" in target or "beta" in target or status != 200 or b"1.2.0" in after.body
+        server.door.report()
+        assert server.observer.statuses[status] >= 3
+        assert server.observer.requests == (1 if "version=" in target else 0)
+
+
+async def test_a_pin_that_was_told_is_followed(tmp_path: Path) -> None:
+    """What a connection was told of a channel or by a pin binds its next download."""
+    server = PortServer(tmp_path, channels=frozenset({"beta"}))
+    async with server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0", b"old"))
+        server.publish(release("lamp", "1.1.0-beta.1", b"beta"), channel="beta")
+        await connection.get("/version?device=lamp&channel=beta")
+        server.publish(release("lamp", "1.1.0-beta.2", b"beta 2"), channel="beta")
+        assert (await connection.get("/firmware?device=lamp&channel=beta")).body == b"beta"
+
+
+async def test_trusted_proxies_go_to_aiohttp(tmp_path: Path) -> None:
+    """A connection that many clients may share is not the shortcut's, and nothing is told to it."""
+    origins = Origins(trusted=(ip_network("127.0.0.0/8"),))
+    async with PortServer(tmp_path, origins=origins) as server, await server.connect() as proxy:
+        server.publish(release("lamp", "1.0.0", b"old"))
+        assert (await proxy.get("/version?device=lamp")).status == 200
+        server.publish(release("lamp", "1.1.0", b"new"))
+        assert (await proxy.get("/firmware?device=lamp")).body == b"new"
+        server.door.report()
+        assert server.observer.answered == 0
+
+
+async def test_an_idle_connection_ends_after_75_seconds(tmp_path: Path) -> None:
+    """A connection that polled, or never asked anything, is closed when nothing comes."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        async with await server.connect() as polled, await server.connect() as silent:
+            server.clock.value += 10
+            await polled.get("/version?device=lamp")
+            server.clock.value += KEEPALIVE - 5
+            server.port_.look()
+            assert await silent.is_closed()
+            assert (await polled.get("/version?device=lamp")).status == 200
+            server.clock.value += KEEPALIVE
+            server.port_.look()
+            assert await polled.is_closed()
+
+
+async def test_a_client_that_reads_no_answers_is_read_no_further(tmp_path: Path) -> None:
+    """Unread answers do not pile up in memory, and the client is dropped once it is idle."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+
+        def answered() -> int:
+            server.door.report()
+            return int(server.observer.answered)
+
+        async def poll(greedy: socket.socket) -> bool:
+            before = answered()
+            greedy.send(PLAIN)
+            for turn in range(60):
+                await asyncio.sleep(0 if turn < 40 else 0.002)
+                if answered() == before + 1:
+                    return True
+            return False
+
+        with server.plain_socket(receive_buffer=4096) as greedy:
+            while await poll(greedy):
+                assert answered() < 100_000
+            assert server.port_.connections == 1
+            server.clock.value += KEEPALIVE
+            server.port_.look()
+            await asyncio.sleep(0.01)
+            assert server.port_.connections == 0
+
+
+async def test_a_poll_in_two_pieces_is_answered(tmp_path: Path) -> None:
+    """Half a request, and the rest of it later, make one poll."""
+    async with PortServer(tmp_path) as server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0"))
+        await connection.send(PLAIN[:25])
+        await asyncio.sleep(0.02)
+        await connection.send(PLAIN[25:])
+        assert (await connection.reply()).body.startswith(b"1.0.0\n")
+
+
+async def test_requests_seen_before_are_bounded(tmp_path: Path) -> None:
+    """However many different polls come, what is remembered of them stays bounded."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        tracemalloc.start()
+        try:
+            for number in range(13_000):
+                padded = PLAIN.replace(b"ota", b"o" * 800 + str(number).encode())
+                assert server.door.find(padded) is not None
+            assert tracemalloc.get_traced_memory()[0] < 1.5 * MAX_REMEMBERED
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN[:-1],
+        PLAIN + b"G",
+        PLAIN + PLAIN,
+        PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        PLAIN.replace(b"lamp", b"unknown"),
+        PLAIN.replace(b"GET", b"HEAD"),
+        PLAIN.replace(b"Host", b"Content-Length: 1\r\nHost"),
+        PLAIN.replace(b"version", b"firmware"),
+        PLAIN.replace(b"/version?device=lamp", b"/health"),
+        PLAIN.replace(b"ota\r\n", b"<ota>\r\nAccept: application/json\r\n"),
+        PLAIN.replace(b"Host", b"Expect: 100-continue\r\nHost"),
+        PLAIN.replace(b"Host", b"X: " + b"x" * 1024 + b"\r\nHost"),
+    ],
+)
+async def test_whatever_is_not_plain_and_whole_is_left_to_aiohttp(
+    tmp_path: Path, data: bytes
+) -> None:
+    """Only one whole plain poll for a device that has a release is the shortcut's."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        assert server.door.find(data) is None
+        assert server.door.find(PLAIN) is not None
+
+
+async def test_the_parser_is_what_we_take_it_for() -> None:
+    """Aiohttp exports `HttpRequestParser` without documenting it; this is what we rely on."""
+    loop = asyncio.get_running_loop()
+
+    def parse(data: bytes) -> tuple[int, bool]:
+        parser = HttpRequestParser(BaseProtocol(loop), loop, 65536)
+        messages, upgraded, _ = parser.feed_data(data)
+        return len(messages), upgraded
+
+    assert parse(PLAIN) == (1, False)
+    assert parse(b"\r\n" + PLAIN) == (1, False)
+    assert parse(PLAIN[:-1]) == (0, False)
+    assert parse(PLAIN + PLAIN[:20]) == (1, False)  # the rest is kept without a word
+    assert parse(PLAIN + PLAIN) == (2, False)
+    with pytest.raises(HttpProcessingError):
+        parse(b"GET /version?device=lamp HTTP/1.1\r\n\r\n")
+    with pytest.raises(HttpProcessingError):
+        parse(PLAIN.replace(b"\r\n\r\n", b"\n\n"))
+    parser = HttpRequestParser(BaseProtocol(loop), loop, 65536)
+    (message, body), *_ = parser.feed_data(PLAIN)[0]
+    assert (message.method, message.path) == ("GET", "/version?device=lamp")
+    assert message.headers["host"] == "ota"
+    assert not message.should_close
+    assert body.is_eof()

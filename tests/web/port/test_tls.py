@@ -1,0 +1,188 @@
+"""TLS in this process: the same answers, downloads by plain writes, certificates that rotate."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+from device_port import PortServer
+from device_server import Connection, release
+from structlog.testing import capture_logs
+from waiting import until
+
+from otaflux.errors import Undecided
+from otaflux.web.devices.sending import STALLED
+from otaflux.web.port.tls import Certificate
+
+BIG = os.urandom(1 << 20) * 12
+
+
+class Pair:
+    """A certificate and its key in files, made anew on demand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.chain = folder / "cert.pem"
+        self.key = folder / "key.pem"
+        self.renew()
+
+    def renew(self, *, chain: bool = True, key: bool = True) -> None:
+        """Replace the files; only one of them makes a pair that does not fit."""
+        fresh = self.authority.issue_cert("127.0.0.1", "localhost")
+        if chain:
+            self.chain.write_bytes(b"".join(part.bytes() for part in fresh.cert_chain_pems))
+        if key:
+            self.key.write_bytes(fresh.private_key_pem.bytes())
+
+    def client(self) -> ssl.SSLContext:
+        """A client that trusts the authority."""
+        context = ssl.create_default_context()
+        self.authority.configure_trust(context)
+        return context
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    """A pair in files."""
+    return Pair(tmp_path)
+
+
+def served(tmp_path: Path, pair: Pair, **more: object) -> PortServer:
+    """A server over TLS."""
+    return PortServer(tmp_path, certificate=Certificate(pair.chain, pair.key), **more)  # type: ignore[arg-type]
+
+
+async def connect(server: PortServer, pair: Pair, name: str = "127.0.0.1") -> Connection:
+    """A connection that has checked the certificate."""
+    return Connection(
+        *await asyncio.open_connection(
+            "127.0.0.1", server.port, ssl=pair.client(), server_hostname=name
+        )
+    )
+
+
+async def serial(server: PortServer, pair: Pair, name: str = "127.0.0.1") -> str:
+    """The number of the certificate that a new connection is shown."""
+    async with await connect(server, pair, name) as connection:
+        shown = connection.writer.get_extra_info("peercert")
+        return str(shown["serialNumber"])
+
+
+async def test_polls_and_downloads_work_as_without_it(tmp_path: Path, pair: Pair) -> None:
+    """The shortcut polls, ranges and whole downloads, on one connection."""
+    async with served(tmp_path, pair) as server, await connect(server, pair) as connection:
+        server.publish(release("lamp", "1.0.0", BIG))
+        assert server.port_.url.startswith("https://127.0.0.1:")
+        for _ in range(3):
+            reply = await connection.get("/version?device=lamp")
+            assert reply.body.startswith(b"1.0.0\n")
+        server.door.report()
+        assert server.observer.answered == 3
+        assert (await connection.get("/firmware?device=lamp")).body == BIG
+        part = await connection.get("/firmware?device=lamp", {"Range": "bytes=99-1000099"})
+        assert part.body == BIG[99:1000100]
+        said = (await connection.get("/version?device=lamp", {"Accept": "application/json"})).body
+        assert b'"url":"https://ota/firmware/sha256/' in said
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+async def test_a_new_pair_counts_from_the_next_connection_on(
+    tmp_path: Path, pair: Pair, name: str
+) -> None:
+    """Clients with and without SNI see the new certificate, and open connections go on."""
+    async with served(tmp_path, pair) as server, await connect(server, pair) as old:
+        before = await serial(server, pair, name)
+        assert await serial(server, pair, name) == before
+        pair.renew()
+        after = await serial(server, pair, name)
+        assert after != before
+        assert (await old.get("/health")).status == 200
+
+
+async def test_a_pair_that_does_not_fit_leaves_the_old_one(tmp_path: Path, pair: Pair) -> None:
+    """While key and certificate are not of one pair the old one stands; it is said once."""
+    async with served(tmp_path, pair) as server:
+        before = await serial(server, pair)
+        with capture_logs() as logs:
+            pair.renew(key=False)
+            assert await serial(server, pair) == before
+            pair.key.write_text("no key")
+            assert await serial(server, pair) == before
+            pair.key.unlink()
+            assert await serial(server, pair) == before
+            pair.renew()
+            assert await serial(server, pair) != before
+        assert [line["event"] for line in logs].count("secret_kept") == 1
+
+
+def test_a_pair_that_cannot_be_read_stops_the_start(tmp_path: Path, pair: Pair) -> None:
+    """Without any good pair there is nothing to serve with."""
+    pair.key.write_text("no key")
+    with pytest.raises(Undecided, match="TLS_CERT_PATH"):
+        Certificate(pair.chain, pair.key).context()
+
+
+async def test_who_does_not_speak_tls_disturbs_nobody(tmp_path: Path, pair: Pair) -> None:
+    """A plain request to a TLS port ends its connection, and nothing is logged."""
+    async with served(tmp_path, pair) as server:
+        with capture_logs() as logs:
+            assert b"HTTP" not in await server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with await connect(server, pair) as connection:
+                assert (await connection.get("/health")).status == 200
+        assert logs == []
+
+
+async def test_a_stalled_reader_is_dropped_under_tls_too(tmp_path: Path, pair: Pair) -> None:
+    """Five minutes without taking a byte, and the place is free again."""
+    async with served(tmp_path, pair, places=1) as server:
+        server.publish(release("lamp", "1.0.0", BIG))
+
+        def ask() -> ssl.SSLSocket:
+            sock = pair.client().wrap_socket(
+                server.plain_socket(receive_buffer=4096), server_hostname="127.0.0.1"
+            )
+            sock.sendall(b"GET /firmware?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n")
+            return sock
+
+        def take(sock: ssl.SSLSocket, size: int) -> None:
+            while size > 0:
+                size -= len(sock.recv(65536)) or size
+
+        with await asyncio.to_thread(ask) as sock:
+            await until(lambda: server.sender.under_way == 1)
+            await asyncio.sleep(0.05)
+            server.port_.look()
+            server.clock.value += STALLED - 1
+            server.port_.look()
+            await asyncio.to_thread(take, sock, 1000)
+            await asyncio.sleep(0.05)
+            server.port_.look()
+            server.clock.value += STALLED - 1
+            server.port_.look()
+            assert server.sender.full
+            server.clock.value += 1
+            server.port_.look()
+            await until(lambda: not server.sender.full)
+            assert server.sender.broken_off == 1
+
+
+async def test_a_client_that_hangs_up_under_tls_is_no_error(tmp_path: Path, pair: Pair) -> None:
+    """The place is free again, and nothing is logged."""
+    async with served(tmp_path, pair) as server:
+        server.publish(release("lamp", "1.0.0", BIG))
+        with capture_logs() as logs:
+            for abrupt in (False, True):
+                connection = await connect(server, pair)
+                await connection.send(b"GET /firmware?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n")
+                await connection.reader.readexactly(100)
+                if abrupt:
+                    connection.writer.transport.abort()
+                else:
+                    connection.writer.close()
+                await until(lambda: server.sender.under_way == 0 and not server.port_.connections)
+        assert server.sender.broken_off == 2
+        assert logs == []

@@ -1,0 +1,608 @@
+"""Who runs when: once at a time, never forgotten, by priority, and patiently after failures.
+
+All in virtual time, with the real queue on a loop whose clock jumps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from simulation.loop import run_virtually
+
+from otaflux.errors import OtaFluxError, Undecided, Unreachable
+from otaflux.model.event import Priority, Touch
+from otaflux.model.names import Device, Tag
+from otaflux.work.backoff import PROBE, Backoff
+from otaflux.work.places import Places
+from otaflux.work.queue import (
+    GAP,
+    MAX_RETRY_AFTER,
+    Again,
+    Done,
+    Failed,
+    Outcome,
+    Unasked,
+    WorkQueue,
+)
+
+LAMP, PUMP = Device("lamp"), Device("pump")
+LONGEST = 300.0
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    """Crashes on purpose leave no tracebacks in the output."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+class Bench:
+    """A running queue, what it ran and when; `answer` says how a run goes."""
+
+    def __init__(
+        self,
+        answer: Callable[[Touch], Awaitable[Outcome]],
+        *,
+        places: int = 4,
+        backoff: Backoff | None = None,
+        longest_wait: float = LONGEST,
+        rate: float = math.inf,
+    ) -> None:
+        self.clock = asyncio.get_running_loop().time
+        self.begun: list[tuple[float, Touch]] = []
+        self.running: Counter[Device] = Counter()
+        self.priorities: Counter[Priority] = Counter()
+        self.places = Places(places)
+        self._answer = answer
+        self.queue = WorkQueue(
+            self._work,
+            places=places,
+            longest_wait=longest_wait,
+            rate=rate,
+            backoff=backoff,
+            clock=self.clock,
+            chance=random.Random(1),
+        )
+
+    async def _work(self, touch: Touch) -> Outcome:
+        assert not self.running[touch.device], "two runs of a key at once"
+        assert self.places.admit(touch.priority, self.priorities), "more than there are places"
+        self.begun.append((self.clock(), touch))
+        self.running[touch.device] += 1
+        self.priorities[touch.priority] += 1
+        try:
+            return await self._answer(touch)
+        finally:
+            self.running[touch.device] -= 1
+            self.priorities[touch.priority] -= 1
+
+    def touch(
+        self, device: Device = LAMP, priority: Priority = Priority.HOOK, *tags: str
+    ) -> asyncio.Future[Outcome]:
+        """Touch a key, now."""
+        hooks = tuple(tags) if priority is Priority.HOOK else ()
+        return self.queue.touch(
+            Touch(device, priority, hooks, self.clock(), tuple(Tag(tag) for tag in tags))
+        )
+
+    @property
+    def times(self) -> list[float]:
+        """When each run began, in seconds since the first."""
+        return [at - self.begun[0][0] for at, _ in self.begun]
+
+
+def _play(
+    scenario: Callable[[Bench], Coroutine[Any, Any, None]],
+    answer: Callable[[Touch], Awaitable[Outcome]],
+    **options: Any,
+) -> Bench:
+    """Run a queue while the scenario lasts."""
+
+    async def main() -> Bench:
+        bench = Bench(answer, **options)
+        running = asyncio.ensure_future(bench.queue.run())
+        await scenario(bench)
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled(), running.exception()
+        return bench
+
+    return run_virtually(main())
+
+
+def _taking(seconds: float) -> Callable[[Touch], Awaitable[Outcome]]:
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(seconds)
+        return Done()
+
+    return answer
+
+
+def _failing(*errors: OtaFluxError | None) -> Callable[[Touch], Awaitable[Outcome]]:
+    """The first runs end so; all others go well."""
+    left = list(errors)
+
+    async def answer(touch: Touch) -> Outcome:
+        error = left.pop(0) if left else None
+        await asyncio.sleep(0.01)
+        return Done() if error is None else Failed(error)
+
+    return answer
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.01, 0.2, 3.0, 40.0]),
+        st.sampled_from([Device(name) for name in "abcdef"]),
+        st.sampled_from(Priority),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(ACTIONS, st.integers(1, 6), st.integers(0, 2**32))
+def test_every_touch_is_answered_by_a_run_that_began_after_it(
+    actions: list[tuple[float, Device, Priority]], places: int, seed: int
+) -> None:
+    """Whatever fails, crashes or is slow: nothing is lost, no key runs twice, no rule is broken."""
+    chance = random.Random(seed)
+    carried: dict[Device, set[Tag]] = {}
+    trouble = True
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(chance.choice([0.0, 0.05, 1.0, 7.0]))
+        error = chance.choice(
+            [None, None, Undecided("no", retry_after=9), Unreachable("no"), RuntimeError(), "again"]
+        )
+        if trouble and isinstance(error, RuntimeError):
+            raise error
+        if trouble and isinstance(error, Undecided):
+            return Failed(error)
+        if trouble and error == "again":
+            return Again(chance.choice([0.0, 5.0]), touch)
+        carried.setdefault(touch.device, set()).update(touch.tags)
+        return Done()
+
+    async def scenario(bench: Bench) -> None:
+        nonlocal trouble
+        sent: dict[Device, set[Tag]] = {}
+        futures = []
+        last: dict[Device, float] = {}
+        for number, (wait, device, priority) in enumerate(actions):
+            await asyncio.sleep(wait)
+            futures.append(bench.touch(device, priority, f"t{number}"))
+            sent.setdefault(device, set()).add(Tag(f"t{number}"))
+            last[device] = bench.clock()
+        trouble = False
+        await asyncio.sleep(2 * LONGEST)
+        assert len(bench.queue) == 0
+        assert bench.queue.running == 0
+        assert not bench.queue.unreachable
+        assert all(future.done() for future in futures)
+        for device, at in last.items():
+            assert max(began for began, t in bench.begun if t.device == device) >= at
+            newest = sorted(sent[device], key=lambda tag: int(tag.text[1:]))[-32:]
+            assert set(newest) <= carried[device], "a failed run's tags went back to the key"
+
+    _play(scenario, answer, places=places)
+
+
+def test_touches_while_a_key_waits_are_one_run() -> None:
+    """With all their tags and hooks, the more urgent priority and one future."""
+
+    async def scenario(bench: Bench) -> None:
+        first = bench.touch(LAMP, Priority.RECHECK)
+        bench.touch(LAMP, Priority.HOOK, "a")
+        last = bench.touch(LAMP, Priority.HOOK, "b")
+        assert first is last
+        assert await asyncio.shield(first) == Done()
+
+    bench = _play(scenario, _taking(1))
+    [(_, touch)] = bench.begun
+    assert touch.priority is Priority.HOOK
+    assert touch.tags == (Tag("a"), Tag("b"))
+    assert touch.hooks == ("a", "b")
+
+
+def test_a_touch_during_a_run_is_a_run_of_its_own() -> None:
+    """It begins when the one under way is over; its future is another."""
+
+    async def scenario(bench: Bench) -> None:
+        first = bench.touch(LAMP, Priority.HOOK, "a")
+        await asyncio.sleep(1)
+        second = bench.touch(LAMP, Priority.HOOK, "b")
+        assert second is not first
+        await asyncio.wait([first, second])
+
+    bench = _play(scenario, _taking(3))
+    assert bench.times == [0, 3]
+    assert bench.begun[1][1].tags == (Tag("b"),)
+
+
+def test_a_thousand_hooks_for_ten_devices_cost_some_tens_of_runs() -> None:
+    """Within a second, while each run takes a tenth of one."""
+    devices = [Device(f"d{number}") for number in range(10)]
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(1000):
+            bench.touch(devices[number % 10], Priority.HOOK, f"t{number}")
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(20)
+        assert len(bench.queue) == 0
+
+    bench = _play(scenario, _taking(0.1))
+    assert 10 <= len(bench.begun) <= 60
+    for device in devices:
+        times = [at for at, touch in bench.begun if touch.device == device]
+        assert all(b - a >= GAP for a, b in itertools.pairwise(times))
+        assert Tag(f"t{990 + int(device.name[1:])}") in [
+            tag for _, t in bench.begun if t.device == device for tag in t.tags
+        ]
+
+
+def test_a_place_is_kept_for_hooks() -> None:
+    """However many re-checks wait, a hook that comes now runs now."""
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(20):
+            bench.touch(Device(f"d{number}"), Priority.RECHECK)
+        await asyncio.sleep(1)
+        assert bench.queue.running == 3
+        bench.touch(LAMP, Priority.HOOK)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert bench.running[LAMP] == 1
+
+    _play(scenario, _taking(50))
+
+
+@pytest.mark.parametrize(("places", "most"), [(1, 1), (2, 1), (4, 1), (8, 2), (16, 4)])
+def test_first_polls_have_a_quarter_and_do_not_hold_up_others(places: int, most: int) -> None:
+    """A crowd of unknown devices fills no more; start and re-checks go past it."""
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(30):
+            bench.touch(Device(f"d{number}"), Priority.FIRST_POLL)
+        await asyncio.sleep(1)
+        assert bench.queue.running == most
+        bench.touch(LAMP, Priority.RECHECK)
+        await asyncio.sleep(0.1)
+        assert bench.running[LAMP] == (places > 2)
+
+    _play(scenario, _taking(50), places=places)
+
+
+def test_priorities_go_in_their_order() -> None:
+    """A hook, then first polls, then the start, then re-checks; in each as they came."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(PUMP)
+        await asyncio.sleep(0.1)
+        for name, priority in (
+            ("re", Priority.RECHECK),
+            ("start1", Priority.START),
+            ("start2", Priority.START),
+            ("poll", Priority.FIRST_POLL),
+            ("hook", Priority.HOOK),
+        ):
+            bench.touch(Device(name), priority)
+        await asyncio.sleep(30)
+
+    bench = _play(scenario, _taking(1), places=1)
+    order = [touch.device.name for _, touch in bench.begun]
+    assert order == ["pump", "hook", "poll", "start1", "start2", "re"]
+
+
+def test_failures_are_tried_again_later_and_later_up_to_a_bound() -> None:
+    """Doubling, give or take the jitter, and no longer than the longest wait."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP, Priority.HOOK, "a")
+        await asyncio.sleep(2000)
+
+    bench = _play(scenario, _failing(*[Undecided("no")] * 200), longest_wait=40.0)
+    waits = [b - a - 0.01 for a, b in itertools.pairwise(bench.times)]
+    for number, wait in enumerate(waits):
+        expected = min(60.0, 2.0**number)
+        assert min(expected * 0.75, 40.0) - 1e-6 <= wait <= min(expected * 1.25, 40.0) + 1e-6
+    assert max(waits) == pytest.approx(40.0)
+    assert all(touch.tags == (Tag("a"),) for _, touch in bench.begun)
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(20.0, 20.0), (9999.0, MAX_RETRY_AFTER)])
+def test_retry_after_is_honoured_within_bounds(asked: float, waits: float) -> None:
+    """What a registry asks for, but never longer than a minute."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP, Priority.RECHECK)
+        await asyncio.sleep(500)
+
+    bench = _play(scenario, _failing(Undecided("429", retry_after=asked)))
+    assert bench.times[1] - 0.01 == pytest.approx(waits)
+
+
+def test_only_a_fresh_hook_ends_a_wait() -> None:
+    """Any other touch joins the waiting one, so that a registry in trouble is not hammered."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP, Priority.START)
+        await asyncio.sleep(1)
+        bench.touch(LAMP, Priority.RECHECK)
+        bench.touch(LAMP, Priority.FIRST_POLL)
+        await asyncio.sleep(1)
+        assert len(bench.begun) == 1
+        bench.touch(LAMP, Priority.HOOK)
+        await asyncio.sleep(1)
+        assert len(bench.begun) == 2
+
+    _play(scenario, _failing(Undecided("no", retry_after=50)))
+
+
+def test_again_comes_again_with_its_touch_and_counts_as_success() -> None:
+    """After the time it named, or the longest wait."""
+    outcomes: list[Outcome] = [
+        Failed(Undecided("no")),
+        Again(12.0, Touch(LAMP, Priority.HOOK, tags=(Tag("b"),))),
+        Again(9999.0, Touch(LAMP, Priority.HOOK, tags=(Tag("c"),))),
+        Failed(Undecided("no")),
+    ]
+
+    async def answer(touch: Touch) -> Outcome:
+        return outcomes.pop(0) if outcomes else Done()
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP, Priority.HOOK, "a")
+        await asyncio.sleep(1000)
+
+    bench = _play(scenario, answer)
+    assert [touch.tags[0].text for _, touch in bench.begun] == ["a", "a", "b", "c", "c"]
+    assert bench.times[4] - bench.times[3] == pytest.approx(1, rel=0.25), "a first failure again"
+    assert bench.times[2] - bench.times[1] == pytest.approx(12)
+    assert bench.times[3] - bench.times[2] == pytest.approx(LONGEST)
+
+
+def test_in_an_outage_one_key_at_a_time_tries_for_all() -> None:
+    """A fresh hook's at once; the first that comes back opens the way for all, at once."""
+    away = True
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.01)
+        return Failed(Unreachable("no route")) if away else Done()
+
+    async def scenario(bench: Bench) -> None:
+        nonlocal away
+        for number in range(50):
+            bench.touch(Device(f"d{number}"), Priority.RECHECK)
+        await asyncio.sleep(120)
+        first = len([at for at in bench.times if at < 0.005])
+        assert first == 3
+        later = [at for at in bench.times if at >= 0.005]
+        assert len(later) <= 8
+        assert all(b - a > 0.7 for a, b in itertools.pairwise(later))
+        assert bench.queue.unreachable
+
+        before = len(bench.begun)
+        bench.touch(LAMP, Priority.HOOK)
+        await asyncio.sleep(0.005)
+        assert [t.device for _, t in bench.begun[before:]] == [LAMP]
+        away = False
+        bench.touch(PUMP, Priority.HOOK)
+        await asyncio.sleep(1)
+        assert not bench.queue.unreachable
+        assert len(bench.queue) == 0
+
+    _play(scenario, answer)
+
+
+def test_a_long_run_does_not_keep_others_from_an_outage_that_is_over() -> None:
+    """Neither one that began before it, nor a try that streams: a hook waits for seconds."""
+    away = False
+
+    async def answer(touch: Touch) -> Outcome:
+        if touch.device.name.startswith("slow"):
+            await asyncio.sleep(10_000)
+        await asyncio.sleep(0.01)
+        return Failed(Unreachable("no route")) if away else Done()
+
+    async def scenario(bench: Bench) -> None:
+        nonlocal away
+        bench.touch(Device("slow"), Priority.RECHECK)
+        await asyncio.sleep(1)
+        away = True
+        bench.touch(PUMP)
+        await asyncio.sleep(0.5)
+        assert bench.queue.unreachable
+        away = False
+        ended = bench.touch(LAMP)
+        await asyncio.sleep(1)
+        assert ended.done()
+        assert not bench.queue.unreachable
+
+        away = True
+        bench.touch(PUMP)
+        await asyncio.sleep(0.1)
+        assert bench.queue.unreachable
+        away = False
+        bench.touch(Device("slow/too"))
+        bench.touch(Device("lamp/two"))
+        await asyncio.sleep(PROBE + 0.1)
+        assert not bench.queue.unreachable
+
+    _play(scenario, answer)
+
+
+def test_re_checks_keep_to_their_rate_whatever_comes_of_them() -> None:
+    """Also those that fail and come again; hooks and the start do not wait for it."""
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.01)
+        return Failed(Undecided("403"))
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(200):
+            bench.touch(Device(f"d{number}"), Priority.RECHECK)
+        bench.touch(PUMP, Priority.START)
+        await asyncio.sleep(0.02)
+        bench.touch(LAMP, Priority.HOOK)
+        await asyncio.sleep(0.02)
+        assert {LAMP, PUMP} <= {touch.device for _, touch in bench.begun}
+        await asyncio.sleep(60)
+        times = [at for at, touch in bench.begun if touch.priority is Priority.RECHECK]
+        assert len(times) >= 295
+        for first, eleventh in zip(times, times[10:], strict=False):
+            assert eleventh - first > 0.99
+
+    _play(scenario, answer, rate=5.0)
+
+
+def test_time_that_passes_while_it_decides_leaves_nobody_waiting() -> None:
+    """Who is refused at one moment is woken for it, however soon after it he may."""
+
+    async def main() -> None:
+        late = 0.0
+
+        def clock() -> float:
+            nonlocal late
+            late += 0.01  # each reading takes its time
+            return asyncio.get_running_loop().time() + late
+
+        async def work(touch: Touch) -> Outcome:
+            return Done()
+
+        queue = WorkQueue(work, places=4, longest_wait=LONGEST, rate=20.0, clock=clock)
+        running = asyncio.ensure_future(queue.run())
+        for number in range(40):
+            _ = queue.touch(Touch(Device(f"d{number}"), Priority.RECHECK))
+        await asyncio.sleep(60)
+        assert len(queue) == 0
+        running.cancel()
+
+    run_virtually(main())
+
+
+def test_what_asked_nobody_ends_no_outage() -> None:
+    """A run that had nothing to ask says nothing of whether somebody would have answered."""
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.01)
+        return Unasked() if touch.device == PUMP else Failed(Unreachable("no route"))
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP)
+        await asyncio.sleep(0.1)
+        assert bench.queue.unreachable
+        await asyncio.sleep(PROBE)
+        ended = bench.touch(PUMP)
+        await asyncio.sleep(0.1)
+        assert ended.done()
+        assert bench.queue.unreachable
+
+    _play(scenario, answer)
+
+
+def test_giving_up_leaves_what_anything_else_touched() -> None:
+    """A start that was added to a first poll still has its run."""
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(4):
+            bench.touch(Device(f"busy{number}"), Priority.START)
+        bench.touch(LAMP, Priority.FIRST_POLL)
+        started = bench.touch(LAMP, Priority.START)
+        bench.touch(PUMP, Priority.FIRST_POLL)
+        await asyncio.sleep(0.1)
+        for device in (LAMP, PUMP):
+            bench.queue.give_up(device)
+        await asyncio.sleep(60)
+        assert started.done()
+        assert not started.cancelled()
+        assert PUMP not in {touch.device for _, touch in bench.begun}
+
+    _play(scenario, _taking(10.0))
+
+
+def test_a_crash_of_one_run_ends_no_other() -> None:
+    """Its key comes again after a wait; the others do not notice."""
+    crashes = 2
+
+    async def answer(touch: Touch) -> Outcome:
+        nonlocal crashes
+        if touch.device == LAMP and crashes:
+            crashes -= 1
+            raise RuntimeError("a bug")
+        await asyncio.sleep(5)
+        return Done()
+
+    async def scenario(bench: Bench) -> None:
+        lamp, pump = bench.touch(LAMP), bench.touch(PUMP)
+        outcome = await lamp
+        assert isinstance(outcome, Failed)
+        assert await pump == Done()
+        await asyncio.sleep(30)
+
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as lines:
+        bench = _play(scenario, answer)
+    assert Counter(t.device for _, t in bench.begun) == {LAMP: 3, PUMP: 1}
+    assert [(line["event"], line["device"]) for line in lines] == [("run_crashed", "lamp")] * 2
+
+
+def test_an_error_of_ours_that_is_raised_counts_as_failed() -> None:
+    """With what it asks for."""
+    calls = 0
+
+    async def answer(touch: Touch) -> Outcome:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise Undecided("no", retry_after=30)
+        return Done()
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP)
+        await asyncio.sleep(100)
+
+    assert _play(scenario, answer).times == [0, pytest.approx(30)]
+
+
+def test_giving_up_takes_out_who_only_polls_put_in() -> None:
+    """Its future is cancelled; a key that a hook touched stays, and so does one that runs."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(Device("busy"), Priority.FIRST_POLL)
+        await asyncio.sleep(0.1)
+        bench.queue.give_up(Device("busy"))
+        lamp = bench.touch(LAMP, Priority.FIRST_POLL)
+        bench.touch(PUMP, Priority.FIRST_POLL)
+        pump = bench.touch(PUMP, Priority.HOOK)
+        bench.queue.give_up(LAMP)
+        bench.queue.give_up(PUMP)
+        bench.queue.give_up(Device("nobody"))
+        assert lamp.cancelled()
+        await asyncio.sleep(100)
+        assert pump.result() == Done()
+
+    bench = _play(scenario, _taking(1), places=1)
+    assert [t.device.name for _, t in bench.begun] == ["busy", "pump"]
+
+
+def test_stopping_stops_the_runs_under_way() -> None:
+    """Nothing of the queue is left running."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.touch(LAMP)
+        await asyncio.sleep(1)
+        assert bench.queue.running == 1
+
+    bench = _play(scenario, _taking(1000))
+    assert bench.queue.running == 0
