@@ -5,20 +5,20 @@ A branch stands for what the caller does next, so there are three and no more:
     OtaFluxError
     ├── Refused              what a device, a hook or a person sent is wrong: 4xx, or exit 2
     │   ├── BadName          a device, repository, tag, version or channel that cannot be one
-    │   ├── NotThere         nothing is under that name or address
+    │   ├── NotFound         nothing is under that name or address
     │   ├── WrongMethod      the address is there, but not for that method
-    │   ├── Changed          the rest of a download whose firmware is another by now
+    │   ├── Superseded       the rest of a download whose firmware is another by now
     │   ├── BadSetting       a setting that is wrong, or not built yet
     │   ├── BadHook          a webhook body that is no JSON, or of no known shape
     │   ├── HooksClosed      a webhook while no secret is set, so that nobody could prove himself
     │   ├── Unproven         a webhook without a proof that its sender knows the secret
     │   ├── TooLarge         a webhook body above the limit
-    │   └── TooSlow          a webhook body that did not come in time
+    │   └── TimedOut         a webhook body that did not come in time
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
     │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
     │   ├── DiskFailed       the disk is full, read-only, broken, or not for this user
     │   │   └── DiskUnsure   … and after a restart it may hold the new file or the old
-    │   └── NotNow           too much is under way: ask again soon
+    │   └── Busy             too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
         └── Incomplete       … yet: a blob that its manifest names is not there
@@ -45,7 +45,7 @@ class BadName(Refused):
     """A device, repository, tag, version or channel that cannot be one."""
 
 
-class NotThere(Refused):
+class NotFound(Refused):
     """Nothing is under the name or address that was asked for."""
 
 
@@ -57,7 +57,7 @@ class WrongMethod(Refused):
         self.allowed = allowed
 
 
-class Changed(Refused):
+class Superseded(Refused):
     """The rest of a download was asked for, and its firmware is another by now: begin anew."""
 
 
@@ -88,7 +88,7 @@ class TooLarge(Refused):
     """A webhook body above the limit."""
 
 
-class TooSlow(Refused):
+class TimedOut(Refused):
     """A webhook body that did not come in time."""
 
 
@@ -109,7 +109,7 @@ class Unreachable(Undecided):
     """The registry as a whole does not answer: not only this device would fail now."""
 
 
-class NotNow(Undecided):
+class Busy(Undecided):
     """Who asked may ask again soon, and is told so: 503 with this text and `retry_after`."""
 
 

@@ -130,7 +130,7 @@ def test_an_insecure_registry_without_a_scheme_is_http() -> None:
         ("LISTEN_ADDR", "http://0.0.0.0:8080"),
         ("PUBLIC_URL", "ota.example"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
-        ("DEVICES", "lamp Door"),
+        ("DEVICES", "lamp RequestCache"),
         ("CHANNELS", "beta stable"),
         ("CHANNELS", "be.ta"),
         ("RECHECK_INTERVAL", "0"),

@@ -29,14 +29,14 @@ from otaflux.model.version import Version
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.web.answers import PlainPolls
-from otaflux.web.devices.continuity import Connections, Downloads
-from otaflux.web.devices.downloads import Sender
-from otaflux.web.devices.firstlooks import Newcomers
+from otaflux.web.devices.continuity import DownloadMemory, LastTold
+from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
 from otaflux.web.port.openfiles import make_room
-from otaflux.web.port.requestcache import Door
+from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.server import Port
 from otaflux.work.queue import Outcome
 
@@ -60,7 +60,7 @@ def lamp(content: bytes) -> Record:
     device, digest = Device("lamp"), Digest("sha256", "0" * 64)
     release = Release(device, Tag("1.4.0"), Version("1.4.0"), digest, digest, firmware)
     channels = MappingProxyType({STABLE: Standing(release, time.time())})
-    return Record(device, "bench", channels=channels, looked=True)
+    return Record(device, "bench", channels=channels, ever_synced=True)
 
 
 async def serve(
@@ -73,8 +73,8 @@ async def serve(
     store.prepare()
     store.path(Digest("sha256", hashlib.sha256(content).hexdigest())).write_bytes(content)
     room = make_room(2000)
-    sender, connections, downloads = Sender(room.downloads), Connections(), Downloads()
-    newcomers = Newcomers(catalog, NoQueue(), Namespace(), is_known=lambda device: True)
+    sender, connections, downloads = Downloads(room.downloads), LastTold(), DownloadMemory()
+    newcomers = FirstLooks(catalog, NoQueue(), Namespace(), is_known=lambda device: True)
     devices = Devices(
         catalog=catalog, store=store, newcomers=newcomers, sender=sender, connections=connections,
         downloads=downloads, origins=Origins(), observer=Nobody(),
@@ -84,16 +84,16 @@ async def serve(
     del content
     app = web.Application()
     app.add_routes([*devices.routes(), *more])
-    door = Door(
-        polls, at_hand=newcomers.at_hand, sender=sender, connections=connections,
+    cache = RequestCache(
+        polls, ready_record=newcomers.ready_record, sender=sender, connections=connections,
         origins=Origins(), observer=Nobody(),
     )  # fmt: skip
-    catalog.listen(door.hear)
-    catalog.adopt(record)
+    catalog.listen(cache.hear)
+    catalog.load(record)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Port(
-        app, "127.0.0.1", port, direct=devices.answer, door=door, sender=sender,
+        app, "127.0.0.1", port, direct=devices.answer, cache=cache, sender=sender,
         max_connections=room.connections, shutdown_timeout=0.5,
     ):  # fmt: skip
         await stop.wait()

@@ -46,7 +46,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Policy:
     """What is kept up to date and how hard it tries, as the settings have it.
 
     `channels` are those besides the stable one, `recheck_interval` is in seconds, `registry_rate`
@@ -64,8 +64,8 @@ class Rules:
     judged_by: str
 
 
-class Upkeep:
-    """The parts, and their order at start: `restore`, then `adopt`, then `run` until cancelled.
+class Controller:
+    """The parts, and their order at start: `restore`, then `load`, then `run` until cancelled.
 
     `stamps` blocks and says what the embedded folder holds, for those who have one.
     """
@@ -74,7 +74,7 @@ class Upkeep:
         self,
         source: Source,
         folder: DataFolder,
-        rules: Rules,
+        rules: Policy,
         *,
         machine: Machine,
         stamps: Callable[[], Mapping[Device, object]] | None = None,
@@ -127,7 +127,7 @@ class Upkeep:
             keep_versions=rules.keep_versions,
             is_known=self.wake.is_known,
             found=self.guests.found,
-            goes=self.guests.goes,
+            goes=self.guests.is_evicted,
             in_thread=machine.in_thread,
             clock=machine.clock,
             now=machine.now,
@@ -147,7 +147,7 @@ class Upkeep:
         return self._reconciler.awaits_signature(device)
 
     async def restore(self) -> bool:
-        """Judge what lies in the folder, without the source; answers whether there is a release.
+        """Judge what lies in the folder, without the source; returns whether there is a release.
 
         Raises `Undecided` where the folder cannot be written or read.
         """
@@ -163,11 +163,11 @@ class Upkeep:
         )
         return any(record.channels for record in self._judged.records)
 
-    async def adopt(self) -> None:
+    async def load(self) -> None:
         """Tell what was judged to those who listen; files that nobody names any more go."""
         for record in self._judged.records:
-            self.catalog.adopt(record)
-        named, elsewhere = self.catalog.names, self._judged.elsewhere
+            self.catalog.load(record)
+        named, elsewhere = self.catalog.references, self._judged.elsewhere
         if self._judged.all_read:
             with suppress(Undecided):  # what cannot be removed now is at the next start
                 await self.machine.in_thread(

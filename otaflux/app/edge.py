@@ -1,7 +1,7 @@
 """What devices and registries reach, bound to what keeps devices up to date; no socket yet.
 
 Decides nothing. Addresses of devices go to `answer`, hooks and all else through `app`; plain polls
-are answered by `door` before either. On one event loop.
+are answered by `cache` before either. On one event loop.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from otaflux.app.controller import Upkeep
+from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
 from otaflux.journal import Journal
 from otaflux.model.event import Touch
 from otaflux.web.answers import PlainPolls
-from otaflux.web.devices.continuity import Connections, Downloads
-from otaflux.web.devices.downloads import Sender
-from otaflux.web.devices.firstlooks import Newcomers
+from otaflux.web.devices.continuity import DownloadMemory, LastTold
+from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.hooks.receiver import Receiver
 from otaflux.web.origin import Origins
-from otaflux.web.port.requestcache import Door
+from otaflux.web.port.requestcache import RequestCache
 
 
-class Front:
+class Edge:
     """The parts behind `LISTEN_ADDR`; they hear of each record from the moment they are built.
 
     `secrets` gives the webhook secrets that count now, `downloads` is how many there may be at
@@ -33,7 +33,7 @@ class Front:
 
     def __init__(
         self,
-        upkeep: Upkeep,
+        controller: Controller,
         *,
         secrets: Callable[[], Sequence[str]],
         origins: Origins,
@@ -41,43 +41,43 @@ class Front:
         downloads: int,
         secure: bool,
     ) -> None:
-        self._upkeep = upkeep
+        self._controller = controller
         self._origins = origins
-        clock, now = upkeep.machine.clock, upkeep.machine.now
+        clock, now = controller.machine.clock, controller.machine.now
         polls = PlainPolls()
-        connections, begun = Connections(clock), Downloads(clock)
-        newcomers = Newcomers(
-            upkeep.catalog,
-            upkeep.queue,
-            upkeep.namespace,
-            is_known=upkeep.wake.is_known,
+        connections, begun = LastTold(clock), DownloadMemory(clock)
+        newcomers = FirstLooks(
+            controller.catalog,
+            controller.queue,
+            controller.namespace,
+            is_known=controller.wake.is_known,
             clock=clock,
         )
-        self.sender = Sender(downloads, clock=clock)
-        self.door = Door(
+        self.sender = Downloads(downloads, clock=clock)
+        self.cache = RequestCache(
             polls,
-            at_hand=newcomers.at_hand,
+            ready_record=newcomers.ready_record,
             sender=self.sender,
             connections=connections,
             origins=origins,
             observer=journal,
-            channels=upkeep.channels,
+            channels=controller.channels,
             secure=secure,
             clock=clock,
             now=now,
         )
-        for part in (polls, self.door, begun, newcomers):
-            upkeep.catalog.listen(part.hear)
+        for part in (polls, self.cache, begun, newcomers):
+            controller.catalog.listen(part.hear)
         devices = Devices(
-            catalog=upkeep.catalog,
-            store=upkeep.store,
+            catalog=controller.catalog,
+            store=controller.store,
             newcomers=newcomers,
             sender=self.sender,
             connections=connections,
             downloads=begun,
             origins=origins,
             observer=journal,
-            channels=upkeep.channels,
+            channels=controller.channels,
             clock=clock,
             now=now,
         )
@@ -89,17 +89,17 @@ class Front:
         self.app.add_routes(devices.routes())
 
     def _receiver(self, secrets: Callable[[], Sequence[str]], journal: Journal) -> Receiver:
-        upkeep = self._upkeep
+        controller = self._controller
 
         def touch(touch: Touch) -> None:
-            _ = upkeep.touch(touch)  # nobody waits: the hook is answered before its run
+            _ = controller.touch(touch)  # nobody waits: the hook is answered before its run
 
         return Receiver(
             secrets=secrets,
-            intake=Intake(upkeep.namespace, upkeep.channels, upkeep.awaits_signature),
+            intake=Intake(controller.namespace, controller.channels, controller.awaits_signature),
             touch=touch,
-            known=upkeep.wake.name,
+            known=controller.wake.name,
             counted=journal.hook,
             sender=lambda request: self._origins.client(request.remote or "", request.headers),
-            clock=upkeep.machine.clock,
+            clock=controller.machine.clock,
         )

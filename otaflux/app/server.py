@@ -1,7 +1,7 @@
 """Builds the parts from the settings and owns their lifetimes; decides nothing.
 
 `serve` reads top to bottom: lock the folder, open the source, bind what keeps devices up to date
-(`upkeep.py`) and what they reach (`front.py`), judge what lies there, listen, run until told to
+(`controller.py`) and what they reach (`front.py`), judge what lies there, listen, run until told to
 stop.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import otaflux
-from otaflux.app.controller import Machine, Rules, Upkeep
-from otaflux.app.edge import Front
+from otaflux.app.controller import Controller, Machine, Policy
+from otaflux.app.edge import Edge
 from otaflux.errors import BadSetting, Undecided
 from otaflux.journal import Journal
 from otaflux.log import Event, log
@@ -121,10 +121,10 @@ class _Server:
     def __init__(self, settings: Settings, source: Source, journal: Journal) -> None:
         self._settings = settings
         self._source = source
-        self._upkeep = Upkeep(
+        self._controller = Controller(
             source,
             DataFolder(settings.data_dir),
-            Rules(
+            Policy(
                 namespace=namespace(settings),
                 channels=settings.channels,
                 keep_versions=settings.keep_versions,
@@ -137,10 +137,10 @@ class _Server:
             machine=Machine(),
             stamps=source.stamps if isinstance(source, Layout) else None,
         )
-        journal.hear_polls(self._upkeep.guests.polled)
+        journal.hear_polls(self._controller.guests.polled)
         room = make_room(settings.max_downloads)
-        self._front = Front(
-            self._upkeep,
+        self._edge = Edge(
+            self._controller,
             secrets=self._secrets,
             origins=Origins(settings.public_url, settings.trusted_proxies),
             journal=journal,
@@ -148,16 +148,16 @@ class _Server:
             secure=settings.tls_cert_path is not None,
         )
         self._port = Port(
-            self._front.app,
+            self._edge.app,
             settings.listen_addr.host,
             settings.listen_addr.port,
-            direct=self._front.answer,
-            door=self._front.door,
-            sender=self._front.sender,
+            direct=self._edge.answer,
+            cache=self._edge.cache,
+            sender=self._edge.sender,
             certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)
             if settings.tls_cert_path and settings.tls_key_path
             else None,
-            unreadable=self._front.unreadable,
+            unreadable=self._edge.unreadable,
             max_connections=room.connections,
             shutdown_timeout=settings.shutdown_timeout,
         )
@@ -169,43 +169,43 @@ class _Server:
     async def restore(self) -> None:
         """Judge what lies in the folder, and tell what may be told."""
         try:
-            told = await self._upkeep.restore()
+            told = await self._controller.restore()
             if isinstance(self._source, Layout) and not told:
                 await self._source.prepare()
         except Undecided as error:
             raise BadSetting(f"DATA_DIR: {error}. {error.hint}") from error
-        await self._upkeep.adopt()
+        await self._controller.load()
 
     async def run(self) -> None:
         """Listen, and keep devices up to date, until told to stop."""
         stop = _stop_signals()
         async with self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
-            upkeep = tasks.create_task(self._upkeep.run(), name="upkeep")
+            controller = tasks.create_task(self._controller.run(), name="controller")
             await stop.wait()
-            log.info(Event.SERVER_STOPPING, downloads=self._front.sender.under_way)
-            upkeep.cancel()
+            log.info(Event.SERVER_STOPPING, downloads=self._edge.sender.under_way)
+            controller.cancel()
         log.info(Event.SERVER_STOPPED)
 
     def _say_started(self) -> None:
-        settings, upkeep = self._settings, self._upkeep
+        settings, controller = self._settings, self._controller
         log.info(
             Event.SERVER_STARTED,
             version=otaflux.__version__,
             url=self._port.url,
             registry=self._source.name,
-            prefix=upkeep.namespace.prefix,
+            prefix=controller.namespace.prefix,
             hooks="open" if settings.webhook_secret else "closed: WEBHOOK_SECRET is not set",
-            devices=len(upkeep.catalog.devices()),
+            devices=len(controller.catalog.devices()),
         )
-        if upkeep.namespace.is_closed():
+        if controller.namespace.is_closed():
             log.warning(
                 Event.ONLY_DEVICES,
                 devices=sorted(device.name for device in settings.devices),
                 reason="there are credentials for the registry and no REPOSITORY_PREFIX",
                 hint="Set REPOSITORY_PREFIX; / serves every repository that they can read",
             )
-        known = len(upkeep.wake.known())
+        known = len(controller.wake.known())
         round_seconds = known / settings.registry_rate
         if round_seconds > settings.recheck_interval:
             log.warning(

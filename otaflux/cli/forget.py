@@ -37,8 +37,8 @@ def command(settings: Settings, device: str) -> None:
             raise Undecided(f"{folder.root} knows nothing of device '{name}'")
         catalog = Catalog(folder.catalog)
         for record in records:
-            catalog.adopt(record)
+            catalog.load(record)
         asyncio.run(catalog.forget(name))
         held = {x.firmware.firmware_digest for record in forgotten for x in record.held()}
-        removed = Store(folder.firmware).drop(held, catalog.names)
+        removed = Store(folder.firmware).remove_unreferenced(held, catalog.references)
     click.echo(f"Forgot {name}: its record, and {removed} of its firmware files")

@@ -62,7 +62,7 @@ def _connection(settings: Settings) -> http.client.HTTPConnection:
 
 
 def _print(connection: http.client.HTTPConnection, target: str) -> int:
-    """Print the body as it comes; answers the exit code."""
+    """Print the body as it comes; returns the exit code."""
     try:
         connection.request("GET", target)
         answer = connection.getresponse()

@@ -239,7 +239,7 @@ def _row(
         replaced = any(
             leaving.release.tag == tag
             and leaving.release.manifest_digest != release.manifest_digest
-            for leaving in record.leaving
+            for leaving in record.retired
         )
         if replaced and not any(MOVED in warning for warning in warnings):
             warnings.append(f"its {MOVED}: boards that ran it before will not notice")
@@ -294,7 +294,7 @@ def _told(
 
 
 def _withdrawn(record: Record) -> Iterable[Row]:
-    for leaving in record.leaving:
+    for leaving in record.retired:
         if leaving.withdrawn:
             release = leaving.release
             yield Row(

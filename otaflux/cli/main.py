@@ -68,7 +68,7 @@ def commands() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; answers the exit code."""
+    """Run the command that the arguments name; returns the exit code."""
     try:
         answered = commands.main(
             args=None if arguments is None else list(arguments),
@@ -95,7 +95,7 @@ def _only(error: Exception) -> Exception:
 
 
 def _told(error: Exception) -> int:
-    """Say an error in one line (wrong settings: a line each); answers the exit code."""
+    """Say an error in one line (wrong settings: a line each); returns the exit code."""
     match error:
         case BadSetting(complaints=complaints):
             _say(*complaints)

@@ -208,7 +208,7 @@ def sweep_temporaries(
     *,
     disk: Disk = REAL_DISK,
 ) -> int:
-    """Remove what killed writers left right in `folder`; answers how many. Blocks.
+    """Remove what killed writers left right in `folder`; returns how many. Blocks.
 
     Only while nobody writes there. A missing folder has nothing to remove; a file that cannot be
     removed is left for the next sweep. Raises `Undecided` where the folder cannot be read.

@@ -54,38 +54,38 @@ class Priority(IntEnum):
 class Touch:
     """A reason to look at a device. Touches of a device add up while it waits.
 
-    `hooks` are the ids of the hooks behind it, `since` is when the first of them came, and `again`,
-    where touches were added up, when the last did (seconds of the monotonic clock). `tags` are
-    names that the listing may not show yet, newest last. `said` is what hooks said that some of
-    them are: where the registry says otherwise it may be late, which is a reason to look again and
-    no more.
+    `hooks` are the ids of the hooks behind it, `first_hook_at` is when the first of them came, and
+    `later_hook_at`, where touches were added up, when the last did (seconds of the monotonic
+    clock). `tags` are names that the listing may not show yet, newest last. `claimed` is what hooks
+    said that some of them are: where the registry says otherwise it may be late, which is a reason
+    to look again and no more.
     """
 
     device: Device
     priority: Priority
     hooks: tuple[str, ...] = ()
-    since: float | None = None
+    first_hook_at: float | None = None
     tags: tuple[Tag, ...] = ()
-    said: tuple[tuple[Tag, Digest], ...] = ()
-    again: float | None = None
+    claimed: tuple[tuple[Tag, Digest], ...] = ()
+    later_hook_at: float | None = None
 
     @property
-    def latest(self) -> float | None:
+    def last_hook_at(self) -> float | None:
         """When the last of the hooks came."""
-        return self.since if self.again is None else self.again
+        return self.first_hook_at if self.later_hook_at is None else self.later_hook_at
 
     def __add__(self, later: Touch) -> Touch:
         """Both reasons in one: the more urgent priority, the first arrival, the newest names."""
-        arrivals = [at for at in (self.since, later.since) if at is not None]
-        latest = [at for at in (self.latest, later.latest) if at is not None]
+        arrivals = [at for at in (self.first_hook_at, later.first_hook_at) if at is not None]
+        latest = [at for at in (self.last_hook_at, later.last_hook_at) if at is not None]
         tags = dict.fromkeys(tag for tag in self.tags if tag not in later.tags)
-        said = [(tag, digest) for tag, digest in self.said if tag not in later.tags]
+        said = [(tag, digest) for tag, digest in self.claimed if tag not in later.tags]
         return Touch(
             self.device,
             min(self.priority, later.priority),
             tuple(dict.fromkeys(self.hooks + later.hooks))[-MAX_TOUCH_HOOKS:],
             min(arrivals, default=None),
             (*tags, *dict.fromkeys(later.tags))[-MAX_TOUCH_TAGS:],
-            (*said, *later.said)[-MAX_TOUCH_TAGS:],
+            (*said, *later.claimed)[-MAX_TOUCH_TAGS:],
             max(latest, default=None),
         )

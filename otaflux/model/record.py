@@ -26,7 +26,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class Retired:
     """A release that is neither current nor kept any more, but still on disk.
 
     `at` is when it stopped. A withdrawn one is served to nobody but who began it before.
@@ -56,8 +56,8 @@ class Record:
 
     `source` and `prefix` say which registry and `REPOSITORY_PREFIX` it was read from. `channels`
     has an entry for each channel that has a release, `stable` among them; `kept` are releases below
-    those that were pulled before, highest first. `looked` says whether a look at the source was
-    ever finished, `found_by_poll` that nothing but a poll ever named the device.
+    those that were pulled before, highest first. `ever_synced` says whether a look at the
+    source was ever finished, `found_by_poll` that nothing but a poll ever named the device.
     """
 
     device: Device
@@ -67,9 +67,9 @@ class Record:
         default_factory=lambda: MappingProxyType({}), hash=False
     )
     kept: tuple[Release, ...] = ()
-    leaving: tuple[Leaving, ...] = ()
+    retired: tuple[Retired, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
-    looked: bool = False
+    ever_synced: bool = False
     found_by_poll: bool = False
 
     def standing(self, channel: str = STABLE) -> Standing | None:
@@ -94,4 +94,4 @@ class Record:
     def held(self) -> Iterator[Release]:
         """Every release whose file must stay on disk."""
         yield from self.served()
-        yield from (leaving.release for leaving in self.leaving)
+        yield from (leaving.release for leaving in self.retired)

@@ -20,7 +20,7 @@ from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Tag
-from otaflux.model.record import Leaving, Record, Standing, Verdict
+from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
 
@@ -134,13 +134,13 @@ def stand(record: Record, channel: str, release: Release | None, now: float) -> 
         channels[channel] = Standing(release, now, replaced_another=before is not None)
     else:
         channels[channel] = replace(before, release=release)
-    leaving = tuple(x for x in record.leaving if x.release != release)
+    leaving = tuple(x for x in record.retired if x.release != release)
     kept = tuple(x for x in record.kept if x != release)
     if before is not None and before.release != release:
         leaving = (*(x for x in leaving if x.release != before.release),)
-        leaving += (Leaving(before.release, now),)
+        leaving += (Retired(before.release, now),)
     return replace(
-        record, channels=MappingProxyType(channels), leaving=leaving, kept=kept, looked=True
+        record, channels=MappingProxyType(channels), retired=leaving, kept=kept, ever_synced=True
     )
 
 
@@ -155,7 +155,7 @@ def keep(
     current = {standing.release for standing in record.channels.values()}
     taken = {release.tag for release in current}
     highest = max((release.order for release in current), default=())
-    left = {x.release: x for x in record.leaving if x.release not in current}
+    left = {x.release: x for x in record.retired if x.release not in current}
     pool = {release for release in (*record.kept, *left) if release not in current}
     able = [
         release
@@ -179,12 +179,12 @@ def keep(
     for release in sorted(pool - set(kept.values()), key=lambda each: each.order):
         was = left.get(release)
         withdrawn = release.tag in gone and _since(release, left) == last[release.tag]
-        entry = Leaving(release, was.at if was else now, withdrawn)
+        entry = Retired(release, was.at if was else now, withdrawn)
         if was is not None and was.withdrawn:
             entry = was
         if now - entry.at < (WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS):
             leaving.append(entry)
-    return replace(record, kept=tuple(kept.values()), leaving=tuple(leaving))
+    return replace(record, kept=tuple(kept.values()), retired=tuple(leaving))
 
 
 def is_ahead(
@@ -200,7 +200,7 @@ def is_ahead(
     """
     absent = (tag for tag in touch.tags if isinstance(looks.get(tag), Gone))
     return any(tag not in settled for tag in absent) or any(
-        digests.get(tag, said) != said for tag, said in touch.said
+        digests.get(tag, said) != said for tag, said in touch.claimed
     )
 
 
@@ -224,7 +224,7 @@ def acquit(record: Record, tag: Tag) -> Record:
     return record if len(left) == len(record.verdicts) else replace(record, verdicts=left)
 
 
-def _since(release: Release, left: Mapping[Release, Leaving]) -> float:
+def _since(release: Release, left: Mapping[Release, Retired]) -> float:
     return left[release].at if release in left else math.inf
 
 

@@ -100,7 +100,7 @@ class Reconciler:
         self._in_thread = in_thread
         self._clock = clock
         self._now = now
-        self._withdrawals = Withdrawals(certain=source.certain, clock=clock)
+        self._withdrawals = Withdrawals(is_authoritative=source.is_authoritative, clock=clock)
         self._reports = Reports()
         self._awaited: dict[Device, int] = {}
 
@@ -131,7 +131,7 @@ class Reconciler:
                     await self._catalog.put(run.record)
             raise
         finally:
-            await self._drop(run.device, run.dropped | run.claims.named)
+            await self._drop(run.device, run.dropped | run.claims.created)
         self._withdrawals.only(run.device, {release.tag for release in run.record.served()})
         seconds = self._clock() - began
         self._reports.went_well(touch, seconds=seconds, looks=len(run.looks), requests=len(sent))
@@ -139,7 +139,11 @@ class Reconciler:
 
     async def _bring_up_to_date(self, run: _Run) -> None:
         listing = await self._source.tags(run.device)
-        if not listing.repository_known and run.record.channels and not self._source.certain:
+        if (
+            not listing.repository_known
+            and run.record.channels
+            and not self._source.is_authoritative
+        ):
             raise Undecided(
                 f"the registry does not know the repository of {run.device} any more",
                 hint=f"If it is gone for good: stop the server, `otaflux forget {run.device}`",
@@ -276,19 +280,19 @@ class Reconciler:
         run.record = after
         if after.found_by_poll and not after.channels and before is None:
             return
-        if not after.looked:
-            after = run.record = replace(after, looked=True)
+        if not after.ever_synced:
+            after = run.record = replace(after, ever_synced=True)
         run.dropped |= await self._catalog.put(after)
         self._report(run, before, after)
         if before is None and after.found_by_poll:
             self._found(run.device)
 
     def _report(self, run: _Run, before: Record | None, after: Record) -> None:
-        since = run.touch.since
+        since = run.touch.first_hook_at
         seconds = None if since is None else self._clock() - since
         self._reports.changed(run.touch, before, after, self._channels, seconds)
-        said = {x.release for x in before.leaving if x.withdrawn} if before else set()
-        for leaving in after.leaving:
+        said = {x.release for x in before.retired if x.withdrawn} if before else set()
+        for leaving in after.retired:
             if leaving.withdrawn and leaving.release not in said:
                 file = self._store.path(leaving.release.firmware.firmware_digest)
                 self._reports.withdrawn(run.touch, leaving.release, file)
@@ -297,7 +301,9 @@ class Reconciler:
         """Remove files that nobody names; a disk that cannot has no say in what is told."""
         if files:
             try:
-                await self._in_thread(self._store.drop, files, self._catalog.names)
+                await self._in_thread(
+                    self._store.remove_unreferenced, files, self._catalog.references
+                )
             except DiskFailed as error:
                 self._reports.unswept(device, error)
 
@@ -325,9 +331,9 @@ class Reconciler:
 
         The waits grow with the age of the last hook.
         """
-        if run.touch.latest is None:
+        if run.touch.last_hook_at is None:
             return None
-        age = self._clock() - run.touch.latest
+        age = self._clock() - run.touch.last_hook_at
         served = {release.tag for release in run.record.served()}
         digests = {tag: r.digest for tag, r in run.resolved.items() if isinstance(r, Resolved)}
         if age < ARRIVAL and choice.is_ahead(run.touch, run.looks, digests, served | run.gone):

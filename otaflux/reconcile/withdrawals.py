@@ -1,7 +1,7 @@
 """Which tags are gone: two looks, some time apart, have to agree on it.
 
-Soft memory: after a restart the looks are made again. A source that is `certain` (the embedded
-folder) needs one look only.
+Soft memory: after a restart the looks are made again. A source that is authoritative (the
+embedded folder) needs one look only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ class _Missing:
 class Withdrawals:
     """The tags that were missing at a look, by device."""
 
-    def __init__(self, *, certain: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._apart = 0.0 if certain else BETWEEN_LOOKS
+    def __init__(
+        self, *, is_authoritative: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._apart = 0.0 if is_authoritative else BETWEEN_LOOKS
         self._clock = clock
         self._missing: dict[Device, dict[Tag, _Missing]] = {}
 

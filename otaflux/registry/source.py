@@ -55,7 +55,7 @@ class Source(Protocol):
         ...
 
     @property
-    def certain(self) -> bool:
+    def is_authoritative(self) -> bool:
         """Whether one look is enough to say that a tag, or a whole device, is gone.
 
         True for the embedded folder, which is whole or not readable. A registry may be in the
@@ -104,7 +104,7 @@ class Source(Protocol):
         force: bool,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Digest:
-        """Push files as one artifact, the tag last; answers the manifest's digest.
+        """Push files as one artifact, the tag last; returns the manifest's digest.
 
         The same files under the same tag change nothing and give the same digest. `progress` hears
         of each number of bytes that went. Raises `Refused` where the tag is taken by other bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from otaflux.registry.newest import Newest
+from otaflux.registry.boundedmap import BoundedMap
 
 MAX_SHOWN = 80  # characters of foreign text in a message
 MAX_HIDDEN = 256  # a request carries two or three, and few are under way at once
@@ -18,7 +18,7 @@ LONG = 24  # characters from which on a beginning gives a secret away, for it ma
 
 HIDDEN = "[hidden]"
 
-_hidden: Newest[str, None] = Newest(MAX_HIDDEN)
+_hidden: BoundedMap[str, None] = BoundedMap(MAX_HIDDEN)
 _USER = re.compile(r"(?<=//)[^/?#\s]*@")
 
 
@@ -26,7 +26,7 @@ def hide(*secrets: str) -> None:
     """Never show these again."""
     for secret in secrets:
         if len(secret) >= MIN_HIDDEN:
-            _hidden.keep(secret, None)
+            _hidden.put(secret, None)
 
 
 def _without_secrets(text: str) -> str:

@@ -48,14 +48,14 @@ class Guests:
         self._leaving &= guests
         staying = sorted(guests - self._leaving, key=lambda d: self._polled.get(d, 0.0))
         for guest in staying[: max(0, len(staying) - self._most)]:
-            self.leave(guest)
+            self.evict(guest)
 
-    def leave(self, device: Device) -> None:
+    def evict(self, device: Device) -> None:
         """A guest has to go, with its next run."""
         self._leaving.add(device)
         self._touch(Touch(device, Priority.START))
 
-    def goes(self, device: Device) -> bool:
+    def is_evicted(self, device: Device) -> bool:
         """Whether a device has to go now; asked once, by its run."""
         if device not in self._leaving:
             return False

@@ -230,7 +230,7 @@ class Wake:
             for device in sorted(before.keys() | after.keys()):
                 if before.get(device) != after.get(device):
                     self.name(device)
-                    self._touch(Touch(device, Priority.HOOK, since=self._clock()))
+                    self._touch(Touch(device, Priority.HOOK, first_hook_at=self._clock()))
         self._stamped = after
         return FOLDER_LOOKS
 

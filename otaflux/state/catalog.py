@@ -67,7 +67,7 @@ class Catalog:
         """All records, in no order."""
         return self._records.values()
 
-    def names(self, firmware_digest: Digest) -> bool:
+    def references(self, firmware_digest: Digest) -> bool:
         """Whether any record names that file, in memory or maybe on the disk. From any thread."""
         return firmware_digest in self._named
 
@@ -83,7 +83,7 @@ class Catalog:
             for release in record.served():
                 if release.firmware.firmware_digest == firmware_digest:
                     return release
-            for leaving in record.leaving:
+            for leaving in record.retired:
                 if (
                     leaving.at > since
                     and leaving.release.firmware.firmware_digest == firmware_digest
@@ -95,12 +95,12 @@ class Catalog:
         """Have `hear(device, record)` called in the step in which a record changes or goes."""
         self._listeners.append(hear)
 
-    def adopt(self, record: Record) -> None:
+    def load(self, record: Record) -> None:
         """Take in a record that lies on the disk already."""
         self._swap(record.device, record)
 
     async def put(self, record: Record) -> frozenset[Digest]:
-        """Write a record for good, then tell it; answers which files it names no longer.
+        """Write a record for good, then tell it; returns which files it names no longer.
 
         Raises `Undecided`; the old one stands then. Where the disk may hold either, the files of
         both count as named, and the next one is written even if it is the old.
@@ -129,7 +129,7 @@ class Catalog:
         return (before | _files(old)) - files
 
     async def forget(self, device: Device) -> frozenset[Digest]:
-        """Remove a device's record for good, then tell it; answers which files it named."""
+        """Remove a device's record for good, then tell it; returns which files it named."""
         await self._in_thread(durable.remove, self.path(device), disk=self._disk)
         files = _files(self._records.get(device)) | self._unsure.get(device, frozenset())
         self._swap(device, None)

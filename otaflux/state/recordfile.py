@@ -23,7 +23,7 @@ import msgspec
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
-from otaflux.model.record import Leaving, Record, Standing, Verdict
+from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.version import Version
 
@@ -106,12 +106,12 @@ def write_record(record: Record) -> bytes:
             for channel, s in record.channels.items()
         },
         tuple(map(_out, record.kept)),
-        tuple(_Leaving(_out(x.release), x.at, x.withdrawn) for x in record.leaving),
+        tuple(_Leaving(_out(x.release), x.at, x.withdrawn) for x in record.retired),
         tuple(
             _Verdict(v.tag.text, str(v.manifest_digest), v.reason, v.judged_by)
             for v in record.verdicts
         ),
-        record.looked,
+        record.ever_synced,
         record.found_by_poll,
     )
     body = msgspec.json.format(msgspec.json.encode(held), indent=1)
@@ -143,7 +143,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
                 }
             ),
             tuple(_in(device, release) for release in held.kept),
-            tuple(Leaving(_in(device, x.release), x.at, x.withdrawn) for x in held.leaving),
+            tuple(Retired(_in(device, x.release), x.at, x.withdrawn) for x in held.leaving),
             tuple(
                 Verdict(Tag.parse(v.tag), Digest.parse(v.manifest_digest), v.reason, v.judged_by)
                 for v in held.verdicts

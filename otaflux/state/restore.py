@@ -129,6 +129,6 @@ def _judge(record: Record, store: Store, channels: Collection[str]) -> Record:
         record,
         channels=MappingProxyType(standings),
         kept=tuple(filter(whole, record.kept)),
-        leaving=tuple(x for x in record.leaving if store.has(x.release.firmware)),
-        looked=record.looked and len(standings) == len(record.channels),
+        retired=tuple(x for x in record.retired if store.has(x.release.firmware)),
+        ever_synced=record.ever_synced and len(standings) == len(record.channels),
     )

@@ -36,7 +36,7 @@ class Claims:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._digests: list[Digest] = []
-        self.named: set[Digest] = set()  # files that got their name under these claims
+        self.created: set[Digest] = set()  # files that got their name under these claims
 
     def has(self, firmware: Firmware) -> bool:
         """Claim a file, and say whether it is there with the right size. Blocks."""
@@ -48,7 +48,7 @@ class Claims:
         """Claim a new file's name, and give it the name for good. Blocks; raises `Undecided`."""
         self._store._claim(firmware.firmware_digest)  # noqa: SLF001 - one room, two classes
         self._digests.append(firmware.firmware_digest)
-        self.named.add(firmware.firmware_digest)
+        self.created.add(firmware.firmware_digest)
         new.keep_as(self._store.path(firmware.firmware_digest))
 
     def __enter__(self) -> Self:
@@ -103,7 +103,7 @@ class Store:
         self._left: set[Digest] = set()  # could not be removed
 
     def prepare(self) -> int:
-        """Make the folder, and remove what killed writers left; answers how many. Blocks."""
+        """Make the folder, and remove what killed writers left; returns how many. Blocks."""
         durable.make_folder(self._folder, disk=self._disk)
         return durable.sweep_temporaries(self._folder, disk=self._disk)
 
@@ -148,8 +148,10 @@ class Store:
             self._idle.pop(firmware_digest, None)
         return Opened(self, firmware_digest, fd)
 
-    def drop(self, dropped: Iterable[Digest], named: Callable[[Digest], bool]) -> int:
-        """Remove those files that nobody names or claims; answers how many. Blocks.
+    def remove_unreferenced(
+        self, dropped: Iterable[Digest], referenced: Callable[[Digest], bool]
+    ) -> int:
+        """Remove those files that nobody names or claims; returns how many. Blocks.
 
         One that cannot be removed keeps no other, and is tried again with the next; the first error
         is raised in the end.
@@ -160,7 +162,7 @@ class Store:
         for digest in tried:
             try:
                 with self._lock:
-                    if digest in self._claims or named(digest):
+                    if digest in self._claims or referenced(digest):
                         continue
                     removed += durable.remove(self.path(digest), disk=self._disk)
             except DiskFailed as error:
@@ -175,9 +177,9 @@ class Store:
             raise failed
         return removed
 
-    def sweep(self, named: Callable[[Digest], bool]) -> int:
-        """Remove every file that nobody names or claims; answers how many. Blocks."""
-        return self.drop(self._held(), named)
+    def sweep(self, referenced: Callable[[Digest], bool]) -> int:
+        """Remove every file that nobody names or claims; returns how many. Blocks."""
+        return self.remove_unreferenced(self._held(), referenced)
 
     def used(self) -> int:
         """The bytes that all files take. Blocks."""

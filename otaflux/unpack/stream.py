@@ -67,7 +67,7 @@ class Stream:
         return taken
 
     def skip(self, count: int) -> int:
-        """Read past `count` bytes; answers how many there were, fewer only at the end."""
+        """Read past `count` bytes; returns how many there were, fewer only at the end."""
         left = count
         while left and (piece := self.chunk(min(left, MAX_CHUNK))):
             left -= len(piece)

@@ -8,14 +8,14 @@ else is a bug of ours.
 from __future__ import annotations
 
 from otaflux.errors import (
-    Changed,
+    Busy,
     HooksClosed,
-    NotNow,
-    NotThere,
+    NotFound,
     OtaFluxError,
     Refused,
+    Superseded,
+    TimedOut,
     TooLarge,
-    TooSlow,
     Undecided,
     Unproven,
     WrongMethod,
@@ -30,10 +30,10 @@ MAX_RETRY_AFTER = 120.0  # seconds
 STATUS: tuple[tuple[type[OtaFluxError], int], ...] = (
     (Unproven, 401),
     (HooksClosed, 403),
-    (NotThere, 404),
+    (NotFound, 404),
     (WrongMethod, 405),
-    (TooSlow, 408),
-    (Changed, 409),
+    (TimedOut, 408),
+    (Superseded, 409),
     (TooLarge, 413),
     (Refused, 400),
     (Undecided, 503),
@@ -44,7 +44,7 @@ def refuse(error: Exception) -> Answer:
     """The answer that an error makes, kept short; logs what the client is not told."""
     status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
     match error:
-        case NotNow():
+        case Busy():
             return failed(status, str(error), retry_after=_retry_after(error))
         case Undecided():
             log.warning(Event.REQUEST_FAILED, reason=str(error), hint=error.hint)

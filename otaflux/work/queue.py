@@ -151,7 +151,7 @@ class WorkQueue:
             if urgent:
                 waiting.urgent, waiting.ready = True, min(waiting.ready, now)
             if before != (waiting.rank, waiting.ready):
-                self._stand(waiting)
+                self._enqueue(waiting)
         self._changed.set()
         return waiting.ended
 
@@ -174,7 +174,7 @@ class WorkQueue:
                 # One time for both: who is not due now is due later than now.
                 now = self._clock()
                 for taken in self._due(now):
-                    runs.create_task(self._one(taken), name=f"run {taken.touch.device}")
+                    runs.create_task(self._run_one(taken), name=f"run {taken.touch.device}")
                 try:
                     async with asyncio.timeout(self._until_next(now)):
                         await self._changed.wait()
@@ -188,10 +188,10 @@ class WorkQueue:
         polls_only = touch.priority is Priority.FIRST_POLL
         waiting = _Waiting(touch, next(self._order), ready, ended, urgent, outage, polls_only)
         self._waiting[touch.device] = waiting
-        self._stand(waiting)
+        self._enqueue(waiting)
         return waiting
 
-    def _stand(self, waiting: _Waiting) -> None:
+    def _enqueue(self, waiting: _Waiting) -> None:
         """Put a key where its time and rank say; where it stood before, it is stale."""
         if waiting.ready > self._clock():
             heapq.heappush(self._later, (waiting.ready, waiting.order, waiting.touch.device))
@@ -219,8 +219,8 @@ class WorkQueue:
                 elif device in self._began:
                     heapq.heappop(line)
                     waiting.ready = self._began[device] + self._gap
-                    self._stand(waiting)
-                elif self._may(waiting, now):
+                    self._enqueue(waiting)
+                elif self._admits(waiting, now):
                     heapq.heappop(line)
                     self._begin(waiting.touch, now)
                     taken.append(self._waiting.pop(device))
@@ -238,7 +238,7 @@ class WorkQueue:
             _, order, device = heapq.heappop(self._later)
             waiting = self._waiting.get(device)
             if waiting is not None and waiting.order == order and waiting.ready <= now:
-                self._stand(waiting)
+                self._enqueue(waiting)
 
     def _begin(self, touch: Touch, now: float) -> None:
         """Note that a key has its place from now on."""
@@ -248,7 +248,7 @@ class WorkQueue:
         if touch.priority is Priority.RECHECK:
             self._rechecks.take(now)
 
-    def _may(self, waiting: _Waiting, now: float) -> bool:
+    def _admits(self, waiting: _Waiting, now: float) -> bool:
         """Whether this key may have a place: during an outage one at a time, a hook's at once."""
         if not self._outage.may_try(now, urgent=waiting.urgent):
             return False
@@ -264,7 +264,7 @@ class WorkQueue:
             times += [at for at in (*self._outage.times(), self._rechecks.ready) if at > then]
         return max(0.0, min(times) - self._clock()) if times else None
 
-    async def _one(self, taken: _Waiting) -> None:
+    async def _run_one(self, taken: _Waiting) -> None:
         began = self._clock()
         outcome: Outcome
         try:
@@ -278,11 +278,11 @@ class WorkQueue:
             del self._running[taken.touch.device]
             self._outage.ends(taken.touch.device)
             self._changed.set()
-        self._take_in(taken.touch, outcome, began)
+        self._settle(taken.touch, outcome, began)
         if not taken.ended.done():
             taken.ended.set_result(outcome)
 
-    def _take_in(self, touch: Touch, outcome: Outcome, began: float) -> None:
+    def _settle(self, touch: Touch, outcome: Outcome, began: float) -> None:
         """What a run's end means for its key and for the others."""
         match outcome:
             case Unasked():
@@ -331,7 +331,7 @@ class WorkQueue:
             if waiting.outage:
                 waiting.outage = False
                 waiting.ready = min(waiting.ready, now)
-                self._stand(waiting)
+                self._enqueue(waiting)
 
     def _return(self, touch: Touch, wait: float, *, outage: bool = False) -> None:
         """A touch goes back to its key, before what came to it meanwhile."""
@@ -345,4 +345,4 @@ class WorkQueue:
         later.outage = outage
         if not later.urgent:
             later.ready = ready
-        self._stand(later)
+        self._enqueue(later)

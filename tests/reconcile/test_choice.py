@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.look import Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Device, Tag
-from otaflux.model.record import Leaving, Record
+from otaflux.model.record import Record, Retired
 from otaflux.model.release import Firmware, Release, Sums
 from otaflux.model.version import Version
 from otaflux.reconcile import choice
@@ -201,16 +201,16 @@ def test_what_is_kept_is_below_the_current_and_neither_withdrawn_nor_moved(
         assert before <= set(record.held()), "nothing leaves the disk within its quarter of an hour"
         assert len(list(record.held())) == len(set(record.held()))
         for tag in gone - {release.tag for release in current}:
-            left = [leaving for leaving in record.leaving if leaving.release.tag == tag]
+            left = [leaving for leaving in record.retired if leaving.release.tag == tag]
             assert not left or max(left, key=lambda leaving: leaving.at).withdrawn
 
 
 @given(st.booleans(), st.floats(0, 2_000_000))
 def test_what_left_stays_on_disk_for_its_time(withdrawn: bool, age: float) -> None:
     """A quarter of an hour, or a week where its tag was withdrawn, so that it can come back."""
-    leaving = Leaving(_release("1.0.0"), 0.0, withdrawn=withdrawn)
-    record = Record(LAMP, "here", leaving=(leaving,))
+    leaving = Retired(_release("1.0.0"), 0.0, withdrawn=withdrawn)
+    record = Record(LAMP, "here", retired=(leaving,))
     after = choice.keep(record, most=0, gone=(), moved=(), now=age)
     lingers = choice.WITHDRAWN_LINGERS if withdrawn else choice.REPLACED_LINGERS
-    assert bool(after.leaving) == (age < lingers)
+    assert bool(after.retired) == (age < lingers)
     assert after.kept == ()

@@ -68,7 +68,7 @@ class Lamp:
     async def begin(self) -> None:
         """Start it, without its timer: nobody looks but who is told to."""
         await self.program.restore()
-        await self.program.adopt()
+        await self.program.load()
         self.program.catalog.listen(lambda *_: self._hear())
 
     def _hear(self) -> None:
@@ -240,7 +240,7 @@ def test_who_a_hook_named_is_known_after_a_restart_though_nothing_was_learnt() -
             await rig.look(V1, priority=Priority.HOOK)
         again = Program(rig.registry, rig.disk, random.Random(2))
         await again.restore()
-        await again.adopt()
+        await again.load()
         assert again.wake.is_known(LAMP)
         assert rig.told() is None
 
@@ -455,7 +455,7 @@ def test_a_guest_that_has_to_go_goes_in_a_run_of_its_own() -> None:
         content = rig.push(V1)
         await rig.look(priority=Priority.FIRST_POLL)
         assert rig.told() == "1.0.0"
-        rig.program.guests.leave(LAMP)
+        rig.program.guests.evict(LAMP)
         assert rig.has(content)
         assert await rig.look(priority=Priority.START) == Unasked()
         assert rig.told() is None
@@ -463,7 +463,7 @@ def test_a_guest_that_has_to_go_goes_in_a_run_of_its_own() -> None:
         await rig.look(priority=Priority.FIRST_POLL)
         assert rig.told() == "1.0.0", "it may come again"
         rig.program.wake.name(LAMP)
-        rig.program.guests.leave(LAMP)
+        rig.program.guests.evict(LAMP)
         await rig.look(priority=Priority.HOOK)
         assert rig.told() == "1.0.0", "who was named meanwhile stays"
 

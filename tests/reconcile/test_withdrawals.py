@@ -24,7 +24,7 @@ def test_gone_means_missing_at_two_looks_and_there_at_none_between(
 ) -> None:
     """Whatever looks there were; and a second one is asked for while a hook waits for it."""
     clock = _Clock()
-    withdrawals = Withdrawals(certain=False, clock=clock)
+    withdrawals = Withdrawals(is_authoritative=False, clock=clock)
     missing: list[tuple[float, bool]] = []
     for wait, there, by_hook in looks:
         clock.now += wait
@@ -43,7 +43,7 @@ def test_gone_means_missing_at_two_looks_and_there_at_none_between(
 def test_after_the_wait_that_it_asks_for_the_second_look_counts() -> None:
     """The wait is long enough, and a hook that comes after a re-check's look asks for one too."""
     clock = _Clock()
-    withdrawals = Withdrawals(certain=False, clock=clock)
+    withdrawals = Withdrawals(is_authoritative=False, clock=clock)
     withdrawals.is_missing(LAMP, TAG, by_hook=False)
     assert withdrawals.until_second_look(LAMP) is None
     clock.now += 3
@@ -56,7 +56,7 @@ def test_after_the_wait_that_it_asks_for_the_second_look_counts() -> None:
 
 def test_one_look_is_enough_where_the_source_is_certain() -> None:
     """The embedded folder is whole, or not readable."""
-    withdrawals = Withdrawals(certain=True, clock=_Clock())
+    withdrawals = Withdrawals(is_authoritative=True, clock=_Clock())
     withdrawals.is_missing(LAMP, TAG, by_hook=True)
     assert withdrawals.gone(LAMP) == {TAG}
     assert withdrawals.until_second_look(LAMP) is None
@@ -64,7 +64,7 @@ def test_one_look_is_enough_where_the_source_is_certain() -> None:
 
 def test_who_is_served_no_more_is_not_looked_for() -> None:
     """A missing tag whose release was replaced meanwhile brings no look after look."""
-    withdrawals = Withdrawals(certain=False, clock=_Clock())
+    withdrawals = Withdrawals(is_authoritative=False, clock=_Clock())
     withdrawals.is_missing(LAMP, TAG, by_hook=True)
     assert withdrawals.until_second_look(LAMP) is not None
     withdrawals.only(LAMP, {Tag("2.0.0")})
@@ -73,7 +73,7 @@ def test_who_is_served_no_more_is_not_looked_for() -> None:
 
 def test_devices_do_not_mix_and_what_is_forgotten_begins_anew() -> None:
     """A tag of one device says nothing of another's."""
-    withdrawals = Withdrawals(certain=True, clock=_Clock())
+    withdrawals = Withdrawals(is_authoritative=True, clock=_Clock())
     withdrawals.is_missing(LAMP, TAG, by_hook=False)
     assert withdrawals.gone(Device("pump")) == frozenset()
     withdrawals.only(LAMP, set())

@@ -35,11 +35,11 @@ async def test_who_was_polled_longest_ago_goes_first(tmp_path: Path) -> None:
     guests.polled([Device("a")])
     await found("c")
     assert touched == [Device("b")]
-    assert not guests.goes(Device("a"))
+    assert not guests.is_evicted(Device("a"))
     await found("d")
     assert touched == [Device("b"), Device("a")]
-    assert guests.goes(Device("b"))
-    assert not guests.goes(Device("b")), "it is told once"
+    assert guests.is_evicted(Device("b"))
+    assert not guests.is_evicted(Device("b")), "it is told once"
 
 
 async def test_who_was_named_meanwhile_stays(tmp_path: Path) -> None:
@@ -50,4 +50,4 @@ async def test_who_was_named_meanwhile_stays(tmp_path: Path) -> None:
     await catalog.put(guest)
     guests.found(Device("a"))
     await catalog.put(replace(guest, found_by_poll=False))
-    assert not guests.goes(Device("a"))
+    assert not guests.is_evicted(Device("a"))

@@ -120,7 +120,7 @@ def test_the_rate_holds_for_devices_that_have_something(tmp_path: Path) -> None:
     woken = Woken(tmp_path, Source(None), rate=5.0)
     devices = [Device(f"d{number}") for number in range(300)]
     for device in devices:
-        woken.catalog.adopt(record(release("1.0.0", b"x", device.name)))
+        woken.catalog.load(record(release("1.0.0", b"x", device.name)))
     woken.run(140)
     assert {touch.device for _, touch in woken.touches} == set(devices)
     times = sorted(at for at, _ in woken.touches)

@@ -10,7 +10,7 @@ from held_releases import firmware, record, release
 from otaflux.errors import Undecided
 from otaflux.files.disk import RealDisk
 from otaflux.model.names import Device
-from otaflux.model.record import Leaving, Record
+from otaflux.model.record import Record, Retired
 from otaflux.state.catalog import LINGER, Catalog
 from otaflux.state.recordfile import read_record
 
@@ -74,12 +74,12 @@ async def test_a_file_that_only_the_disk_may_name_stays(tmp_path: Path) -> None:
         await catalog.put(NEW)
     new, old = (firmware(content).firmware_digest for content in (b"new", b"old"))
     assert read_record(catalog.path(LAMP).read_bytes()) == NEW
-    assert catalog.names(new)
+    assert catalog.references(new)
     disk.failing = False
     assert await catalog.put(OLD) == {new}
-    assert not catalog.names(new)
+    assert not catalog.references(new)
     assert await catalog.forget(LAMP) == {old}
-    assert not catalog.names(old)
+    assert not catalog.references(old)
 
 
 async def test_files_are_named_as_long_as_any_record_names_them(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ async def test_files_are_named_as_long_as_any_record_names_them(tmp_path: Path) 
     await catalog.put(OLD)
     await catalog.put(record(release("1.0.0", b"old", device="spare")))
     await catalog.forget(LAMP)
-    assert catalog.names(digest)
+    assert catalog.references(digest)
     assert catalog.by_digest(digest) is not None
     await catalog.forget(Device("spare"))
-    assert not catalog.names(digest)
+    assert not catalog.references(digest)
     assert catalog.by_digest(digest) is None
 
 
@@ -101,11 +101,11 @@ def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path) -> N
     clock = [1000.0]
     catalog = Catalog(tmp_path, now=lambda: clock[0])
     old = release("1.0.0", b"old")
-    catalog.adopt(record(release("1.1.0", b"new"), leaving=(Leaving(old, 1000.0),)))
+    catalog.load(record(release("1.1.0", b"new"), retired=(Retired(old, 1000.0),)))
     assert catalog.by_digest(old.firmware.firmware_digest) == old
     clock[0] += LINGER
     assert catalog.by_digest(old.firmware.firmware_digest) is None
-    assert catalog.names(old.firmware.firmware_digest)
+    assert catalog.references(old.firmware.firmware_digest)
 
 
 def test_names_of_devices_never_meet_in_a_file_name(tmp_path: Path) -> None:

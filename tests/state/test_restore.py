@@ -12,7 +12,7 @@ from held_releases import SOURCE, record, release, stored
 
 from otaflux.files.disk import RealDisk
 from otaflux.model.names import Device, Namespace
-from otaflux.model.record import Leaving, Record, Standing
+from otaflux.model.record import Record, Retired, Standing
 from otaflux.state.recordfile import file_name, write_record
 from otaflux.state.restore import Judged, restore
 from otaflux.state.store import Store
@@ -64,14 +64,14 @@ def test_releases_without_their_file_are_not_told(start: Start) -> None:
     held = record(
         release("1.2.0", b"new"),
         kept=(release("1.1.0", b"kept"), release("1.0.0", b"lost")),
-        leaving=(Leaving(release("0.9.0", b"gone"), 1.0),),
+        retired=(Retired(release("0.9.0", b"gone"), 1.0),),
     )
     start.left(held)
     (judged,) = start.restore().records
     assert judged.channels == {}
     assert [each.tag.text for each in judged.kept] == ["1.1.0"]
-    assert judged.leaving == ()
-    assert not judged.looked
+    assert judged.retired == ()
+    assert not judged.ever_synced
 
 
 def test_a_channel_that_is_not_set_any_more_is_not_told(start: Start) -> None:
@@ -80,7 +80,9 @@ def test_a_channel_that_is_not_set_any_more_is_not_told(start: Start) -> None:
     stored(start.store, b"candidate")
     held = record(release("1.0.0", b"stable"))
     channels = {**held.channels, "rc": Standing(release("1.1.0-rc.1", b"candidate"), 1.0)}
-    start.left(Record(held.device, SOURCE, "firmware", MappingProxyType(channels), looked=True))
+    start.left(
+        Record(held.device, SOURCE, "firmware", MappingProxyType(channels), ever_synced=True)
+    )
     assert set(start.restore().records[0].channels) == {"stable", "rc"}
     assert set(start.restore(channels=()).records[0].channels) == {"stable"}
 

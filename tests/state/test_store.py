@@ -67,7 +67,7 @@ def test_a_reader_of_a_removed_file_reads_on(store: Store) -> None:
     """A download goes on to its end, whatever the sweep does."""
     made = stored(store, b"firmware")
     with store.open(made.firmware_digest) as reader:
-        assert store.drop([made.firmware_digest], lambda _: False) == 1
+        assert store.remove_unreferenced([made.firmware_digest], lambda _: False) == 1
         assert os.pread(reader.fd, 100, 0) == b"firmware"
     with pytest.raises(Undecided):
         Store(store.path(made.firmware_digest).parents[1]).open(made.firmware_digest)

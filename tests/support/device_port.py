@@ -1,4 +1,4 @@
-r"""The device port as the program builds it: `DeviceServer` behind the real `Port` and `Sender`.
+r"""The device port as the program builds it: `DeviceServer` behind the real `Port` and `Downloads`.
 
     async with PortServer(tmp_path) as server:
         server.publish(release("lamp", "1.0.0", b"firmware"))
@@ -23,9 +23,9 @@ from aiohttp import web
 from device_server import Connection, DeviceServer
 
 from otaflux.model.names import Device
-from otaflux.web.devices.downloads import Sender
+from otaflux.web.devices.downloads import Downloads
 from otaflux.web.observer import Nobody
-from otaflux.web.port.requestcache import Door
+from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
 
@@ -70,11 +70,11 @@ class PortServer(DeviceServer):
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
-        self.sender = Sender(self.places, patience=self.place_patience, clock=self.tick)
+        self.sender = Downloads(self.places, patience=self.place_patience, clock=self.tick)
         super().__post_init__()
-        self.door = Door(
+        self.cache = RequestCache(
             self.polls,
-            at_hand=self.newcomers.at_hand,
+            ready_record=self.newcomers.ready_record,
             sender=self.sender,
             connections=self.connections,
             origins=self.origins,
@@ -84,7 +84,7 @@ class PortServer(DeviceServer):
             clock=self.clock,
             now=self.now,
         )
-        self.catalog.listen(self.door.hear)
+        self.catalog.listen(self.cache.hear)
 
     def tick(self) -> float:
         """The clock, which the base class makes later than the sender."""
@@ -99,7 +99,7 @@ class PortServer(DeviceServer):
             self.host,
             0,
             direct=self.devices.answer if self.direct else None,
-            door=self.door if self.shortcut else None,
+            cache=self.cache if self.shortcut else None,
             sender=self.sender,
             certificate=self.certificate,
             max_connections=self.max_connections,
@@ -129,7 +129,7 @@ class PortServer(DeviceServer):
 
 
 @asynccontextmanager
-async def place_of(sender: Sender) -> AsyncIterator[None]:
+async def place_of(sender: Downloads) -> AsyncIterator[None]:
     """A download place is taken while the context lasts."""
     await sender.take_place()
     try:

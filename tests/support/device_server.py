@@ -26,14 +26,14 @@ from aiohttp import web
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
 from otaflux.model.names import STABLE, Device, Namespace, Tag
-from otaflux.model.record import Leaving, Record, Standing
+from otaflux.model.record import Record, Retired, Standing
 from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.version import Version
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web.answers import Answer, PlainPolls, Span
-from otaflux.web.devices.continuity import Connections, Downloads
-from otaflux.web.devices.firstlooks import Newcomers
+from otaflux.web.devices.continuity import DownloadMemory, LastTold
+from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
@@ -227,9 +227,9 @@ class DeviceServer:
         self.store.prepare()
         self.queue = HandQueue()
         self.polls = PlainPolls()
-        self.connections = Connections(self.clock)
-        self.downloads = Downloads(self.clock)
-        self.newcomers = Newcomers(
+        self.connections = LastTold(self.clock)
+        self.downloads = DownloadMemory(self.clock)
+        self.newcomers = FirstLooks(
             self.catalog,
             self.queue,
             self.namespace,
@@ -286,22 +286,26 @@ class DeviceServer:
     ) -> None:
         """Make a release current, as the reconciler would; what was current is leaving."""
         device_ = current.device if current else Device(device)
-        before = self.catalog.get(device_) or Record(device_, "test", looked=True)
+        before = self.catalog.get(device_) or Record(device_, "test", ever_synced=True)
         was = before.current(channel)
         channels = dict(before.channels)
         channels.pop(channel, None)
         if current is not None:
             channels[channel] = Standing(current, self.now(), replaced_another=was is not None)
-        leaving = before.leaving
+        leaving = before.retired
         if was is not None and was != current and was not in kept:
-            leaving += (Leaving(was, self.now(), withdrawn=withdrawn),)
+            leaving += (Retired(was, self.now(), withdrawn=withdrawn),)
         record = replace(
-            before, channels=MappingProxyType(channels), kept=kept, leaving=leaving, looked=True
+            before,
+            channels=MappingProxyType(channels),
+            kept=kept,
+            retired=leaving,
+            ever_synced=True,
         )
         for held in record.held():
             path = self.store.path(held.firmware.firmware_digest)
             path.write_bytes(CONTENTS[held.firmware.sums.sha256])
-        self.catalog.adopt(record)
+        self.catalog.load(record)
 
     async def connect(self) -> Connection:
         """A raw connection."""

@@ -33,7 +33,7 @@ def release(tag: str, content: bytes, device: str = "lamp", chip: Chip | None = 
 def record(current: Release, **more: Any) -> Record:
     """A record that tells one release on the stable channel."""
     channels = MappingProxyType({STABLE: Standing(current, 1_790_000_000.5)})
-    return Record(current.device, SOURCE, "firmware", channels, looked=True, **more)
+    return Record(current.device, SOURCE, "firmware", channels, ever_synced=True, **more)
 
 
 def stored(store: Store, content: bytes) -> Firmware:

@@ -95,14 +95,14 @@ class Pulls:
 def telling(release: Release, **more: Any) -> Record:
     """A record that tells that release."""
     channels = MappingProxyType({STABLE: Standing(release, 1.0)})
-    return Record(release.device, "fake", "acme", channels, looked=True, **more)
+    return Record(release.device, "fake", "acme", channels, ever_synced=True, **more)
 
 
 def judging(tag: str, look: Look, judged_by: str = JUDGED_BY) -> Record:
     """A record that tells nothing, and holds a verdict on that tag."""
     assert isinstance(look, Unfit), look
     verdict = Verdict(Tag(tag), look.manifest_digest, look.reason, judged_by)
-    return Record(SENSOR, "fake", "acme", verdicts=(verdict,), looked=True)
+    return Record(SENSOR, "fake", "acme", verdicts=(verdict,), ever_synced=True)
 
 
 @asynccontextmanager

@@ -182,7 +182,7 @@ def test_retry_after_is_in_whole_seconds_and_never_none() -> None:
 def record(told: Release | None, device: str = "a/b") -> Record:
     """A record whose stable channel is told that."""
     channels = {"stable": Standing(told, Clock()())} if told else {}
-    return Record(Device(device), "test", channels=channels, looked=True)
+    return Record(Device(device), "test", channels=channels, ever_synced=True)
 
 
 def test_plain_polls_follow_the_record() -> None:

@@ -49,7 +49,7 @@ def test_the_table_of_open_files_is_what_is_shared() -> None:
     rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+)[^|]* \| ([\d,]+) \|$", PAGE, re.MULTILINE)
     assert len(rows) == 3
     for limit, wanted, connections in (map(number, row) for row in rows):
-        assert openfiles.share(limit, 2000) == openfiles.Room(wanted, connections)
+        assert openfiles.share(limit, 2000) == openfiles.Capacity(wanted, connections)
 
 
 def number(text: str) -> int:

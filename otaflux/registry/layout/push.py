@@ -75,7 +75,7 @@ class Push:
         annotations: Mapping[str, str],
         force: bool,
     ) -> Digest:
-        """Push the files, the tag last; answers the manifest's digest. Blocks.
+        """Push the files, the tag last; returns the manifest's digest. Blocks.
 
         Raises `Refused` where a file cannot be read, or the tag is taken by other bytes and `force`
         is false; `Undecided` where the disk or the lock fails. The tag is as it was then.

@@ -41,7 +41,7 @@ class Layout:
     """The embedded folder, `DATA_DIR/registry`."""
 
     name = "embedded"
-    certain = True
+    is_authoritative = True
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Layout:
         force: bool,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Digest:
-        """Push files as one artifact, the tag last; answers the manifest's digest.
+        """Push files as one artifact, the tag last; returns the manifest's digest.
 
         One thread does it all, under the device's lock, which two processes respect. Cancelled, it
         ends at the next piece and leaves the tag as it was. `progress` is called in that thread.

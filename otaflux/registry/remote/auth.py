@@ -24,12 +24,19 @@ from yarl import URL
 
 from otaflux.errors import Undecided
 from otaflux.model.names import Repository
-from otaflux.registry.newest import Newest
+from otaflux.registry.boundedmap import BoundedMap
 from otaflux.registry.remote.challenge import Challenge, parse_challenges
 from otaflux.registry.remote.credentials import Credentials, Login
 from otaflux.registry.remote.endpoint import Endpoint, check_realm, read_url, same_origin
 from otaflux.registry.remote.lockout import WHOLE, Lockout
-from otaflux.registry.remote.tokens import Ask, Exchange, Purse, Token, TokenAnswer, read_token
+from otaflux.registry.remote.tokens import (
+    Exchange,
+    Token,
+    TokenAnswer,
+    TokenCache,
+    TokenRequest,
+    read_token,
+)
 from otaflux.registry.wording import hide, plain
 
 MAX_CHALLENGES = 10_000  # scopes whose challenge is remembered
@@ -68,7 +75,7 @@ class Grant:
     """An Authorization header, what was asked for it, and whether no request carried it before."""
 
     header: str = field(repr=False)
-    ask: Ask | None = None
+    ask: TokenRequest | None = None
     just_given: bool = False
     login: Login | None = None  # whose name and password the header is
 
@@ -90,10 +97,10 @@ class Authority:
         self._clock = clock
         self._basic = False
         self._usual: tuple[str, str] | None = None  # realm and service of any repository
-        self._challenges: Newest[str, tuple[str, str, str]] = Newest(MAX_CHALLENGES)
-        self._tokens = Purse()
+        self._challenges: BoundedMap[str, tuple[str, str, str]] = BoundedMap(MAX_CHALLENGES)
+        self._tokens = TokenCache()
         self._lockout = Lockout(clock)
-        self._under_way: dict[Ask, asyncio.Task[Token]] = {}
+        self._under_way: dict[TokenRequest, asyncio.Task[Token]] = {}
 
     async def close(self) -> None:
         """End what is being fetched."""
@@ -115,7 +122,7 @@ class Authority:
             known = (*self._usual, scope.text)
         if known is None:
             return None
-        return await self._token_grant(Ask(*known, login))
+        return await self._token_grant(TokenRequest(*known, login))
 
     def basic(self, scope: Scope) -> Grant | None:
         """Name and password, for an API that has no challenge; None where there are none."""
@@ -175,7 +182,7 @@ class Authority:
         refused: Grant | None,
     ) -> Grant:
         named = _ours(challenge.params.get("scope", ""), scope.text)
-        ask = Ask(str(realm), challenge.params.get("service", ""), named, login)
+        ask = TokenRequest(str(realm), challenge.params.get("service", ""), named, login)
         if refused is not None:
             if refused.just_given and refused.ask == ask:
                 raise self._denied(login, "with a token that its own token server just gave")
@@ -183,7 +190,7 @@ class Authority:
             if held is not None and held.header == refused.header:
                 self._tokens.drop(ask)
         self._basic = False
-        self._challenges.keep(scope.text, (ask.realm, ask.service, ask.scope))
+        self._challenges.put(scope.text, (ask.realm, ask.service, ask.scope))
         if named == scope.text and scope.repository is not None:
             self._usual = (ask.realm, ask.service)
         return await self._token_grant(ask)
@@ -208,7 +215,7 @@ class Authority:
         if standing is not None:
             raise self._denied(login, standing.what, retry_after=standing.left)
 
-    async def _token_grant(self, ask: Ask) -> Grant:
+    async def _token_grant(self, ask: TokenRequest) -> Grant:
         held = self._tokens.get(ask, self._clock())
         if held is not None:
             hide(held.secret)
@@ -225,12 +232,12 @@ class Authority:
         hide(token.secret)
         return Grant(token.header, ask, just_given=True)
 
-    def _fetched(self, ask: Ask, task: asyncio.Task[Token]) -> None:
+    def _fetched(self, ask: TokenRequest, task: asyncio.Task[Token]) -> None:
         del self._under_way[ask]
         if not task.cancelled() and task.exception() is None:
-            self._tokens.keep(ask, task.result(), self._clock())
+            self._tokens.put(ask, task.result(), self._clock())
 
-    async def _fetch(self, ask: Ask) -> Token:
+    async def _fetch(self, ask: TokenRequest) -> Token:
         login = ask.login
         if login is not None:
             login.hide()
@@ -250,7 +257,7 @@ class Authority:
         answer, logged_in = await self._get(ask)
         return self._read(ask, answer, logged_in=logged_in)
 
-    async def _get(self, ask: Ask) -> tuple[TokenAnswer, bool]:
+    async def _get(self, ask: TokenRequest) -> tuple[TokenAnswer, bool]:
         """The answer, and whether it is one to name and password."""
         realm = URL(ask.realm, encoded=True)
         query = (
@@ -271,7 +278,7 @@ class Authority:
                 headers = {}
         raise Undecided("the registry's token server redirects in a circle")
 
-    def _read(self, ask: Ask, answer: TokenAnswer, *, logged_in: bool) -> Token:
+    def _read(self, ask: TokenRequest, answer: TokenAnswer, *, logged_in: bool) -> Token:
         host = plain(URL(ask.realm, encoded=True).host)
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
             what, wait = f"at its token server {host} ({answer.status})", 0.0

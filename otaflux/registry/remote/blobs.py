@@ -174,7 +174,7 @@ class _Feed:
             await self._sleep(self._policy.wait(1, self._requests.wire.chance))
 
     async def _give_some(self) -> Undecided:
-        """What one response gives; answers why it did not give all.
+        """What one response gives; returns why it did not give all.
 
         Raises what going on would not mend: no answer after the tries of the policy, no rights, no
         such blob, wrong bytes.

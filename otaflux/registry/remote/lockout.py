@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from otaflux.registry.newest import Newest
+from otaflux.registry.boundedmap import BoundedMap
 
 FIRST = 10.0  # seconds
 FACTOR = 2.0
@@ -48,7 +48,7 @@ class Lockout:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._kept: Newest[tuple[Hashable, str], _Refusals] = Newest(MAX_KEPT)
+        self._kept: BoundedMap[tuple[Hashable, str], _Refusals] = BoundedMap(MAX_KEPT)
 
     def standing(self, account: Hashable, scope: str) -> Standing | None:
         """The refusal that forbids to try now; None lets the caller try.
@@ -72,7 +72,7 @@ class Lockout:
     def refused(
         self, account: Hashable, scope: str, what: str, *, about_rights: bool = False
     ) -> float:
-        """Remember a refusal; answers for how many seconds."""
+        """Remember a refusal; returns for how many seconds."""
         if about_rights:
             return self._grow((account, scope), what, MOST_RIGHTS)
         whole = self._at((account, WHOLE))
@@ -88,7 +88,7 @@ class Lockout:
 
     def _at(self, key: tuple[Hashable, str]) -> _Refusals:
         kept = self._kept.get(key) or _Refusals()
-        self._kept.keep(key, kept)
+        self._kept.put(key, kept)
         return kept
 
     def _grow(self, key: tuple[Hashable, str], what: str, most: float) -> float:

@@ -60,7 +60,7 @@ class Push:
         self._sleep = sleep
 
     async def __call__(self, tag: Tag, upload: Upload, *, force: bool) -> Digest:
-        """Send what is missing of an artifact; answers its digest.
+        """Send what is missing of an artifact; returns its digest.
 
         Raises `Refused` where the tag is taken by other bytes and `force` is false, or the registry
         will not have it; `Undecided` where it fails.

@@ -26,8 +26,8 @@ from otaflux.model.artifact import (
     Gone,
 )
 from otaflux.model.names import Tag
+from otaflux.registry.boundedmap import BoundedMap
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
-from otaflux.registry.newest import Newest
 from otaflux.registry.remote.auth import Denied, Scope
 from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import Answer, Call, Requests, TooLarge
@@ -55,13 +55,13 @@ class Resolver:
     def __init__(self, requests: Requests, *, head_first: bool) -> None:
         self._requests = requests
         self._head_first = head_first
-        self._etags: Newest[tuple[str, str], tuple[str, Digest]] = Newest(MAX_ETAGS)
-        self._kept: Newest[tuple[str, Digest], Artifact] = Newest(MAX_KEPT)
+        self._etags: BoundedMap[tuple[str, str], tuple[str, Digest]] = BoundedMap(MAX_ETAGS)
+        self._kept: BoundedMap[tuple[str, Digest], Artifact] = BoundedMap(MAX_KEPT)
 
     def keep(self, name: str, artifact: Artifact) -> None:
         """Spare the next request for a small manifest by its digest, which never changes."""
         if artifact.size <= MAX_KEPT_SIZE:
-            self._kept.keep((name, artifact.digest), artifact)
+            self._kept.put((name, artifact.digest), artifact)
 
     async def resolve(
         self, name: str, scope: Scope, reference: Tag | Digest, known: Digest | None
@@ -125,7 +125,7 @@ class Resolver:
         if not etag or len(etag) > MAX_ETAG or etag == f'"{digest}"':
             self._etags.drop((name, str(reference)))
         else:
-            self._etags.keep((name, str(reference)), (etag, digest))
+            self._etags.put((name, str(reference)), (etag, digest))
 
     async def _large(self, call: Call, reference: Tag | Digest) -> Undecided | Unusable:
         """What to raise for a manifest above the limit: a verdict where its digest is right.

@@ -51,7 +51,7 @@ class Remote:
     work.
     """
 
-    certain = False
+    is_authoritative = False
 
     def __init__(
         self,

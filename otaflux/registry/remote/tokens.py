@@ -48,7 +48,7 @@ class Exchange(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TokenRequest:
     """What names a token."""
 
     realm: str
@@ -102,26 +102,28 @@ def _lifetime(raw: msgspec.Raw) -> float:
     return min(max(seconds, MIN_LIFETIME), MAX_LIFETIME)
 
 
-class Purse:
+class TokenCache:
     """The tokens that are kept. Where there is no room, those go that end first."""
 
     def __init__(self, most: int = MAX_KEPT) -> None:
         self._most = most
         self._size = 0
-        self._held: dict[Ask, Token] = {}
-        self._by_end: list[tuple[float, int, Ask, Token]] = []  # some of them not held any more
+        self._held: dict[TokenRequest, Token] = {}
+        self._by_end: list[
+            tuple[float, int, TokenRequest, Token]
+        ] = []  # some of them not held any more
         self._order = itertools.count()
 
     def __len__(self) -> int:
         """How many are kept."""
         return len(self._held)
 
-    def get(self, ask: Ask, now: float) -> Token | None:
+    def get(self, ask: TokenRequest, now: float) -> Token | None:
         """The token; None where there is none, or it has ended."""
         token = self._held.get(ask)
         return token if token is not None and now < token.ends else None
 
-    def keep(self, ask: Ask, token: Token, now: float) -> None:
+    def put(self, ask: TokenRequest, token: Token, now: float) -> None:
         """Keep a token in the place of the one before; those that have ended go."""
         self.drop(ask)
         self._held[ask] = token
@@ -135,7 +137,7 @@ class Purse:
             self._by_end = [entry for entry in self._by_end if self._held.get(entry[2]) is entry[3]]
             heapq.heapify(self._by_end)
 
-    def drop(self, ask: Ask) -> None:
+    def drop(self, ask: TokenRequest) -> None:
         """Forget a token, if it is there."""
         token = self._held.pop(ask, None)
         if token is not None:

@@ -1,7 +1,7 @@
 """What a device asks for: one request target and its headers, parsed once into an `Ask`.
 
 Pure, and hostile input is the normal case: every target has a defined meaning or raises one of
-`BadName`, `NotThere` and `WrongMethod`, whose texts are fit to be sent and never repeat the input.
+`BadName`, `NotFound` and `WrongMethod`, whose texts are fit to be sent and never repeat the input.
 Both ways to an answer use `parse`: the handlers, and the shortcut before them, which may only take
 an `Ask` that is `plain`.
 
@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from multidict import MultiMapping
 
-from otaflux.errors import BadName, NotThere, WrongMethod
+from otaflux.errors import BadName, NotFound, WrongMethod
 from otaflux.model.artifact import Digest
 from otaflux.model.names import STABLE, Device, parse_channel
 from otaflux.model.version import Version
@@ -37,7 +37,7 @@ _UNIT = re.compile(r"[!-~]{1,64}")
 _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
-class Room(Enum):
+class Address(Enum):
     """The addresses, by the name that metrics and docs give them."""
 
     HEALTH = "/health"
@@ -57,7 +57,7 @@ class Ask:
     on nothing but the device: the text of its stable version.
     """
 
-    room: Room
+    address: Address
     head: bool = False
     device: Device | None = None
     channel: str = STABLE
@@ -79,7 +79,7 @@ def parse(
 ) -> Ask:
     """Read a request; `target` is as it came, `channels` are those served besides the stable one.
 
-    Raises `NotThere` for an address that is none, `WrongMethod` for one that takes GET and HEAD
+    Raises `NotFound` for an address that is none, `WrongMethod` for one that takes GET and HEAD
     only, `BadName` for a device, channel, version or unit that cannot be one.
     """
     path, _, query = _origin_form(target).partition("?")
@@ -88,9 +88,9 @@ def parse(
         raise WrongMethod("GET", "HEAD")
     head = method == "HEAD"
     wants_digest = "sha-256" in _weighted(headers.getall("Want-Repr-Digest", []), separator="=")
-    if room is Room.HEALTH:
+    if room is Address.HEALTH:
         return Ask(room, head)
-    if room is Room.CONTENT:
+    if room is Address.CONTENT:
         return Ask(
             room,
             head,
@@ -105,7 +105,7 @@ def parse(
     channel = _channel(asked.get("channel", STABLE), channels)
     version = Version.parse(asked["version"]) if "version" in asked else None
     unit = _unit(asked, headers)
-    json = room is Room.VERSION and _prefers_json(headers)
+    json = room is Address.VERSION and _prefers_json(headers)
     special = any(header in headers for header in _SPECIAL_HEADERS)
     return Ask(
         room,
@@ -117,7 +117,7 @@ def parse(
         json=json,
         wants_digest=wants_digest,
         proxied=any(header in headers for header in _PROXY_HEADERS),
-        plain=room is Room.VERSION
+        plain=room is Address.VERSION
         and not (head or json or special or unit or version)
         and channel == STABLE,
     )
@@ -129,7 +129,7 @@ def _origin_form(target: str) -> str:
         return target
     authority = _AUTHORITY.match(target)
     if authority is None:
-        raise NotThere("Nothing is at this address")
+        raise NotFound("Nothing is at this address")
     rest = target[authority.end() :]
     return rest if rest.startswith("/") else f"/{rest}"
 
@@ -141,28 +141,28 @@ def _decoded(text: str) -> str:
     return text
 
 
-def _room(path: str) -> tuple[Room, str]:
+def _room(path: str) -> tuple[Address, str]:
     """The address, and the device or digest that the path itself names, or nothing."""
     match path:
         case "/version":
-            return Room.VERSION, ""
+            return Address.VERSION, ""
         case "/firmware":
-            return Room.FIRMWARE, ""
+            return Address.FIRMWARE, ""
         case "/health":
-            return Room.HEALTH, ""
+            return Address.HEALTH, ""
         case _:
             pass
     if path.startswith("/firmware/"):
         name, _, file = path.removeprefix("/firmware/").rpartition("/")
         if name and file == FIRMWARE_FILE:
-            return Room.FIRMWARE, name
+            return Address.FIRMWARE, name
         if name == "sha256" and re.fullmatch(r"[0-9a-f]{64}", file):
-            return Room.CONTENT, file
+            return Address.CONTENT, file
     elif path.startswith("/esphome/"):
         name, _, file = path.removeprefix("/esphome/").rpartition("/")
         if name and file == MANIFEST_FILE:
-            return Room.ESPHOME, name
-    raise NotThere("Nothing is at this address")
+            return Address.ESPHOME, name
+    raise NotFound("Nothing is at this address")
 
 
 def _query(query: str) -> dict[str, str]:

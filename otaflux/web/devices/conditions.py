@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 _DIGITS = 18  # an offset with more is past the end of any file; int() refuses thousands
 
 
-class Reach(Enum):
+class RangeKind(Enum):
     """What of a firmware a request reaches for, as far as that can be told before its size is.
 
     `WHOLE` is all of it, by GET. `START` and `ABOVE` are ranges, from the first byte or above it,
@@ -30,7 +30,7 @@ class Reach(Enum):
     WHOLE = "whole"
     HEAD = "head"
     START = "start"
-    ABOVE = "above"
+    LATER = "above"
     ANCHORED = "anchored"
 
 
@@ -67,16 +67,16 @@ def single_range(headers: MultiMapping[str]) -> Range | None:
     return Range(_offset(first), _offset(last) if last else None)
 
 
-def reach(headers: MultiMapping[str], *, head: bool) -> Reach:
+def reach(headers: MultiMapping[str], *, head: bool) -> RangeKind:
     """What a request for firmware reaches for; HEAD has no ranges (section 14.2)."""
     asked = None if head else single_range(headers)
     if head:
-        return Reach.HEAD
+        return RangeKind.HEAD
     if asked is None:
-        return Reach.WHOLE
+        return RangeKind.WHOLE
     if "If-Range" in headers:
-        return Reach.ANCHORED
-    return Reach.ABOVE if asked.first or asked.suffix is not None else Reach.START
+        return RangeKind.ANCHORED
+    return RangeKind.LATER if asked.first or asked.suffix is not None else RangeKind.START
 
 
 def weigh(headers: MultiMapping[str], whole: Answer, *, head: bool) -> Answer:

@@ -1,9 +1,9 @@
 """What clients were told a moment ago, so that what one of them gets holds together.
 
-Soft memory on the event loop, bounded, lost at a restart. `Connections` ties a `/firmware` to the
-`/version` before it on one connection. `Downloads` ties the parts of a download: who begins one
-(a unit, else an address, which many boards may share) gets the same release for every part, while
-that was current within the last 15 minutes.
+Soft memory on the event loop, bounded, lost at a restart. `LastTold` ties a `/firmware` to the
+`/version` before it on one connection. `DownloadMemory` ties the parts of a download: who
+begins one (a unit, else an address, which many boards may share) gets the same release for every
+part, while that was current within the last 15 minutes.
 
 Times are seconds of a monotonic clock.
 """
@@ -18,21 +18,21 @@ from dataclasses import dataclass
 from itertools import islice
 from weakref import WeakKeyDictionary
 
-from otaflux.errors import NotNow
+from otaflux.errors import Busy
 from otaflux.model.names import STABLE, Device
 from otaflux.model.record import Record, Standing
 from otaflux.model.release import Release
-from otaflux.web.devices.conditions import Reach
+from otaflux.web.devices.conditions import RangeKind
 
 FOLLOWS_WITHIN = 60.0  # a /firmware belongs to the /version before it
 IDLE = 120.0  # a download is remembered so long after its last part
 OUTLIVES = 15 * 60.0  # … and so long after its release was replaced, as long as its file is kept
-HUSH = 120.0  # nobody begins beside a board that was in the middle when its download ended so
+COOLDOWN = 120.0  # nobody begins beside a board that was in the middle when its download ended so
 FRESH = 30 * 60.0  # a release that replaced another within this may meet boards amid the old one
 MAX_DOWNLOADS = 20_000  # remembered; of more the longest idle go, and their ranges are judged anew
 
 
-def effective(record: Record | None, channel: str) -> Standing | None:
+def standing_for(record: Record | None, channel: str) -> Standing | None:
     """What a channel is told; the stable answer where it has none of its own yet."""
     if record is None:
         return None
@@ -48,7 +48,7 @@ def replaced_lately(record: Record, standing: Standing, now: float) -> bool:
     if now - standing.since >= FRESH:
         return False
     return standing.replaced_another or any(
-        leaving.at > standing.since - FRESH for leaving in record.leaving
+        leaving.at > standing.since - FRESH for leaving in record.retired
     )
 
 
@@ -71,7 +71,7 @@ class Told:
     at: float
 
 
-class Connections:
+class LastTold:
     """What each connection was told by `/version`; a connection that ends is forgotten.
 
     A connection is any object that lives as long as it does, such as its transport.
@@ -119,7 +119,7 @@ class _Download:
     sending: int = 0
 
 
-class Downloads:
+class DownloadMemory:
     """The downloads that were begun, by who began them; hears of each record as it changes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -135,28 +135,28 @@ class Downloads:
         now = self._clock()
         for downloader in self._of.get(device, ()):
             download = self._begun[downloader]
-            standing = effective(record, downloader.channel)
+            standing = standing_for(record, downloader.channel)
             if standing is not None and same_content(standing.release, download.release):
                 download.replaced = None
             elif download.replaced is None:
                 download.replaced = now
 
-    def begun(self, downloader: Downloader) -> Release | None:
+    def release_of(self, downloader: Downloader) -> Release | None:
         """The release that was begun there and that each part gets; None where none is.
 
-        Raises `NotNow` for two minutes after a download that was still going on had to end.
+        Raises `Busy` for two minutes after a download that was still going on had to end.
         """
         download = self._live(downloader)
-        hush = self._hush(download)
-        if hush > 0:
-            raise NotNow(
+        cooldown = self._cooldown(download)
+        if cooldown > 0:
+            raise Busy(
                 f"The firmware of device '{downloader.device}' was replaced during a download",
-                retry_after=hush,
+                retry_after=cooldown,
             )
         return download.release if download else None
 
-    def took(
-        self, downloader: Downloader, reach: Reach, release: Release, *, replaced: float | None
+    def note(
+        self, downloader: Downloader, reach: RangeKind, release: Release, *, replaced: float | None
     ) -> None:
         """A part of that release was answered: its download begins, or goes on.
 
@@ -164,9 +164,9 @@ class Downloads:
         """
         download = self._live(downloader)
         if download is None:
-            if reach in {Reach.WHOLE, Reach.HEAD, Reach.START}:
+            if reach in {RangeKind.WHOLE, RangeKind.HEAD, RangeKind.START}:
                 self._begin(downloader, _Download(release, self._clock(), replaced))
-        elif same_content(download.release, release) and not self._hush(download):
+        elif same_content(download.release, release) and not self._cooldown(download):
             self._touch(downloader, download)
 
     @contextmanager
@@ -199,27 +199,27 @@ class Downloads:
         self._begun.move_to_end(downloader)
 
     def _live(self, downloader: Downloader) -> _Download | None:
-        """The download, its hush included; one that is over is forgotten."""
+        """The download, its cooldown included; one that is over is forgotten."""
         download = self._begun.get(downloader)
         if download is None:
             return None
         now = self._clock()
         over = now - download.last >= IDLE and not download.sending
         if download.replaced is not None and now >= download.replaced + OUTLIVES:
-            over = self._hush(download) <= 0
+            over = self._cooldown(download) <= 0
         if over:
             self._forget(downloader)
             return None
         return download
 
-    def _hush(self, download: _Download | None) -> float:
-        """Seconds that are left of the hush after a download that had to end; 0 without one."""
+    def _cooldown(self, download: _Download | None) -> float:
+        """Seconds that are left of the cooldown after a download that had to end; 0 without one."""
         if download is None or download.replaced is None:
             return 0.0
         end, now = download.replaced + OUTLIVES, self._clock()
         if now < end or (download.last <= end - IDLE and not download.sending):
             return 0.0
-        return max(0.0, end + HUSH - now)
+        return max(0.0, end + COOLDOWN - now)
 
     def _forget(self, downloader: Downloader) -> None:
         del self._begun[downloader]

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from otaflux.errors import NotNow
+from otaflux.errors import Busy
 from otaflux.log import Event, log
 from otaflux.state.store import Opened
 from otaflux.web.answers import BUSY_RETRY_AFTER, Answer, Span
@@ -24,7 +24,7 @@ from otaflux.web.written import Written, rendered
 PATIENCE = 4.0  # seconds that a download waits for a place; ESPHome gives up after 4.5
 
 
-class Sender:
+class Downloads:
     """Sends firmware, to `places` clients at once.
 
     `finished` and `broken_off` count what ended; a client that hangs up is no error.
@@ -69,7 +69,7 @@ class Sender:
     async def take_place(self) -> None:
         """Have a place, in the order of coming, until `leave_place`.
 
-        Raises `NotNow` where none is free within `patience` seconds.
+        Raises `Busy` where none is free within `patience` seconds.
         """
         if self._busy < self._places:
             self._busy += 1
@@ -90,7 +90,7 @@ class Sender:
     ) -> Written:
         """Send an answer's head and the bytes of `span`, once there is a place.
 
-        Answers what the handler returns. Raises `NotNow` where no place gets free soon enough. A
+        Answers what the handler returns. Raises `Busy` where no place gets free soon enough. A
         client that hangs up or is dropped, or a file that cannot be read, ends the connection, is
         counted, and raises nothing.
         """
@@ -141,9 +141,7 @@ class Sender:
         except TimeoutError:
             # It may have come in the very step in which patience ended.
             if turn.cancelled():
-                raise NotNow(
-                    "All download places are taken", retry_after=BUSY_RETRY_AFTER
-                ) from None
+                raise Busy("All download places are taken", retry_after=BUSY_RETRY_AFTER) from None
         except asyncio.CancelledError:
             if not turn.cancelled():
                 self.leave_place()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from otaflux.errors import NotNow, NotThere
+from otaflux.errors import Busy, NotFound
 from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Namespace, NotServed
@@ -62,12 +62,12 @@ class _Look:
     waiting: int = 0
 
 
-def nothing_for(device: Device) -> NotThere:
+def nothing_for(device: Device) -> NotFound:
     """The refusal for a device that has no firmware here, for whatever reason."""
-    return NotThere(f"No firmware for device '{device}'")
+    return NotFound(f"No firmware for device '{device}'")
 
 
-class Newcomers:
+class FirstLooks:
     """Finds a device's record, looking for it where nothing is known yet."""
 
     def __init__(
@@ -100,30 +100,30 @@ class Newcomers:
         """A record changed: what was remembered of that device's absence holds no more."""
         self._absent.pop(device, None)
 
-    def at_hand(self, device: Device) -> Record | None:
+    def ready_record(self, device: Device) -> Record | None:
         """The record, if a poll of that device needs no look."""
         record = self._catalog.get(device)
-        return record if record is not None and (record.looked or record.channels) else None
+        return record if record is not None and (record.ever_synced or record.channels) else None
 
     async def record(self, device: Device) -> Record:
         """A device's record, after its first look where it had none.
 
-        Raises `NotThere` for a device that does not exist or is not served, `NotNow` where the look
+        Raises `NotFound` for a device that does not exist or is not served, `Busy` where the look
         takes longer, cannot be made, or too many wait.
         """
-        record = self.at_hand(device)
+        record = self.ready_record(device)
         if record is not None:
             return record
         self._check_served(device)
         if self._is_absent(device):
             raise nothing_for(device)
         outcome = await self._wait(device)
-        record = self.at_hand(device)
+        record = self.ready_record(device)
         if record is not None:
             return record
         if isinstance(outcome, Failed):
             after = getattr(outcome.error, "retry_after", None) or RETRY_AFTER
-            raise NotNow(f"Device '{device}' cannot be looked up now", retry_after=after)
+            raise Busy(f"Device '{device}' cannot be looked up now", retry_after=after)
         self._remember_absent(device)
         raise nothing_for(device)
 
@@ -150,10 +150,10 @@ class Newcomers:
             self._absent.popitem(last=False)
 
     async def _wait(self, device: Device) -> Outcome:
-        """How the look ended that the device is having; raises `NotNow` where that takes long."""
+        """How the look ended that the device is having; raises `Busy` where that takes long."""
         known = self._is_known(device)
         if self._waiting >= MAX_WAITING:
-            raise NotNow("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
+            raise Busy("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
         if known:
             ended = self._queue.touch(Touch(device, Priority.START))
             look = None
@@ -170,7 +170,7 @@ class Newcomers:
             if look is not None:
                 look.waiting -= 1
         if not ended.done() or ended.cancelled():
-            raise NotNow(f"Device '{device}' is being looked up", retry_after=RETRY_AFTER)
+            raise Busy(f"Device '{device}' is being looked up", retry_after=RETRY_AFTER)
         return ended.result()
 
     def _look(self, device: Device) -> _Look:
@@ -186,13 +186,13 @@ class Newcomers:
         return look
 
     def _make_room(self) -> None:
-        """Give up a look that fails and that nobody waits for; raises `NotNow` without any."""
+        """Give up a look that fails and that nobody waits for; raises `Busy` without any."""
         for device, look in self._looks.items():
             if look.failing and not look.waiting:
                 del self._looks[device]
                 self._queue.give_up(device)
                 return
-        raise NotNow("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
+        raise Busy("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
 
     def _follow(self, device: Device, look: _Look) -> None:
         """Keep a look in mind for as long as the queue holds its device.

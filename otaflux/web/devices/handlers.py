@@ -12,7 +12,7 @@ from typing import Protocol, assert_never
 
 from aiohttp import web
 
-from otaflux.errors import Changed, NotThere
+from otaflux.errors import NotFound, Superseded
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -20,18 +20,18 @@ from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web import answers
 from otaflux.web.answers import Answer, Span
-from otaflux.web.devices.ask import Ask, Room, parse
-from otaflux.web.devices.conditions import Reach, reach, weigh
+from otaflux.web.devices.ask import Address, Ask, parse
+from otaflux.web.devices.conditions import RangeKind, reach, weigh
 from otaflux.web.devices.continuity import (
-    Connections,
     Downloader,
-    Downloads,
+    DownloadMemory,
+    LastTold,
     Told,
-    effective,
     replaced_lately,
     same_content,
+    standing_for,
 )
-from otaflux.web.devices.firstlooks import Newcomers, nothing_for
+from otaflux.web.devices.firstlooks import FirstLooks, nothing_for
 from otaflux.web.devices.polls import digested, gives_way, release_for, version_answer
 from otaflux.web.devices.protocols import arduino, esphome
 from otaflux.web.observer import Observer
@@ -41,10 +41,10 @@ from otaflux.web.written import Written
 
 ADDRESSES = ("/version", "/firmware", "/health", "/esphome")  # what theirs begin with
 
-_REMEMBERED = {Reach.HEAD, Reach.START, Reach.ABOVE}
+_REMEMBERED = {RangeKind.HEAD, RangeKind.START, RangeKind.LATER}
 
 
-class Sender(Protocol):
+class Downloads(Protocol):
     """Sends firmware to many at once."""
 
     @property
@@ -57,7 +57,7 @@ class Sender(Protocol):
     ) -> web.StreamResponse:
         """Send an answer's head and the bytes of `span`, once there is a place.
 
-        Raises `NotNow` where none gets free soon enough.
+        Raises `Busy` where none gets free soon enough.
         """
         ...
 
@@ -74,10 +74,10 @@ class Devices:
         *,
         catalog: Catalog,
         store: Store,
-        newcomers: Newcomers,
-        sender: Sender,
-        connections: Connections,
-        downloads: Downloads,
+        newcomers: FirstLooks,
+        sender: Downloads,
+        connections: LastTold,
+        downloads: DownloadMemory,
         origins: Origins,
         observer: Observer,
         channels: frozenset[str] = frozenset(),
@@ -109,7 +109,7 @@ class Devices:
         response: web.StreamResponse
         try:
             ask = parse(request.method, request.raw_path, request.headers, channels=self._channels)
-            room = ask.room.value
+            room = ask.address.value
             response = await self._answered(request, ask, told)
         except ConnectionError:
             raise  # the client is gone: nobody is there to be answered
@@ -121,25 +121,25 @@ class Devices:
     async def _answered(
         self, request: web.BaseRequest, ask: Ask, told: Told | None
     ) -> web.StreamResponse:
-        match ask.room:
-            case Room.HEALTH:
+        match ask.address:
+            case Address.HEALTH:
                 whole = answers.health()
                 return Written(_for(request, weigh(request.headers, whole, head=ask.head)))
-            case Room.VERSION:
+            case Address.VERSION:
                 return Written(_for(request, await self._version(request, ask)))
-            case Room.ESPHOME:
+            case Address.ESPHOME:
                 release = release_for(await self._record(_named(ask)), ask)
                 whole = digested(ask, esphome.manifest(release, self._origins.public_url))
                 return Written(_for(request, weigh(request.headers, whole, head=ask.head)))
-            case Room.FIRMWARE:
+            case Address.FIRMWARE:
                 return await self._firmware(request, ask, told)
-            case Room.CONTENT:
+            case Address.CONTENT:
                 return await self._content(request, ask)
             case _:
-                assert_never(ask.room)
+                assert_never(ask.address)
 
     async def _record(self, device: Device) -> Record:
-        self._observer.lookup(hit=self._newcomers.at_hand(device) is not None)
+        self._observer.lookup(hit=self._newcomers.ready_record(device) is not None)
         record = await self._newcomers.record(device)
         self._observer.poll(device)
         return record
@@ -175,23 +175,23 @@ class Devices:
         return await self._send(request, ask, release, downloader, reached, told)
 
     def _begun_or_current(
-        self, record: Record, downloader: Downloader, reached: Reach, told: Told | None
+        self, record: Record, downloader: Downloader, reached: RangeKind, told: Told | None
     ) -> Release:
         """The release of a download that is under way there, else told, else current.
 
-        Raises `Changed` where a part is asked for that may belong to the release before.
+        Raises `Superseded` where a part is asked for that may belong to the release before.
         """
-        begun = self._downloads.begun(downloader) if reached in _REMEMBERED else None
+        begun = self._downloads.release_of(downloader) if reached in _REMEMBERED else None
         if begun is not None:
             return begun
-        standing = effective(record, downloader.channel)
+        standing = standing_for(record, downloader.channel)
         if (
-            reached is Reach.ABOVE
+            reached is RangeKind.LATER
             and standing is not None
             and replaced_lately(record, standing, self._now())
         ):
-            raise Changed(f"The firmware of device '{record.device}' changed: begin anew")
-        if told is not None and reached is not Reach.ABOVE:
+            raise Superseded(f"The firmware of device '{record.device}' changed: begin anew")
+        if told is not None and reached is not RangeKind.LATER:
             return told.release
         if standing is None:
             raise nothing_for(record.device)
@@ -200,7 +200,7 @@ class Devices:
     async def _content(self, request: web.BaseRequest, ask: Ask) -> web.StreamResponse:
         release = self._catalog.by_digest(ask.digest) if ask.digest else None
         if release is None:
-            raise NotThere("No firmware has that content")
+            raise NotFound("No firmware has that content")
         return await self._send(request, ask, release)
 
     async def _send(
@@ -209,22 +209,22 @@ class Devices:
         ask: Ask,
         release: Release,
         downloader: Downloader | None = None,
-        reached: Reach = Reach.WHOLE,
+        reached: RangeKind = RangeKind.WHOLE,
         told: Told | None = None,
     ) -> web.StreamResponse:
         """Weigh the conditions and send what they leave of a release's firmware."""
-        whole = answers.firmware(release.firmware, immutable=ask.room is Room.CONTENT)
+        whole = answers.firmware(release.firmware, immutable=ask.address is Address.CONTENT)
         if ask.wants_digest:
             whole = whole.with_headers(answers.repr_digest(release.firmware.sums.sha256))
-        running = arduino.read(request.headers) if ask.room is Room.FIRMWARE else None
+        running = arduino.read(request.headers) if ask.address is Address.FIRMWARE else None
         if running is not None:
             whole = arduino.answer(running, release, whole)
         answer = weigh(request.headers, whole, head=ask.head) if whole.status == 200 else whole  # noqa: PLR2004 - HTTP's OK
         if downloader is not None and answer.span is not None:
-            current = effective(self._catalog.get(release.device), downloader.channel)
+            current = standing_for(self._catalog.get(release.device), downloader.channel)
             is_current = same_content(current.release if current else None, release)
             stopped = None if is_current else told.at if told else self._clock()
-            self._downloads.took(downloader, reached, release, replaced=stopped)
+            self._downloads.note(downloader, reached, release, replaced=stopped)
         if ask.head or answer.span is None:
             return Written(_for(request, answer))
         with self._store.open(release.firmware.firmware_digest) as opened:
@@ -251,7 +251,7 @@ class Devices:
 
 def _named(ask: Ask) -> Device:
     if ask.device is None:
-        raise NotThere("Nothing is at this address")
+        raise NotFound("Nothing is at this address")
     return ask.device
 
 

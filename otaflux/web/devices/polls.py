@@ -17,16 +17,16 @@ from otaflux.web import answers
 from otaflux.web.answers import Answer
 from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.conditions import weigh
-from otaflux.web.devices.continuity import effective
+from otaflux.web.devices.continuity import standing_for
 from otaflux.web.devices.firstlooks import nothing_for
 
 
 def release_for(record: Record, ask: Ask) -> Release:
-    """The pinned release, or the channel's; raises `NotThere` where there is none."""
+    """The pinned release, or the channel's; raises `NotFound` where there is none."""
     if ask.version is not None:
         release = record.pinned(ask.version)
     else:
-        standing = effective(record, ask.channel)
+        standing = standing_for(record, ask.channel)
         release = standing.release if standing else None
     if release is None:
         raise nothing_for(record.device)

@@ -164,7 +164,7 @@ class Sending:
             own.close()
 
     def _push(self, to: int, fd: int, span: Span) -> bool:
-        """Let the kernel take what it has room for; answers whether it has all of it now."""
+        """Let the kernel take what it has room for; returns whether it has all of it now."""
         left = span.length - self._taken
         try:
             took = os.sendfile(to, fd, span.start + self._taken, min(left, STEP))

@@ -25,7 +25,7 @@ from aiohttp import hdrs, web
 from structlog.contextvars import bound_contextvars
 
 from otaflux import hooks
-from otaflux.errors import BadHook, NotNow, NotThere, OtaFluxError, TooLarge, TooSlow
+from otaflux.errors import BadHook, Busy, NotFound, OtaFluxError, TimedOut, TooLarge
 from otaflux.hooks.intake import Accepted, Ignored, Intake
 from otaflux.log import Event, log
 from otaflux.model.event import Noise, Touch
@@ -143,7 +143,7 @@ class Receiver:
             try:
                 secrets = proof.check_open(self._secrets())
                 if source is not None and source not in hooks.SOURCES:
-                    raise NotThere(NO_SOURCE)
+                    raise NotFound(NO_SOURCE)
                 headers = [(name.lower(), value) for name, value in request.headers.items()]
                 body = await self._proven(request, headers, source, secrets)
                 _check_plain(request.headers.get(hdrs.CONTENT_ENCODING, ""))
@@ -176,7 +176,7 @@ class Receiver:
     def _place(self) -> Iterator[None]:
         """A place among the bodies that are read before their sender is proven."""
         if self._unproven >= MAX_UNPROVEN:
-            raise NotNow("Too many hooks wait for their proof at once", retry_after=1)
+            raise Busy("Too many hooks wait for their proof at once", retry_after=1)
         self._unproven += 1
         try:
             yield
@@ -194,7 +194,7 @@ class Receiver:
                     if len(body) > MAX_BODY:
                         raise TooLarge(f"A hook's body has at most {MAX_BODY} bytes")
         except TimeoutError:
-            raise TooSlow(f"The body did not come within {self._body_timeout:g} s") from None
+            raise TimedOut(f"The body did not come within {self._body_timeout:g} s") from None
         except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError) as error:
             raise BadHook(f"The body broke off: {type(error).__name__}") from None
         return bytes(body)
@@ -238,7 +238,7 @@ class Receiver:
         name = source if source in hooks.SOURCES else "unknown"
         self._rejections.note(self._sender(request), name, answer.status, shown(str(error)))
         self._counted(name, "rejected")
-        if not isinstance(error, TooLarge | TooSlow):
+        if not isinstance(error, TooLarge | TimedOut):
             return Written(answer)
         date = http_date(int(time.time()))
         return Written(answer, ready=answer.render(date, keep_alive=False), close=True)

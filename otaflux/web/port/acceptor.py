@@ -1,9 +1,9 @@
-"""Connections as they arrive, without TLS: accepted, and looked at once, before asyncio.
+"""LastTold as they arrive, without TLS: accepted, and looked at once, before asyncio.
 
 A board that connects anew for each poll is asyncio's dearest guest: a task, a future, a transport
 and a protocol, all for one read and one write. So a first read that is a whole poll, after which
 the connection closes, is answered on the bare socket. Every other connection becomes a transport,
-with what was read so far. On the event loop; nothing here is parsed either, see `door.py`.
+with what was read so far. On the event loop; nothing here is parsed either, see `requestcache.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from otaflux.log import Event, log
-from otaflux.web.port.connection import Live
+from otaflux.web.port.connection import Connection
 from otaflux.web.port.handler import KEEPALIVE
-from otaflux.web.port.requestcache import Door
+from otaflux.web.port.requestcache import RequestCache
 
 ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
 RETRY = 1.0  # seconds until accepting is tried again where there were no files or memory left
@@ -32,13 +32,18 @@ class Taker(Protocol):
         ...
 
 
-class Arrivals:
+class Acceptor:
     """Accepts on listening sockets. `crowded` is asked for each connection; those are `take`n."""
 
     def __init__(
-        self, door: Door, take: Taker, *, live: set[Live], crowded: Callable[[], bool]
+        self,
+        cache: RequestCache,
+        take: Taker,
+        *,
+        live: set[Connection],
+        crowded: Callable[[], bool],
     ) -> None:
-        self._door = door
+        self._cache = cache
         self._take = take
         self._live = live
         self._crowded = crowded
@@ -79,10 +84,10 @@ class Arrivals:
                 loop.call_later(RETRY, self._resume, listening)
                 return
             sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
-            if self._crowded() or self._door.trusts(peer):
+            if self._crowded() or self._cache.trusts(peer):
                 self.adopt(sock, b"")
             else:
-                arrival = _Arrival(sock, self, self._door, self._live)
+                arrival = _Arriving(sock, self, self._cache, self._live)
                 arrival.read()
 
     def _resume(self, listening: socket.socket) -> None:
@@ -90,17 +95,17 @@ class Arrivals:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
 
-class _Arrival:
+class _Arriving:
     """A connection before its first bytes; in `live` while they are not there."""
 
-    __slots__ = ("_arrivals", "_door", "_live", "_since", "_sock")
+    __slots__ = ("_arrivals", "_cache", "_live", "_since", "_sock")
 
     def __init__(
-        self, sock: socket.socket, arrivals: Arrivals, door: Door, live: set[Live]
+        self, sock: socket.socket, arrivals: Acceptor, cache: RequestCache, live: set[Connection]
     ) -> None:
         self._sock = sock
         self._arrivals = arrivals
-        self._door = door
+        self._cache = cache
         self._live = live
         self._since = 0.0
 
@@ -110,7 +115,7 @@ class _Arrival:
             data = self._sock.recv(READ)
         except (BlockingIOError, InterruptedError):
             if self not in self._live:
-                self._since = self._door.clock()
+                self._since = self._cache.clock()
                 self._live.add(self)
                 asyncio.get_running_loop().add_reader(self._sock, self.read)
             return
@@ -120,26 +125,26 @@ class _Arrival:
         if not data:
             self._sock.close()
             return
-        known = self._door.find(data)
+        known = self._cache.lookup(data)
         if known is None or not known.closes:
             self._arrivals.adopt(self._sock, data)
             return
         # Nothing is in the way of a connection's first bytes, unless its client is gone.
         with suppress(OSError):
-            self._sock.send(self._door.answer(known)[0])
+            self._sock.send(self._cache.answer(known)[0])
         self._sock.close()
 
-    def look(self, now: float) -> None:
+    def check_idle(self, now: float) -> None:
         """End it when nothing came for `KEEPALIVE` seconds."""
         if now - self._since >= KEEPALIVE:
-            self.cut()
+            self.abort()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End it."""
         self._leave()
         self._sock.close()
 
-    let_go = cut
+    close_idle = abort
 
     def _leave(self) -> None:
         if self in self._live:

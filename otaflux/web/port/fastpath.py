@@ -1,8 +1,8 @@
 """Polls that can be answered at once, before aiohttp, by bytes that are ready.
 
-An `asyncio.Protocol` that parses nothing itself: the `Door` knows whole requests by their bytes.
-Whatever else comes, and whoever is a trusted proxy, goes to aiohttp for good, with the bytes that
-came; both ways give the same bytes. On the event loop.
+An `asyncio.Protocol` that parses nothing itself: the `RequestCache` knows whole requests by their
+bytes. Whatever else comes, and whoever is a trusted proxy, goes to aiohttp for good, with the bytes
+that came; both ways give the same bytes. On the event loop.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from typing import cast
 
 from aiohttp import web
 
-from otaflux.web.port.connection import Live
+from otaflux.web.port.connection import Connection
 from otaflux.web.port.handler import KEEPALIVE
-from otaflux.web.port.requestcache import Door, Known
+from otaflux.web.port.requestcache import CachedAnswer, RequestCache
 
 
-class Shortcut(asyncio.Protocol):
+class FastPath(asyncio.Protocol):
     """One connection, until something else than a poll comes; while open it is in `live`.
 
     `data` was read of it already.
     """
 
-    __slots__ = ("_data", "_door", "_last", "_live", "_to_aiohttp", "_told", "_transport")
+    __slots__ = ("_cache", "_data", "_last", "_live", "_to_aiohttp", "_told", "_transport")
     _transport: asyncio.Transport
 
     def __init__(
         self,
-        door: Door,
+        cache: RequestCache,
         *,
-        live: set[Live],
+        live: set[Connection],
         to_aiohttp: Callable[[], web.RequestHandler],
         data: bytes = b"",
     ) -> None:
-        self._door = door
+        self._cache = cache
         self._live = live
         self._to_aiohttp = to_aiohttp
         self._data = data
-        self._told: Known | None = None
-        self._last = door.clock()
+        self._told: CachedAnswer | None = None
+        self._last = cache.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._live.add(self)
         data, self._data = self._data, b""
-        if self._door.trusts(transport.get_extra_info("peername")):
+        if self._cache.trusts(transport.get_extra_info("peername")):
             self._hand_over(data)
         elif data:
             self.data_received(data)
@@ -58,13 +58,13 @@ class Shortcut(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer a poll, and hand over everything else."""
-        door = self._door
-        known = door.find(data)
+        cache = self._cache
+        known = cache.lookup(data)
         if known is None:
             self._hand_over(data)
             return
-        self._last = door.clock()
-        answer, self._told = door.answer(known)
+        self._last = cache.clock()
+        answer, self._told = cache.answer(known)
         self._transport.write(answer)
         if known.closes:
             self._transport.close()
@@ -77,19 +77,19 @@ class Shortcut(asyncio.Protocol):
         """Read on."""
         self._transport.resume_reading()
 
-    def look(self, now: float) -> None:
+    def check_idle(self, now: float) -> None:
         """End it when no poll came for `KEEPALIVE` seconds."""
         if now - self._last >= KEEPALIVE:
-            self.let_go()
+            self.close_idle()
 
-    def let_go(self) -> None:
+    def close_idle(self) -> None:
         """End it, for it is idle; at once if the client does not take its answers."""
         if self._transport.get_write_buffer_size():
             self._transport.abort()
         else:
             self._transport.close()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End it at once."""
         self._transport.abort()
 
@@ -99,6 +99,6 @@ class Shortcut(asyncio.Protocol):
         self._transport.set_protocol(handler)
         handler.connection_made(self._transport)
         if self._told is not None:
-            self._door.tell(self._transport, self._told, self._last)
+            self._cache.tell(self._transport, self._told, self._last)
         if data:
             handler.data_received(data)

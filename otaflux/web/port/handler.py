@@ -24,7 +24,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import StreamReader
 
 from otaflux.web.answers import Answer, failed, http_date
-from otaflux.web.port.connection import Live
+from otaflux.web.port.connection import Connection
 from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
 
@@ -65,7 +65,7 @@ class Handler(web.RequestHandler):
         server: web.Server,
         *,
         loop: asyncio.AbstractEventLoop,
-        live: set[Live],
+        live: set[Connection],
         sends: Callable[[asyncio.BaseTransport], bool],
         unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
     ) -> None:
@@ -159,7 +159,7 @@ class Handler(web.RequestHandler):
         self.close()
         return LastWords(answer, self._heard_out)
 
-    def look(self, now: float) -> None:
+    def check_idle(self, now: float) -> None:
         """End it if nothing of an answer was taken for `STALLED` seconds."""
         if self._wire is None or self._sends(self._wire):
             self._owed = 0
@@ -168,12 +168,12 @@ class Handler(web.RequestHandler):
         if owed == 0 or owed != self._owed:
             self._owed, self._owed_since = owed, now
         elif now - self._owed_since >= STALLED:
-            self.cut()
+            self.abort()
 
-    def let_go(self) -> None:
+    def close_idle(self) -> None:
         """Nothing: aiohttp itself ends what is idle, and waits for the rest."""
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End it at once."""
         if self._wire is not None:
             self._wire.abort()

@@ -17,14 +17,14 @@ NR_OPEN = 1 << 20  # what Linux allows where no limit is set (`fs.nr_open`)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """What there is room for at once. `connections` includes those of the downloads."""
 
     downloads: int
     connections: int
 
 
-def make_room(wanted: int) -> Room:
+def make_room(wanted: int) -> Capacity:
     """Raise the soft limit on open files; room for `wanted` downloads, or, with a warning, fewer.
 
     At least a third of the files is left to connections that only poll.
@@ -43,15 +43,15 @@ def make_room(wanted: int) -> Room:
     return room
 
 
-def share(limit: int, wanted: int) -> Room:
+def share(limit: int, wanted: int) -> Capacity:
     """How `limit` open files are shared where `wanted` downloads are asked for."""
     usable = max(3, limit - RESERVED)
     downloads = max(1, min(wanted, usable // 3))
-    return Room(downloads, usable - downloads)
+    return Capacity(downloads, usable - downloads)
 
 
 def _raise_limit() -> int:
-    """Make the soft limit the hard one; answers what holds then."""
+    """Make the soft limit the hard one; returns what holds then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = NR_OPEN if hard == resource.RLIM_INFINITY else hard
     if soft == resource.RLIM_INFINITY:

@@ -28,9 +28,9 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import PlainPolls, http_date
-from otaflux.web.devices.ask import Ask, Room, parse
-from otaflux.web.devices.continuity import Connections
-from otaflux.web.devices.downloads import Sender
+from otaflux.web.devices.ask import Address, Ask, parse
+from otaflux.web.devices.continuity import LastTold
+from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.polls import gives_way, release_for, version_answer
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
@@ -42,7 +42,7 @@ _PARSER_BUFFER = 64 << 10  # bytes; for bodies, and there are none here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class CachedAnswer:
     """A request seen before: whose it is, and its answer, cut where the date goes.
 
     `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
@@ -59,19 +59,20 @@ class Known:
     told: Release | None
 
 
-class Door:
+class RequestCache:
     """What the shortcuts of a port share.
 
-    `at_hand` gives a device's record where it needs no look, `secure` says that the port has TLS.
+    `ready_record` gives a device's record where it needs no look, `secure` says that the port has
+    TLS.
     """
 
     def __init__(
         self,
         polls: PlainPolls,
         *,
-        at_hand: Callable[[Device], Record | None],
-        sender: Sender,
-        connections: Connections,
+        ready_record: Callable[[Device], Record | None],
+        sender: Downloads,
+        connections: LastTold,
         origins: Origins,
         observer: Observer,
         channels: frozenset[str] = frozenset(),
@@ -80,7 +81,7 @@ class Door:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._polls = polls
-        self._at_hand = at_hand
+        self._ready_record = ready_record
         self._sender = sender
         self._connections = connections
         self._origins = origins
@@ -88,19 +89,19 @@ class Door:
         self._channels = channels
         self._secure = secure
         self._now = now
-        self._known: dict[bytes, Known] = {}
+        self._known: dict[bytes, CachedAnswer] = {}
         self._of: dict[Device, set[bytes]] = {}
         self._size = 0
-        self._answered: list[Known] = []
-        self._put_off: list[Known] = []
+        self._answered: list[CachedAnswer] = []
+        self._put_off: list[CachedAnswer] = []
         self._busy = answers.busy().ready()
         self.clock = clock
 
-    def find(self, data: bytes) -> Known | None:
+    def lookup(self, data: bytes) -> CachedAnswer | None:
         """What a read is, where it is a whole poll that can be answered at once."""
         return self._known.get(data) or self._judge(data)
 
-    def answer(self, known: Known) -> tuple[bytes, Known | None]:
+    def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it."""
         date = http_date(int(self._now()))
         if known.gives_way and self._sender.full:
@@ -116,7 +117,7 @@ class Door:
             return False
         return self._origins.trusts(str(peer[0]))
 
-    def tell(self, connection: object, known: Known, at: float) -> None:
+    def tell(self, connection: object, known: CachedAnswer, at: float) -> None:
         """Let the handlers know what a connection that they take over was told last, and when."""
         if known.told is not None:
             self._connections.tell(
@@ -144,7 +145,7 @@ class Door:
         if devices:
             self._observer.quick(devices, +statuses)
 
-    def _judge(self, data: bytes) -> Known | None:
+    def _judge(self, data: bytes) -> CachedAnswer | None:
         """Read a request that was not seen before, and remember it if it can be answered here."""
         if len(data) > MAX_READ or data.find(b"\r\n\r\n") != len(data) - 4:
             return None
@@ -160,11 +161,11 @@ class Door:
             self._remember(data, known)
         return known
 
-    def _answered_by(self, ask: Ask, message: RawRequestMessage) -> Known | None:
+    def _answered_by(self, ask: Ask, message: RawRequestMessage) -> CachedAnswer | None:
         """The answer to a poll; None where it takes more than the record. Raises `Refused`."""
-        if ask.room is not Room.VERSION or ask.head or ask.device is None:
+        if ask.address is not Address.VERSION or ask.head or ask.device is None:
             return None
-        record = self._at_hand(ask.device)
+        record = self._ready_record(ask.device)
         if record is None:
             return None
         release = release_for(record, ask)
@@ -177,7 +178,7 @@ class Door:
             answer = version_answer(release, ask, message.headers, lambda: origin)
             status, gives, ready = answer.status, gives_way(ask, answer), answer.ready()
         closes = bool(message.should_close)
-        return Known(
+        return CachedAnswer(
             ask,
             ask.device,
             status,
@@ -188,7 +189,7 @@ class Door:
             None if ask.proxied else release,
         )
 
-    def _remember(self, data: bytes, known: Known) -> None:
+    def _remember(self, data: bytes, known: CachedAnswer) -> None:
         self._size += _size(data, known)
         while self._size > MAX_REMEMBERED:
             oldest = next(iter(self._known))
@@ -214,5 +215,5 @@ def _parsed(data: bytes) -> RawRequestMessage | None:
     return message if body.is_eof() else None
 
 
-def _size(data: bytes, known: Known) -> int:
+def _size(data: bytes, known: CachedAnswer) -> int:
     return len(data) + len(known.before) + len(known.after) + _ENTRY

@@ -1,7 +1,8 @@
 """The port that devices and hooks reach: listens, owns its connections, ends them in good order.
 
-One event loop. A connection begins in a `Shortcut`, where there is a `Door`, and else with aiohttp;
-both are in one set, which is looked through every few seconds, so that an idle one costs no timer.
+One event loop. A connection begins in a `FastPath`, where there is a `RequestCache`, and else with
+aiohttp; both are in one set, which is looked through every few seconds, so that an idle one costs
+no timer.
 Where there are more than `max_connections`, each further one gets a small answer and is closed, for
 past the limit on open files the kernel would leave it waiting without one.
 
@@ -26,14 +27,14 @@ from aiohttp.streams import StreamReader
 from otaflux.log import Event, log
 from otaflux.web import answers
 from otaflux.web.answers import http_date
-from otaflux.web.devices.downloads import Sender
+from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.handlers import ADDRESSES
-from otaflux.web.port.acceptor import ACCEPT, Arrivals
-from otaflux.web.port.connection import Live
-from otaflux.web.port.fastpath import Shortcut
+from otaflux.web.port.acceptor import ACCEPT, Acceptor
+from otaflux.web.port.connection import Connection
+from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import KEEPALIVE, Handler
 from otaflux.web.port.listening import BACKLOG, listen
-from otaflux.web.port.requestcache import Door
+from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.tls import GOODBYE, HANDSHAKE, Certificate
 
 LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
@@ -46,7 +47,7 @@ class Port:
     """One listening address with one application behind it; an async context manager.
 
     `setting` is what an address that cannot be listened on is blamed on: entering raises
-    `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `door` all goes to
+    `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `cache` all goes to
     aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. Addresses that
     begin as `devices.ADDRESSES` do go to `direct`, if it is there, past the routes of `app`.
     `unreadable` hears of requests that are no HTTP, see `Handler`.
@@ -60,8 +61,8 @@ class Port:
         *,
         setting: str = "LISTEN_ADDR",
         direct: Answers | None = None,
-        door: Door | None = None,
-        sender: Sender | None = None,
+        cache: RequestCache | None = None,
+        sender: Downloads | None = None,
         certificate: Certificate | None = None,
         unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
         max_connections: int = 10_000,
@@ -73,7 +74,7 @@ class Port:
         self._wanted = port
         self._setting = setting
         self._direct = direct
-        self._door = door
+        self._cache = cache
         self._sender = sender
         self._certificate = certificate
         self._unreadable = unreadable
@@ -81,7 +82,7 @@ class Port:
         self._shutdown_timeout = shutdown_timeout
         self._clock = clock
         self._sleep = sleep
-        self._live: set[Live] = set()
+        self._live: set[Connection] = set()
         self._crowded = False
         self._runner = web.AppRunner(
             app, handle_signals=False, access_log=None, shutdown_timeout=LAST
@@ -92,10 +93,10 @@ class Port:
         self._port = port
         self._servers: list[asyncio.Server] = []
         self._beat: asyncio.Task[None] | None = None
-        self._arrivals: Arrivals | None = None
-        if door is not None and certificate is None:
-            self._arrivals = Arrivals(
-                door, self._protocol, live=self._live, crowded=self._is_crowded
+        self._arrivals: Acceptor | None = None
+        if cache is not None and certificate is None:
+            self._arrivals = Acceptor(
+                cache, self._protocol, live=self._live, crowded=self._is_crowded
             )
 
     @property
@@ -153,14 +154,14 @@ class Port:
         if self._beat is not None:
             self._beat.cancel()
         await self._close()
-        if self._door is not None:
-            self._door.report()
+        if self._cache is not None:
+            self._cache.report()
 
     def look(self) -> None:
         """End what is idle or stalled for too long."""
         now = self._clock()
         for live in list(self._live):
-            live.look(now)
+            live.check_idle(now)
         if self._sender is not None:
             self._sender.look()
 
@@ -170,8 +171,8 @@ class Port:
             await self._sleep(1)
             seconds += 1
             try:
-                if self._door is not None:
-                    self._door.report()
+                if self._cache is not None:
+                    self._cache.report()
                 if seconds % LOOK_EVERY == 0:
                     self.look()
             except Exception:  # noqa: BLE001 - a bug in one look must not end all others
@@ -181,9 +182,9 @@ class Port:
         """Whoever takes a new connection; `data` was read of it already."""
         if self._is_crowded():
             return _TurnedAway(self._live, self._clock)
-        if self._door is None:
+        if self._cache is None:
             return self._handler()
-        return Shortcut(self._door, live=self._live, to_aiohttp=self._handler, data=data)
+        return FastPath(self._cache, live=self._live, to_aiohttp=self._handler, data=data)
 
     def _is_crowded(self) -> bool:
         crowded = len(self._live) >= self._max_connections
@@ -215,7 +216,7 @@ class Port:
         if ours is not None:
             await asyncio.sleep(0)  # what was read before now is begun, and so not idle
             for live in list(self._live):
-                live.let_go()
+                live.close_idle()
             ours.pre_shutdown()
             try:
                 async with asyncio.timeout(self._shutdown_timeout):
@@ -229,7 +230,7 @@ class Port:
         if self._sender is not None:
             self._sender.drop_all()
         for live in list(self._live):
-            live.cut()
+            live.abort()
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -240,7 +241,7 @@ class _TurnedAway(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, live: set[Live], clock: Callable[[], float]) -> None:
+    def __init__(self, live: set[Connection], clock: Callable[[], float]) -> None:
         self._live = live
         self._since = clock()
 
@@ -259,16 +260,16 @@ class _TurnedAway(asyncio.Protocol):
         self._transport.write(answers.busy().render(date, keep_alive=False))
         self._transport.close()
 
-    def look(self, now: float) -> None:
+    def check_idle(self, now: float) -> None:
         """End it when nothing was asked."""
         if now - self._since >= KEEPALIVE:
             self._transport.abort()
 
-    def let_go(self) -> None:
+    def close_idle(self) -> None:
         """End it, for nothing was asked yet."""
         self._transport.close()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End it at once."""
         self._transport.abort()
 

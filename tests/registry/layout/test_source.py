@@ -132,7 +132,7 @@ async def test_preparing_makes_the_folder(tmp_path: Path) -> None:
     await layout.prepare()
     assert await layout.devices() == frozenset()
     assert await layout.tags(LAMP) == Listing((), repository_known=False)
-    assert layout.certain
+    assert layout.is_authoritative
 
 
 @pytest.mark.parametrize("left", ["oci-layout", "blobs"])

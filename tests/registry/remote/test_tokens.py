@@ -11,12 +11,14 @@ from registry_client import remote
 
 from otaflux.model.names import Device
 from otaflux.registry.remote import tokens
-from otaflux.registry.remote.tokens import OVERHEAD, Ask, Purse, Token
+from otaflux.registry.remote.tokens import OVERHEAD, Token, TokenCache, TokenRequest
 
 
-def ask(number: int) -> Ask:
+def ask(number: int) -> TokenRequest:
     """What a device's token is asked for by."""
-    return Ask("https://auth.example/token", "registry", f"repository:acme/d{number}:pull", None)
+    return TokenRequest(
+        "https://auth.example/token", "registry", f"repository:acme/d{number}:pull", None
+    )
 
 
 def token(size: int, ends: float) -> Token:
@@ -44,9 +46,9 @@ async def test_a_round_over_many_devices_fetches_each_token_once() -> None:
 def test_tens_of_thousands_fit() -> None:
     """Tokens of a kilobyte for 15,000 devices, of three for 8,000."""
     for size, devices in ((1024, 15_000), (3 * 1024, 8_000)):
-        purse = Purse()
+        purse = TokenCache()
         for number in range(devices):
-            purse.keep(ask(number), token(size, 300.0), 0.0)
+            purse.put(ask(number), token(size, 300.0), 0.0)
         assert len(purse) == devices
         assert all(purse.get(ask(number), 299.0) for number in range(devices))
         assert purse.get(ask(0), 300.0) is None
@@ -54,18 +56,18 @@ def test_tens_of_thousands_fit() -> None:
 
 def test_what_is_too_much_goes_and_what_ended_goes_first() -> None:
     """A short one that still holds is kept before a newer one that does not."""
-    purse = Purse(3 * (100 + OVERHEAD))
-    purse.keep(ask(1), token(100, 1000.0), 0.0)
-    purse.keep(ask(2), token(100, 60.0), 0.0)
-    purse.keep(ask(3), token(100, 500.0), 0.0)
-    purse.keep(ask(4), token(100, 400.0), 100.0)
+    purse = TokenCache(3 * (100 + OVERHEAD))
+    purse.put(ask(1), token(100, 1000.0), 0.0)
+    purse.put(ask(2), token(100, 60.0), 0.0)
+    purse.put(ask(3), token(100, 500.0), 0.0)
+    purse.put(ask(4), token(100, 400.0), 100.0)
     assert [bool(purse.get(ask(number), 100.0)) for number in (1, 2, 3, 4)] == [
         True,
         False,
         True,
         True,
     ]
-    purse.keep(ask(5), token(100, 2000.0), 101.0)
+    purse.put(ask(5), token(100, 2000.0), 101.0)
     assert purse.get(ask(4), 101.0) is None  # the one that would have ended next
     assert purse.get(ask(1), 101.0)
 
@@ -74,8 +76,8 @@ def test_what_is_too_much_goes_and_what_ended_goes_first() -> None:
 def test_whatever_is_kept_fits(seed: int) -> None:
     """Kept, replaced, dropped and ended in any order, never more than there is room for."""
     chance = random.Random(seed)
-    purse, now = Purse(20_000), 0.0
-    held: dict[Ask, Token] = {}
+    purse, now = TokenCache(20_000), 0.0
+    held: dict[TokenRequest, Token] = {}
     for _ in range(300):
         one = ask(chance.randrange(30))
         now += chance.random() * 5
@@ -84,7 +86,7 @@ def test_whatever_is_kept_fits(seed: int) -> None:
             held.pop(one, None)
         else:
             held[one] = token(chance.randrange(3000), now + chance.randrange(1, 300))
-            purse.keep(one, held[one], now)
+            purse.put(one, held[one], now)
         kept = [found for each in held if (found := purse.get(each, now))]
         assert sum(len(each.header) + OVERHEAD for each in kept) <= 20_000
         assert all(purse.get(each, now) in {None, held[each]} for each in held)

@@ -10,8 +10,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from otaflux.app.controller import Machine, Rules, Upkeep
-from otaflux.app.edge import Front
+from otaflux.app.controller import Controller, Machine, Policy
+from otaflux.app.edge import Edge
 from otaflux.errors import OtaFluxError
 from otaflux.journal import Journal
 from otaflux.metrics import Metrics
@@ -33,7 +33,7 @@ RECHECK = 3600.0  # seconds: long, so that a lost touch is not mended by the nex
 URL = "http://otaflux.example"
 THREADS = (0.0, 0.0, 0.0, 0.02)  # seconds until a thread begins
 EPOCH = 1_700_000_000.0
-RULES = Rules(
+RULES = Policy(
     namespace=Namespace(PREFIX),
     channels=CHANNELS,
     keep_versions=1,
@@ -46,7 +46,7 @@ RULES = Rules(
 JOURNAL = Journal(Metrics(CollectorRegistry()))
 
 
-class Program(Upkeep):
+class Program(Controller):
     """One life of the server, from its start to a crash or its end; it watches its own runs."""
 
     def __init__(
@@ -54,13 +54,13 @@ class Program(Upkeep):
         registry: SimulatedRegistry,
         disk: MemoryDisk,
         chance: random.Random,
-        rules: Rules = RULES,
+        rules: Policy = RULES,
     ) -> None:
         clock = asyncio.get_running_loop().time
         machine = Machine(disk, self._in_thread, clock, lambda: EPOCH + clock(), chance)
-        stamps = registry.stamps if registry.certain else None
+        stamps = registry.stamps if registry.is_authoritative else None
         super().__init__(registry, FOLDER, rules, machine=machine, stamps=stamps)
-        front = Front(
+        front = Edge(
             self,
             secrets=lambda: [SECRET],
             origins=Origins(URL),

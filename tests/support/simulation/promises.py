@@ -130,7 +130,7 @@ class Promises:
     async def poll(self, device: Device, channel: str, chance: random.Random) -> None:
         """1 and 2: who is known is answered at once, from memory, and the answer holds together."""
         record = self.program.catalog.get(device)
-        at_hand = record is not None and (record.looked or bool(record.channels))
+        at_hand = record is not None and (record.ever_synced or bool(record.channels))
         began, before = self._clock(), self._would_be_told(device, channel)
         plain = channel == STABLE and chance.random() < 0.5
         query = f"device={device}" if plain else f"device={device}&channel={channel}"

@@ -101,7 +101,7 @@ class SimulatedRegistry:
     """See `otaflux.registry.source.Source`."""
 
     name = "https://registry.example"
-    certain = False
+    is_authoritative = False
 
     def __init__(
         self, devices: Sequence[Device], chance: random.Random, clock: Callable[[], float]
@@ -148,7 +148,7 @@ class SimulatedRegistry:
 
     def hide(self, device: Device, tag: Tag, seconds: float) -> None:
         """The registry is being restored, and has all but this tag yet; once for each tag."""
-        if not self.certain:
+        if not self.is_authoritative:
             self._hidden.setdefault((device, tag), self._clock() + seconds)
 
     def _is_hidden(self, device: Device, tag: Tag) -> bool:
@@ -252,7 +252,7 @@ class SimulatedFolder(SimulatedRegistry):
     """The embedded folder: its listing is true, and one look is enough; it may be unreadable."""
 
     name = "embedded"
-    certain = True
+    is_authoritative = True
 
     async def tags(self, device: Device) -> Listing:
         """See `Source`."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import web
 
-from otaflux.app.edge import Front
-from otaflux.web.port.connection import Live
-from otaflux.web.port.fastpath import Shortcut
+from otaflux.app.edge import Edge
+from otaflux.web.port.connection import Connection
+from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import Handler
 
 
@@ -78,11 +78,11 @@ class _Pipe(asyncio.Transport):
 
 
 class Wire:
-    """The way to one `Front`."""
+    """The way to one `Edge`."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Edge) -> None:
         self._front = front
-        self._live: set[Live] = set()
+        self._live: set[Connection] = set()
         self._runner = web.AppRunner(front.app, handle_signals=False, access_log=None)
         self._direct: web.Server
 
@@ -102,8 +102,8 @@ class Wire:
     async def get(self, path: str, headers: str = "", method: str = "GET") -> Answer:
         """Ask as a device does: the shortcut has the first look."""
         lines = f"{method} {path} HTTP/1.1\r\nHost: otaflux\r\n{headers}Connection: close"
-        shortcut = Shortcut(
-            self._front.door, live=self._live, to_aiohttp=lambda: self._handler(self._direct)
+        shortcut = FastPath(
+            self._front.cache, live=self._live, to_aiohttp=lambda: self._handler(self._direct)
         )
         return await self._ask(shortcut, lines.encode())
 

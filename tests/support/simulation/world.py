@@ -204,7 +204,7 @@ class World:
             self._promises.program, self._promises.disk = self._program, self._disk
             try:
                 await self._program.restore()
-                await self._program.adopt()
+                await self._program.load()
                 break
             except PowerCut:
                 self._disk.power_on()

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from otaflux.errors import BadName, NotThere, Refused, WrongMethod
+from otaflux.errors import BadName, NotFound, Refused, WrongMethod
 from otaflux.model.names import Device
 from otaflux.model.version import Version
-from otaflux.web.devices.ask import Ask, Room, parse
+from otaflux.web.devices.ask import Address, Ask, parse
 
 CHANNELS = frozenset({"beta", "rc"})
 DEVICES = st.from_regex(
@@ -55,18 +55,18 @@ def test_a_device_is_asked_for_in_each_form(name: str) -> None:
 @pytest.mark.parametrize(
     ("target", "room"),
     [
-        ("/health", Room.HEALTH),
-        ("/version?device=a", Room.VERSION),
-        ("/firmware?device=a", Room.FIRMWARE),
-        ("/firmware/a/firmware.bin", Room.FIRMWARE),
-        ("/firmware/sha256/firmware.bin", Room.FIRMWARE),
-        ("/firmware/sha256/" + "0f" * 32, Room.CONTENT),
-        ("/esphome/a/b/manifest.json", Room.ESPHOME),
+        ("/health", Address.HEALTH),
+        ("/version?device=a", Address.VERSION),
+        ("/firmware?device=a", Address.FIRMWARE),
+        ("/firmware/a/firmware.bin", Address.FIRMWARE),
+        ("/firmware/sha256/firmware.bin", Address.FIRMWARE),
+        ("/firmware/sha256/" + "0f" * 32, Address.CONTENT),
+        ("/esphome/a/b/manifest.json", Address.ESPHOME),
     ],
 )
-def test_each_address_is_its_room(target: str, room: Room) -> None:
+def test_each_address_is_its_room(target: str, room: Address) -> None:
     """An address means one thing, also where a device is called as part of another address."""
-    assert ask(target).room is room
+    assert ask(target).address is room
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_each_address_is_its_room(target: str, room: Room) -> None:
 )
 def test_other_addresses_are_not_there(target: str) -> None:
     """What is no address is not there, file names that Tasmota tries among them."""
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         ask(target)
 
 

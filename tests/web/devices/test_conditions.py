@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from otaflux.web.answers import Answer, Span, firmware, version_text
-from otaflux.web.devices.conditions import Reach, reach, single_range, weigh
+from otaflux.web.devices.conditions import RangeKind, reach, single_range, weigh
 
 CONTENT = b"0123456789"
 WHOLE = firmware(release(content=CONTENT).firmware)
@@ -184,20 +184,20 @@ def test_ranges_are_for_get_of_firmware() -> None:
 @pytest.mark.parametrize(
     ("lines", "reached"),
     [
-        ([], Reach.WHOLE),
-        ([("Range", "bytes=0-")], Reach.START),
-        ([("Range", "bytes=00-7")], Reach.START),
-        ([("Range", "bytes=1-")], Reach.ABOVE),
-        ([("Range", "bytes=-5")], Reach.ABOVE),
-        ([("Range", "bytes=1-2,3-4")], Reach.WHOLE),
-        ([("Range", "bytes=9-"), ("If-Range", "x")], Reach.ANCHORED),
-        ([("If-Range", "x")], Reach.WHOLE),
+        ([], RangeKind.WHOLE),
+        ([("Range", "bytes=0-")], RangeKind.START),
+        ([("Range", "bytes=00-7")], RangeKind.START),
+        ([("Range", "bytes=1-")], RangeKind.LATER),
+        ([("Range", "bytes=-5")], RangeKind.LATER),
+        ([("Range", "bytes=1-2,3-4")], RangeKind.WHOLE),
+        ([("Range", "bytes=9-"), ("If-Range", "x")], RangeKind.ANCHORED),
+        ([("If-Range", "x")], RangeKind.WHOLE),
     ],
 )
-def test_what_a_request_reaches_for(lines: list[tuple[str, str]], reached: Reach) -> None:
+def test_what_a_request_reaches_for(lines: list[tuple[str, str]], reached: RangeKind) -> None:
     """Where a request begins is known before the firmware is."""
     assert reach(CIMultiDict(lines), head=False) is reached
-    assert reach(CIMultiDict(lines), head=True) is Reach.HEAD
+    assert reach(CIMultiDict(lines), head=True) is RangeKind.HEAD
 
 
 @given(

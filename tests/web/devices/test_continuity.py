@@ -11,18 +11,18 @@ from device_server import Clock, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otaflux.errors import NotNow
+from otaflux.errors import Busy
 from otaflux.model.names import Device
-from otaflux.model.record import Leaving, Record, Standing
+from otaflux.model.record import Record, Retired, Standing
 from otaflux.model.release import Release
 from otaflux.web.devices import continuity as told
-from otaflux.web.devices.conditions import Reach
+from otaflux.web.devices.conditions import RangeKind
 from otaflux.web.devices.continuity import (
-    Connections,
     Downloader,
-    Downloads,
-    effective,
+    DownloadMemory,
+    LastTold,
     replaced_lately,
+    standing_for,
 )
 
 LAMP = Device("lamp")
@@ -37,13 +37,13 @@ class Transport:
 def record(current: Release | None, channel: str = "stable") -> Record:
     """A record that tells that release."""
     channels = {channel: Standing(current, 0.0)} if current else {}
-    return Record(LAMP, "test", channels=channels, looked=True)
+    return Record(LAMP, "test", channels=channels, ever_synced=True)
 
 
 def test_a_connection_is_told_for_a_minute_and_once() -> None:
     """The request directly after a `/version` may follow it, within 60 s; the one after not."""
     clock = Clock()
-    connections = Connections(clock)
+    connections = LastTold(clock)
     here, there = Transport(), Transport()
     connections.tell(here, ONE, channel="beta")
     assert connections.follow(there) is None
@@ -59,7 +59,7 @@ def test_a_connection_is_told_for_a_minute_and_once() -> None:
 
 def test_a_connection_that_ends_is_forgotten() -> None:
     """What was told holds no connection, and goes with it."""
-    connections = Connections(Clock())
+    connections = LastTold(Clock())
     here = Transport()
     connections.tell(here, ONE)
     del here
@@ -67,160 +67,160 @@ def test_a_connection_that_ends_is_forgotten() -> None:
     assert len(connections._told) == 0
 
 
-@pytest.mark.parametrize("begins", [Reach.WHOLE, Reach.HEAD, Reach.START])
-def test_a_download_is_remembered_for_two_minutes_after_its_last_part(begins: Reach) -> None:
+@pytest.mark.parametrize("begins", [RangeKind.WHOLE, RangeKind.HEAD, RangeKind.START])
+def test_a_download_is_remembered_for_two_minutes_after_its_last_part(begins: RangeKind) -> None:
     """HEAD and a GET from the first byte begin one; each part keeps it for two minutes more."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, begins, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, begins, ONE, replaced=None)
     for _ in range(3):
         clock.value += 119
-        assert downloads.begun(HERE) is ONE
-        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+        assert downloads.release_of(HERE) is ONE
+        downloads.note(HERE, RangeKind.LATER, ONE, replaced=None)
     clock.value += 120
-    assert downloads.begun(HERE) is None
+    assert downloads.release_of(HERE) is None
 
 
-@pytest.mark.parametrize("reached", [Reach.ABOVE, Reach.ANCHORED])
-def test_a_part_above_the_first_byte_begins_none(reached: Reach) -> None:
+@pytest.mark.parametrize("reached", [RangeKind.LATER, RangeKind.ANCHORED])
+def test_a_part_above_the_first_byte_begins_none(reached: RangeKind) -> None:
     """Nobody knows what came before it."""
-    downloads = Downloads(Clock())
-    downloads.took(HERE, reached, ONE, replaced=None)
-    assert downloads.begun(HERE) is None
+    downloads = DownloadMemory(Clock())
+    downloads.note(HERE, reached, ONE, replaced=None)
+    assert downloads.release_of(HERE) is None
 
 
 def test_while_one_is_remembered_no_other_begins_there() -> None:
     """A whole GET of the new release leaves a download of the old one as it is."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     clock.value += 100
-    downloads.took(HERE, Reach.WHOLE, TWO, replaced=None)
-    assert downloads.begun(HERE) is ONE
+    downloads.note(HERE, RangeKind.WHOLE, TWO, replaced=None)
+    assert downloads.release_of(HERE) is ONE
     clock.value += 20
-    assert downloads.begun(HERE) is None
+    assert downloads.release_of(HERE) is None
 
 
 def test_others_begin_their_own() -> None:
     """Another unit, address, channel or device is another download."""
-    downloads = Downloads(Clock())
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads = DownloadMemory(Clock())
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     for other in (
         replace(HERE, who="192.0.2.2"),
         replace(HERE, channel="beta"),
         replace(HERE, device=Device("fan")),
     ):
-        assert downloads.begun(other) is None
+        assert downloads.release_of(other) is None
 
 
 def test_a_download_that_is_being_sent_is_not_idle() -> None:
     """Two minutes count from the last byte, however long that took."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.WHOLE, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
     with downloads.sending(HERE, ONE):
         clock.value += 600
-        assert downloads.begun(HERE) is ONE
+        assert downloads.release_of(HERE) is ONE
     clock.value += 119
-    assert downloads.begun(HERE) is ONE
+    assert downloads.release_of(HERE) is ONE
     with downloads.sending(HERE, TWO):
         clock.value += 1
-    assert downloads.begun(HERE) is None
+    assert downloads.release_of(HERE) is None
 
 
 def test_a_download_ends_15_minutes_after_its_release_was_replaced() -> None:
-    """Where a part came lately there is a hush of two minutes, then it is forgotten."""
+    """Where a part came lately there is a cooldown of two minutes, then it is forgotten."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     for _ in range(14):
         clock.value += 60
-        assert downloads.begun(HERE) is ONE
-        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
+        assert downloads.release_of(HERE) is ONE
+        downloads.note(HERE, RangeKind.LATER, ONE, replaced=None)
     downloads.hear(LAMP, record(THREE))
     clock.value += 60
     for left in (120, 60, 1):
-        with pytest.raises(NotNow) as refusal:
-            downloads.begun(HERE)
+        with pytest.raises(Busy) as refusal:
+            downloads.release_of(HERE)
         assert refusal.value.retry_after == pytest.approx(left)
-        downloads.took(HERE, Reach.WHOLE, TWO, replaced=None)
+        downloads.note(HERE, RangeKind.WHOLE, TWO, replaced=None)
         clock.value += left - {120: 60, 60: 1, 1: 0}[left]
-    assert downloads.begun(HERE) is None
+    assert downloads.release_of(HERE) is None
 
 
 def test_no_hush_where_nobody_was_in_the_middle() -> None:
     """A download whose last part was two minutes before its end is over without a word."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=clock() - 900 + 120)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=clock() - 900 + 120)
     clock.value += 120
-    assert downloads.begun(HERE) is None
+    assert downloads.release_of(HERE) is None
 
 
 def test_a_hush_for_one_that_is_still_being_sent() -> None:
     """A board whose bytes are going out when its download ends is in the middle."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.START, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.START, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     with downloads.sending(HERE, ONE):
         clock.value += 900
-        with pytest.raises(NotNow):
-            downloads.begun(HERE)
+        with pytest.raises(Busy):
+            downloads.release_of(HERE)
 
 
 def test_a_release_that_comes_back_is_not_replaced() -> None:
     """Where the tag was moved back, the download goes on as if nothing had been."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     downloads.hear(LAMP, record(ONE))
     for _ in range(20):
         clock.value += 60
-        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
-        assert downloads.begun(HERE) is ONE
+        downloads.note(HERE, RangeKind.LATER, ONE, replaced=None)
+        assert downloads.release_of(HERE) is ONE
 
 
 def test_the_same_bytes_under_another_version_replace_nothing() -> None:
     """What holds together are bytes; a new tag on them changes none."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(release(version="9.0.0", content=b"fw0")))
     for _ in range(20):
         clock.value += 60
-        downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
-    assert downloads.begun(HERE) is ONE
+        downloads.note(HERE, RangeKind.LATER, ONE, replaced=None)
+    assert downloads.release_of(HERE) is ONE
 
 
 def test_a_withdrawn_release_counts_as_replaced() -> None:
     """Who began it before gets it for 15 minutes, though nobody is told it any more."""
     clock = Clock()
-    downloads = Downloads(clock)
-    downloads.took(HERE, Reach.HEAD, ONE, replaced=None)
+    downloads = DownloadMemory(clock)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, None)
     clock.value += 100
-    downloads.took(HERE, Reach.ABOVE, ONE, replaced=None)
-    assert downloads.begun(HERE) is ONE
+    downloads.note(HERE, RangeKind.LATER, ONE, replaced=None)
+    assert downloads.release_of(HERE) is ONE
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more downloads than fit, the longest idle are forgotten; what is over goes by itself."""
     monkeypatch.setattr(told, "MAX_DOWNLOADS", 10)
     clock = Clock()
-    downloads = Downloads(clock)
+    downloads = DownloadMemory(clock)
     for n in range(100):
         clock.value += 1
-        downloads.took(replace(HERE, who=str(n)), Reach.HEAD, ONE, replaced=None)
+        downloads.note(replace(HERE, who=str(n)), RangeKind.HEAD, ONE, replaced=None)
         assert len(downloads) <= 10
-    assert downloads.begun(replace(HERE, who="99")) is ONE
-    assert downloads.begun(replace(HERE, who="89")) is None
+    assert downloads.release_of(replace(HERE, who="99")) is ONE
+    assert downloads.release_of(replace(HERE, who="89")) is None
     clock.value += 1000
     for n in range(10):
-        downloads.took(replace(HERE, who=f"new{n}"), Reach.HEAD, ONE, replaced=None)
+        downloads.note(replace(HERE, who=f"new{n}"), RangeKind.HEAD, ONE, replaced=None)
     assert len(downloads) == 10
     assert sum(map(len, downloads._of.values())) == 10
 
@@ -230,21 +230,21 @@ def test_one_that_is_forgotten_while_it_is_sent_does_no_harm(
 ) -> None:
     """A download that had to make room ends like any other."""
     monkeypatch.setattr(told, "MAX_DOWNLOADS", 1)
-    downloads = Downloads(Clock())
-    downloads.took(HERE, Reach.WHOLE, ONE, replaced=None)
+    downloads = DownloadMemory(Clock())
+    downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
     with ExitStack() as sending:
         sending.enter_context(downloads.sending(HERE, ONE))
-        downloads.took(replace(HERE, who="other"), Reach.WHOLE, ONE, replaced=None)
-        assert downloads.begun(HERE) is None
+        downloads.note(replace(HERE, who="other"), RangeKind.WHOLE, ONE, replaced=None)
+        assert downloads.release_of(HERE) is None
     assert len(downloads) == 1
 
 
 def test_a_channel_without_its_own_is_told_the_stable_one() -> None:
     """Until a channel has a release of its own, the stable answer is its answer."""
-    assert effective(record(ONE), "beta") == Standing(ONE, 0.0)
+    assert standing_for(record(ONE), "beta") == Standing(ONE, 0.0)
     both = replace(record(ONE), channels={**record(ONE).channels, "beta": Standing(TWO, 5.0)})
-    assert effective(both, "beta") == Standing(TWO, 5.0)
-    assert effective(None, "beta") is None
+    assert standing_for(both, "beta") == Standing(TWO, 5.0)
+    assert standing_for(None, "beta") is None
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_boards_may_be_amid_what_was_replaced_lately(
     """A release that took another's place within 30 minutes, or came after one was withdrawn."""
     now = 1e9
     standing = Standing(TWO, now - age, replaced_another=replaced)
-    leaving = () if left_before is None else (Leaving(ONE, now - age - left_before, True),)
-    held = Record(LAMP, "test", channels={"stable": standing}, leaving=leaving)
+    leaving = () if left_before is None else (Retired(ONE, now - age - left_before, True),)
+    held = Record(LAMP, "test", channels={"stable": standing}, retired=leaving)
     assert replaced_lately(held, standing, now) is lately
 
 
@@ -276,22 +276,28 @@ class Board:
     parts: tuple[Release, ...] = ()
     at: float = 1000.0
 
-    def step(self, downloads: Downloads, current: Record, now: float) -> tuple[Release, ...]:
-        """One request; answers the parts of a download that is whole now."""
-        reached = Reach.HEAD if self.release is None else Reach.ABOVE if self.parts else Reach.START
-        standing = effective(current, "stable")
+    def step(self, downloads: DownloadMemory, current: Record, now: float) -> tuple[Release, ...]:
+        """One request; returns the parts of a download that is whole now."""
+        reached = (
+            RangeKind.HEAD
+            if self.release is None
+            else RangeKind.LATER
+            if self.parts
+            else RangeKind.START
+        )
+        standing = standing_for(current, "stable")
         assert standing is not None
         try:
-            got = downloads.begun(HERE)
-        except NotNow:
+            got = downloads.release_of(HERE)
+        except Busy:
             self.release, self.parts = None, ()
             return ()
-        if got is None and reached is Reach.ABOVE and replaced_lately(current, standing, now):
+        if got is None and reached is RangeKind.LATER and replaced_lately(current, standing, now):
             self.release, self.parts = None, ()
             return ()
         got = got or standing.release
-        downloads.took(HERE, reached, got, replaced=None)
-        if reached is Reach.HEAD:
+        downloads.note(HERE, reached, got, replaced=None)
+        if reached is RangeKind.HEAD:
             self.release = got
             return ()
         self.parts += (got,)
@@ -315,7 +321,7 @@ def test_boards_that_share_an_address_never_mix(steps: list[tuple[int | str, int
     Three boards behind one address, each with less than two minutes between its requests.
     """
     clock = Clock()
-    downloads = Downloads(clock)
+    downloads = DownloadMemory(clock)
     boards = [Board(), Board(), Board()]
     releases = iter(release(version=f"1.{n}.0", content=str(n).encode()) for n in range(200))
     current = Record(LAMP, "test", channels={"stable": Standing(next(releases), 0.0)})

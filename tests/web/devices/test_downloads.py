@@ -14,8 +14,8 @@ from device_server import Connection, release
 from structlog.testing import capture_logs
 from waiting import until
 
-from otaflux.errors import NotNow
-from otaflux.web.devices.downloads import Sender
+from otaflux.errors import Busy
+from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.sending import QUEUE, SLOW_AFTER, SLOWEST, STALLED
 
 BIG = os.urandom(1 << 20) * 16  # more than all buffers between here and a reader take
@@ -61,17 +61,17 @@ async def test_a_file_that_is_unlinked_meanwhile_is_sent_whole(tmp_path: Path) -
 class Holder:
     """Holds a place until it is told to leave."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Downloads) -> None:
         self._sender = sender
         self._leave = asyncio.Event()
         self.has = False
-        self.refused: NotNow | None = None
+        self.refused: Busy | None = None
 
     async def come(self) -> None:
         """Wait for a place, and keep it."""
         try:
             await self._sender.take_place()
-        except NotNow as error:
+        except Busy as error:
             self.refused = error
             return
         self.has = True
@@ -87,7 +87,7 @@ class Holder:
 
 async def test_places_are_given_in_the_order_of_coming() -> None:
     """Who waits longest gets the next place, and nobody in line is passed by who comes later."""
-    sender = Sender(2, patience=5)
+    sender = Downloads(2, patience=5)
     holders = [Holder(sender) for _ in range(6)]
     async with asyncio.TaskGroup() as group:
         for holder in holders:
@@ -103,7 +103,7 @@ async def test_places_are_given_in_the_order_of_coming() -> None:
 
 async def test_a_place_that_does_not_come_is_refused_with_a_time_to_come_again() -> None:
     """Patience ends with 503's error, and takes nothing from those still in line."""
-    sender = Sender(1, patience=0.02)
+    sender = Downloads(1, patience=0.02)
     first, second = Holder(sender), Holder(sender)
     async with asyncio.TaskGroup() as group:
         group.create_task(first.come())
@@ -121,7 +121,7 @@ async def test_a_place_that_does_not_come_is_refused_with_a_time_to_come_again()
 
 async def test_a_client_that_goes_while_it_waits_takes_no_place() -> None:
     """Cancelled in line, or in the very step in which its turn came, it leaves the place free."""
-    sender = Sender(1, patience=5)
+    sender = Downloads(1, patience=5)
     for in_the_same_step in (False, True):
         first, second = Holder(sender), Holder(sender)
         held = asyncio.create_task(first.come())

@@ -9,17 +9,17 @@ import pytest
 from device_server import Clock, DeviceServer, HandQueue, release
 from structlog.testing import capture_logs
 
-from otaflux.errors import NotNow, NotThere, Undecided
+from otaflux.errors import Busy, NotFound, Undecided
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Namespace
 from otaflux.model.record import Record, Standing
 from otaflux.web.devices import firstlooks as newcomers
-from otaflux.web.devices.firstlooks import Newcomers
+from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.work.backoff import Backoff
 from otaflux.work.queue import Again, Done, Failed, WorkQueue
 
 LAMP = Device("lamp")
-KNOWN = Record(LAMP, "test", channels={"stable": Standing(release(), 0.0)}, looked=True)
+KNOWN = Record(LAMP, "test", channels={"stable": Standing(release(), 0.0)}, ever_synced=True)
 
 
 class Records(dict[Device, Record]):
@@ -27,7 +27,7 @@ class Records(dict[Device, Record]):
 
 
 class House:
-    """Newcomers with a catalog, a queue and a clock in the test's hands."""
+    """FirstLooks with a catalog, a queue and a clock in the test's hands."""
 
     def __init__(
         self, *, known: bool = False, patience: float = 5, namespace: Namespace | None = None
@@ -35,7 +35,7 @@ class House:
         self.records = Records()
         self.queue = HandQueue()
         self.clock = Clock()
-        self.newcomers = Newcomers(
+        self.newcomers = FirstLooks(
             self.records,
             self.queue,
             namespace or Namespace(),
@@ -63,7 +63,7 @@ async def settle() -> None:
 async def test_a_known_device_needs_no_look() -> None:
     """What the catalog knows is answered at once, also where it knows of no release."""
     house = House()
-    for record in (KNOWN, Record(LAMP, "test", looked=True)):
+    for record in (KNOWN, Record(LAMP, "test", ever_synced=True)):
         house.found(record)
         assert await house.newcomers.record(LAMP) is record
     assert house.queue.touches == []
@@ -97,7 +97,7 @@ async def test_a_client_that_leaves_ends_nobodys_look() -> None:
 async def test_a_look_that_takes_long_goes_on() -> None:
     """After the patience 503, while the look goes on; its result is there for the next poll."""
     house = House(patience=0.01)
-    with pytest.raises(NotNow, match="being looked up"):
+    with pytest.raises(Busy, match="being looked up"):
         await house.newcomers.record(LAMP)
     house.found()
     house.queue.end("lamp", Done())
@@ -111,10 +111,10 @@ async def test_a_device_that_does_not_exist_is_remembered_for_30_s() -> None:
     poll = house.ask()
     await settle()
     house.queue.end("lamp", Done())
-    with pytest.raises(NotThere, match="No firmware for device 'lamp'"):
+    with pytest.raises(NotFound, match="No firmware for device 'lamp'"):
         await poll
     house.clock.value += 29.9
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         await house.newcomers.record(LAMP)
     assert len(house.queue.touches) == 1
     house.clock.value += 0.1
@@ -132,7 +132,7 @@ async def test_what_appears_meanwhile_is_told_at_once() -> None:
     poll = house.ask()
     await settle()
     house.queue.end("lamp", Again(2.0, Touch(LAMP, Priority.FIRST_POLL)))
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         await poll
     house.found()
     assert await house.newcomers.record(LAMP) == KNOWN
@@ -146,7 +146,7 @@ async def test_the_memory_of_absence_is_bounded(monkeypatch: pytest.MonkeyPatch)
         poll = house.ask(Device(f"d{n}"))
         await settle()
         house.queue.end(f"d{n}", Done())
-        with pytest.raises(NotThere):
+        with pytest.raises(NotFound):
             await poll
     assert len(house.newcomers._absent) == 3
     assert len(house.newcomers._looks) == 0
@@ -158,7 +158,7 @@ async def test_too_many_who_wait_are_answered_at_once(monkeypatch: pytest.Monkey
     house = House()
     polls = [house.ask() for _ in range(4)]
     await settle()
-    with pytest.raises(NotNow, match="Too many"):
+    with pytest.raises(Busy, match="Too many"):
         await house.newcomers.record(Device("other"))
     assert [touch.device for touch in house.queue.touches] == [LAMP]
     house.found()
@@ -172,7 +172,7 @@ async def test_a_registry_that_cannot_be_asked_is_503() -> None:
     poll = house.ask()
     await settle()
     house.queue.end("lamp", Failed(Undecided("https://registry: 401", retry_after=17)))
-    with pytest.raises(NotNow) as refusal:
+    with pytest.raises(Busy) as refusal:
         await poll
     assert refusal.value.retry_after == 17
     assert "registry" not in str(refusal.value)
@@ -197,13 +197,13 @@ async def test_names_that_fail_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -
         poll = house.ask(Device(f"d{n}"))
         await settle()
         house.queue.end(f"d{n}", Failed(Undecided("403")))
-        with pytest.raises(NotNow):
+        with pytest.raises(Busy):
             await poll
         assert len(house.queue.waiting) <= 3
     assert len(house.queue.given_up) == 7
     polls = [house.ask(device) for device in list(house.queue.waiting)]
     await settle()
-    with pytest.raises(NotNow, match="Too many"):
+    with pytest.raises(Busy, match="Too many"):
         await house.newcomers.record(Device("one-more"))
     for poll in polls:
         poll.cancel()
@@ -216,7 +216,7 @@ async def test_a_name_that_fails_is_dropped_once_nobody_asks() -> None:
     poll = house.ask()
     await settle()
     house.queue.end("lamp", Failed(Undecided("403")))
-    with pytest.raises(NotNow):
+    with pytest.raises(Busy):
         await poll
     house.queue.end("lamp", Failed(Undecided("403")))
     await settle()
@@ -240,7 +240,7 @@ async def test_a_device_that_is_not_served_is_not_there_and_not_asked_for() -> N
     house = House(namespace=Namespace(is_closed=lambda: True))
     with capture_logs() as logs:
         for name in ("lamp", "fan"):
-            with pytest.raises(NotThere, match="No firmware for device"):
+            with pytest.raises(NotFound, match="No firmware for device"):
                 await house.newcomers.record(Device(name))
     assert [line["event"] for line in logs] == ["device_not_served"]
     assert "DEVICES" in logs[0]["reason"]

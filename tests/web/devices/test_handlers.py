@@ -496,7 +496,7 @@ async def test_a_bug_is_500_with_a_traceback_in_the_log(server: PortServer) -> N
     """A record that breaks a promise ends one request, not the connection."""
     broken = replace(ONE, firmware=None)  # type: ignore[arg-type]
     record = Record(Device("fan"), "test", kept=(replace(broken, device=Device("fan")),))
-    server.catalog._records[Device("fan")] = replace(record, looked=True)
+    server.catalog._records[Device("fan")] = replace(record, ever_synced=True)
     async with await server.connect() as connection:
         with capture_logs() as logs:
             reply = await connection.get("/firmware?device=fan&version=1.0.0")

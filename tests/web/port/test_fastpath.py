@@ -161,7 +161,7 @@ async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -
             assert one == other
 
         await asyncio.to_thread(same)
-        fast.door.report()
+        fast.cache.report()
         assert fast.observer.answered > 10
         assert slow.observer.answered == 0
 
@@ -177,7 +177,7 @@ async def test_plain_polls_never_reach_aiohttp(tmp_path: Path) -> None:
                 assert reply.body.startswith(b"1.0.0\n")
         closing = PLAIN.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         assert b"\r\nConnection: close\r\n" in await server.raw(closing)
-        server.door.report()
+        server.cache.report()
         assert server.observer.answered == 4
         assert server.observer.devices == {"lamp"}
         assert server.observer.requests == 0
@@ -222,7 +222,7 @@ async def test_polls_hear_that_no_download_place_is_free(tmp_path: Path) -> None
             reply = await connection.get("/version?device=lamp")
             assert (reply.status, reply["Retry-After"]) == (503, "10")
         assert (await connection.get("/version?device=lamp")).status == 200
-        server.door.report()
+        server.cache.report()
         assert server.observer.statuses == {200: 1, 503: 1}
 
 
@@ -253,7 +253,7 @@ async def test_other_polls_are_answered_at_once_too(
         server.publish(release("lamp", "1.2.0", b"newer"))
         after = await connection.get(target, headers)
         assert "version=" in target or "beta" in target or status != 200 or b"1.2.0" in after.body
-        server.door.report()
+        server.cache.report()
         assert server.observer.statuses[status] >= 3
         assert server.observer.requests == (1 if "version=" in target else 0)
 
@@ -277,7 +277,7 @@ async def test_trusted_proxies_go_to_aiohttp(tmp_path: Path) -> None:
         assert (await proxy.get("/version?device=lamp")).status == 200
         server.publish(release("lamp", "1.1.0", b"new"))
         assert (await proxy.get("/firmware?device=lamp")).body == b"new"
-        server.door.report()
+        server.cache.report()
         assert server.observer.answered == 0
 
 
@@ -303,7 +303,7 @@ async def test_a_client_that_reads_no_answers_is_read_no_further(tmp_path: Path)
         server.publish(release("lamp", "1.0.0"))
 
         def answered() -> int:
-            server.door.report()
+            server.cache.report()
             return int(server.observer.answered)
 
         async def poll(greedy: socket.socket) -> bool:
@@ -343,7 +343,7 @@ async def test_requests_seen_before_are_bounded(tmp_path: Path) -> None:
         try:
             for number in range(13_000):
                 padded = PLAIN.replace(b"ota", b"o" * 800 + str(number).encode())
-                assert server.door.find(padded) is not None
+                assert server.cache.lookup(padded) is not None
             assert tracemalloc.get_traced_memory()[0] < 1.5 * MAX_REMEMBERED
         finally:
             tracemalloc.stop()
@@ -372,8 +372,8 @@ async def test_whatever_is_not_plain_and_whole_is_left_to_aiohttp(
     """Only one whole plain poll for a device that has a release is the shortcut's."""
     async with PortServer(tmp_path) as server:
         server.publish(release("lamp", "1.0.0"))
-        assert server.door.find(data) is None
-        assert server.door.find(PLAIN) is not None
+        assert server.cache.lookup(data) is None
+        assert server.cache.lookup(PLAIN) is not None
 
 
 async def test_the_parser_is_what_we_take_it_for() -> None:

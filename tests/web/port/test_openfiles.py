@@ -30,13 +30,13 @@ def run(soft: int, hard: int, wanted: int) -> list[str]:
 
 def test_the_soft_limit_is_raised_and_nothing_is_said() -> None:
     """Where the hard limit allows all that is wanted, that is what there is."""
-    assert run(256, 10_000, 2000) == ["Room(downloads=2000, connections=7744)", "10000"]
+    assert run(256, 10_000, 2000) == ["Capacity(downloads=2000, connections=7744)", "10000"]
 
 
 def test_too_many_downloads_are_clamped_with_a_warning() -> None:
     """Where it does not, the log says how many there are instead, and which limit to raise."""
     warning, room, soft = run(256, 1024, 2000)
-    assert room == "Room(downloads=256, connections=512)"
+    assert room == "Capacity(downloads=256, connections=512)"
     assert soft == "1024"
     assert "downloads_clamped" in warning
     assert "MAX_DOWNLOADS" in warning

@@ -80,7 +80,7 @@ async def test_polls_and_downloads_work_as_without_it(tmp_path: Path, pair: Pair
         for _ in range(3):
             reply = await connection.get("/version?device=lamp")
             assert reply.body.startswith(b"1.0.0\n")
-        server.door.report()
+        server.cache.report()
         assert server.observer.answered == 3
         assert (await connection.get("/firmware?device=lamp")).body == BIG
         part = await connection.get("/firmware?device=lamp", {"Range": "bytes=99-1000099"})

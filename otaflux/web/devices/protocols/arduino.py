@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from multidict import MultiMapping
 
-from otaflux.errors import BadName, NotThere
+from otaflux.errors import BadName, NotFound
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 from otaflux.web.answers import Answer, not_modified, plain_text
@@ -46,7 +46,7 @@ def read(headers: MultiMapping[str]) -> Running | None:
 def answer(running: Running, release: Release, whole: Answer) -> Answer:
     """What the board gets instead of `whole`, or `whole` with the sum that it checks.
 
-    Raises `NotThere` for a mode that there is no firmware for, such as a file system's image.
+    Raises `NotFound` for a mode that there is no firmware for, such as a file system's image.
     """
     md5 = ("x-MD5", release.firmware.sums.md5)
     match running.mode:
@@ -59,7 +59,7 @@ def answer(running: Running, release: Release, whole: Answer) -> Answer:
             )
             return not_modified(whole) if current else whole.with_headers(md5)
         case _:
-            raise NotThere(f"No firmware for device '{release.device}' in that mode")
+            raise NotFound(f"No firmware for device '{release.device}' in that mode")
 
 
 def _is(text: str, version: Version) -> bool:

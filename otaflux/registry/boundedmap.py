@@ -10,7 +10,7 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class Newest(Generic[_Key, _Value]):
+class BoundedMap(Generic[_Key, _Value]):
     """Remembers the `most` keys that were kept last, and forgets the one kept longest ago."""
 
     def __init__(self, most: int) -> None:
@@ -25,7 +25,7 @@ class Newest(Generic[_Key, _Value]):
         """What was kept; None where nothing was, or it is forgotten."""
         return self._held.get(key)
 
-    def keep(self, key: _Key, value: _Value) -> None:
+    def put(self, key: _Key, value: _Value) -> None:
         """Remember, and forget what is too much."""
         self._held[key] = value
         self._held.move_to_end(key)
