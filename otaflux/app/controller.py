@@ -7,17 +7,14 @@ the simulation binds the same parts in the same way to a machine of its own. On 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
 
 from otaflux.errors import Undecided
-from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.machine import Machine
 from otaflux.model.event import Touch
-from otaflux.model.names import Device, Namespace
+from otaflux.model.names import Device
+from otaflux.policy import Policy
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
 from otaflux.registry.source import Source
@@ -27,41 +24,7 @@ from otaflux.state import restore
 from otaflux.state.catalog import Catalog
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.store import Store
-from otaflux.unpack.limits import Limits
 from otaflux.work.queue import Outcome, WorkQueue
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the program stands on. `clock` never goes back, `now` is since the epoch, both in s.
-
-    `in_thread(work, *arguments)` runs what blocks. `chance` spreads waits and guards nothing.
-    """
-
-    disk: Disk = REAL_DISK
-    in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
-    chance: random.Random = field(default_factory=random.Random)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What is kept up to date and how hard it tries, as the settings have it.
-
-    `channels` are those besides the stable one, `recheck_interval` is in seconds, `registry_rate`
-    in devices a second, `registry_concurrency` in devices at once. `judged_by` names what verdicts
-    depend on.
-    """
-
-    namespace: Namespace
-    channels: tuple[str, ...]
-    keep_versions: int
-    recheck_interval: float
-    registry_rate: float
-    registry_concurrency: int
-    limits: Limits
-    judged_by: str
 
 
 class Controller:
@@ -85,18 +48,15 @@ class Controller:
         self.machine = machine
         self.namespace = rules.namespace
         self.channels = frozenset(rules.channels)
-        self.catalog = Catalog(
-            folder.catalog, disk=machine.disk, in_thread=machine.in_thread, now=machine.now
-        )
-        self.store = Store(folder.firmware, disk=machine.disk)
+        self.catalog = Catalog(folder.catalog, machine=machine)
+        self.store = Store(folder.firmware, machine=machine)
         self.guests = Guests(self.catalog, self.touch, clock=machine.clock)
         self.queue = WorkQueue(
             self.bring_up_to_date,
             places=rules.registry_concurrency,
             longest_wait=rules.recheck_interval,
             rate=rules.registry_rate,
-            clock=machine.clock,
-            chance=machine.chance,
+            machine=machine,
         )
         self.wake = Wake(
             source,
@@ -111,11 +71,7 @@ class Controller:
             chance=machine.chance,
         )
         puller = Puller(
-            source,
-            self.store,
-            rules.limits,
-            judged_by=rules.judged_by,
-            in_thread=machine.in_thread,
+            source, self.store, rules.limits, judged_by=rules.judged_by, machine=machine
         )
         self._reconciler = Reconciler(
             source,
@@ -128,9 +84,7 @@ class Controller:
             is_known=self.wake.is_known,
             found=self.guests.found,
             goes=self.guests.is_evicted,
-            in_thread=machine.in_thread,
-            clock=machine.clock,
-            now=machine.now,
+            machine=machine,
         )
         self._judged = restore.Judged((), frozenset())
 

@@ -17,13 +17,15 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import otaflux
-from otaflux.app.controller import Controller, Machine, Policy
+from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.errors import BadSetting, Undecided
 from otaflux.journal import Journal
 from otaflux.log import Event, log
+from otaflux.machine import REAL_MACHINE
 from otaflux.metrics import Metrics
 from otaflux.model.names import Namespace
+from otaflux.policy import Policy
 from otaflux.registry.layout import Layout
 from otaflux.registry.remote import Remote
 from otaflux.registry.remote.credentials import Credentials, credential_files
@@ -134,7 +136,7 @@ class _Server:
                 limits=limits(settings),
                 judged_by=judged_by(settings),
             ),
-            machine=Machine(),
+            machine=REAL_MACHINE,
             stamps=source.stamps if isinstance(source, Layout) else None,
         )
         journal.hear_polls(self._controller.guests.polled)

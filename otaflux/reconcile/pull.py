@@ -10,12 +10,12 @@ touches the disk. A tag is resolved to a digest once; everything after takes the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
 
 from otaflux.errors import Incomplete, Unsigned, Unusable
 from otaflux.files.durable import NewFile
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import (
     DESCRIPTION,
     URL,
@@ -35,6 +35,7 @@ from otaflux.model.version import Version
 from otaflux.reconcile.resolve import Resolved, Resolver
 from otaflux.registry.source import Source
 from otaflux.state.store import Claims, Store
+from otaflux.threads import P, T, Work, ended, to_its_end
 from otaflux.unpack.chip import changed_family, disagreements
 from otaflux.unpack.choose import Plan, child, plan, suspects
 from otaflux.unpack.extraction import Extraction
@@ -44,9 +45,6 @@ from otaflux.work.places import Gate
 STREAMS = 3  # pulls that stream at once: with 8 MiB zstd windows they stay within 48 MiB
 WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 MAX_NOTE = 500  # characters of an annotation that a release carries along
-
-InThread = Callable[..., Awaitable[Any]]
-T = TypeVar("T")
 
 
 class Puller:
@@ -62,14 +60,14 @@ class Puller:
         limits: Limits,
         *,
         judged_by: str,
-        in_thread: InThread = asyncio.to_thread,
+        machine: Machine = REAL_MACHINE,
     ) -> None:
         self.resolver = Resolver(source)
         self._source = source
         self._store = store
         self._limits = limits
         self.judged_by = judged_by
-        self._in_thread = in_thread
+        self._in_thread = machine.in_thread
         self._gate = Gate(STREAMS)
 
     async def look(
@@ -212,7 +210,7 @@ class Puller:
             await self._whole(claims.keep, new, firmware)
         finally:
             unpacked.set()
-            await _ended(writing_back)
+            await ended(writing_back)
             await self._whole(new.discard)
         return digest, firmware
 
@@ -251,22 +249,11 @@ class Puller:
                 return await asyncio.shield(work)
         finally:
             if work is not None:
-                await _ended(work)
+                await ended(work)
 
-    async def _whole(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def _whole(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Work in a thread to its end, also where the pull is cancelled: it cannot be stopped."""
-        running: asyncio.Future[T] = asyncio.ensure_future(self._in_thread(work, *arguments))
-        try:
-            return await asyncio.shield(running)
-        finally:
-            await _ended(running)
-
-
-async def _ended(work: asyncio.Future[Any]) -> None:
-    """Wait for work whose outcome nobody may want any more; whoever does has it already."""
-    await asyncio.wait([work])
-    if not work.cancelled():
-        work.exception()
+        return await to_its_end(self._in_thread(work, *arguments, **options))
 
 
 def _found_wrong(digest: Digest, error: Unusable) -> Look:

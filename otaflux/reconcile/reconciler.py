@@ -10,15 +10,14 @@ The queue sees to it that two runs of a device never overlap; runs of several do
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from otaflux.errors import DiskFailed, OtaFluxError, Undecided, Unreachable
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
@@ -83,9 +82,7 @@ class Reconciler:
         is_known: Callable[[Device], bool],
         found: Callable[[Device], object],
         goes: Callable[[Device], bool],
-        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        machine: Machine = REAL_MACHINE,
     ) -> None:
         self._source = source
         self._puller = puller
@@ -97,10 +94,12 @@ class Reconciler:
         self._is_known = is_known
         self._found = found
         self._goes = goes
-        self._in_thread = in_thread
-        self._clock = clock
-        self._now = now
-        self._withdrawals = Withdrawals(is_authoritative=source.is_authoritative, clock=clock)
+        self._in_thread = machine.in_thread
+        self._clock = machine.clock
+        self._now = machine.now
+        self._withdrawals = Withdrawals(
+            is_authoritative=source.is_authoritative, clock=machine.clock
+        )
         self._reports = Reports()
         self._awaited: dict[Device, int] = {}
 

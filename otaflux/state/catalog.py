@@ -7,16 +7,13 @@ what lies there at start is `restore.py`'s; writing records is the reconciler's 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, KeysView
+from collections.abc import Callable, Iterable, KeysView
 from pathlib import Path
-from typing import Any
 
 from otaflux.errors import DiskUnsure, Undecided
 from otaflux.files import durable
-from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
 from otaflux.model.record import Record
@@ -25,25 +22,15 @@ from otaflux.state.recordfile import file_name, write_record
 
 LINGER = 15 * 60  # seconds that a release is still served by content after it stopped being told
 
-InThread = Callable[..., Awaitable[Any]]
 Listener = Callable[[Device, Record | None], None]
 
 
 class Catalog:
     """The records in memory, and their files below `folder`."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        disk: Disk = REAL_DISK,
-        in_thread: InThread = asyncio.to_thread,
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, folder: Path, *, machine: Machine = REAL_MACHINE) -> None:
         self._folder = folder
-        self._disk = disk
-        self._in_thread = in_thread
-        self._now = now
+        self._machine = machine
         self._records: dict[Device, Record] = {}
         self._named: Counter[Digest] = Counter()
         self._by_digest: dict[Digest, set[Device]] = {}
@@ -77,7 +64,7 @@ class Catalog:
         Current or kept ones, and those that stopped being so within `LINGER`; after that, and for
         content that nobody names, None.
         """
-        since = self._now() - LINGER
+        since = self._machine.now() - LINGER
         for device in self._by_digest.get(firmware_digest, ()):
             record = self._records[device]
             for release in record.served():
@@ -114,8 +101,8 @@ class Catalog:
         self._name(files - before)
         self._unsure[device] = before | files
         try:
-            await self._in_thread(
-                durable.write, self.path(device), write_record(record), disk=self._disk
+            await self._machine.in_thread(
+                durable.write, self.path(device), write_record(record), disk=self._machine.disk
             )
         except DiskUnsure:
             raise
@@ -130,7 +117,8 @@ class Catalog:
 
     async def forget(self, device: Device) -> frozenset[Digest]:
         """Remove a device's record for good, then tell it; returns which files it named."""
-        await self._in_thread(durable.remove, self.path(device), disk=self._disk)
+        machine = self._machine
+        await machine.in_thread(durable.remove, self.path(device), disk=machine.disk)
         files = _files(self._records.get(device)) | self._unsure.get(device, frozenset())
         self._swap(device, None)
         return files

@@ -21,8 +21,8 @@ from typing import Self
 
 from otaflux.errors import DiskFailed
 from otaflux.files import durable
-from otaflux.files.disk import REAL_DISK, Disk
 from otaflux.files.durable import NewFile
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.release import Firmware
 
@@ -92,9 +92,9 @@ class Opened:
 class Store:
     """The firmware files below `folder`."""
 
-    def __init__(self, folder: Path, *, disk: Disk = REAL_DISK) -> None:
+    def __init__(self, folder: Path, *, machine: Machine = REAL_MACHINE) -> None:
         self._folder = folder / "sha256"
-        self._disk = disk
+        self._disk = machine.disk
         self._lock = threading.Lock()  # of claims, held while a file is unlinked
         self._reading = threading.Lock()  # of descriptors, for `open` is on the event loop
         self._claims: Counter[Digest] = Counter()

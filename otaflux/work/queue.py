@@ -17,8 +17,6 @@ import asyncio
 import heapq
 import itertools
 import math
-import random
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from typing import assert_never
 
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
 from otaflux.log import Event, log
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.work.backoff import Backoff, Outage, Pace
@@ -98,8 +97,7 @@ class WorkQueue:
         rate: float = math.inf,
         gap: float = GAP,
         backoff: Backoff | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        chance: random.Random | None = None,
+        machine: Machine = REAL_MACHINE,
     ) -> None:
         self._work = work
         self._places = Places(places)
@@ -107,8 +105,8 @@ class WorkQueue:
         self._gap = gap
         self._rechecks = Pace(rate)
         self._backoff = backoff or Backoff()
-        self._clock = clock
-        self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
+        self._clock = machine.clock
+        self._chance = machine.chance
         self._order = itertools.count()
         self._waiting: dict[Device, _Waiting] = {}
         self._lines: tuple[list[tuple[int, Device]], ...] = tuple([] for _ in range(_RANKS))

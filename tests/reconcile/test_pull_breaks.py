@@ -20,6 +20,7 @@ from pulling import Pulls, pulling
 
 from otaflux.errors import DiskFailed
 from otaflux.files.disk import OpenFile, RealDisk
+from otaflux.machine import Machine
 from otaflux.model.event import Priority
 from otaflux.model.look import Usable
 from otaflux.model.names import Device
@@ -56,7 +57,7 @@ def operations_to_prepare(folder: Path) -> int:
     """How many operations of a disk a store takes before the first pull."""
     folder.mkdir()
     disk = LossyDisk(folder, random.Random(1))
-    Store(folder, disk=disk).prepare()
+    Store(folder, machine=Machine(disk=disk)).prepare()
     return len(disk.operations)
 
 

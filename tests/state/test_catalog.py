@@ -9,6 +9,7 @@ from held_releases import firmware, record, release
 
 from otaflux.errors import Undecided
 from otaflux.files.disk import RealDisk
+from otaflux.machine import Machine
 from otaflux.model.names import Device
 from otaflux.model.record import Record, Retired
 from otaflux.state.catalog import LINGER, Catalog
@@ -53,7 +54,7 @@ async def test_a_record_is_on_the_disk_before_anyone_hears_of_it(tmp_path: Path)
 async def test_a_write_that_fails_changes_nothing_for_devices(tmp_path: Path) -> None:
     """The old one stands; then it is written again, for the disk may hold either."""
     disk = Failing()
-    catalog = Catalog(tmp_path, disk=disk)
+    catalog = Catalog(tmp_path, machine=Machine(disk=disk))
     await catalog.put(OLD)
     disk.failing = True
     with pytest.raises(Undecided):
@@ -67,7 +68,7 @@ async def test_a_write_that_fails_changes_nothing_for_devices(tmp_path: Path) ->
 async def test_a_file_that_only_the_disk_may_name_stays(tmp_path: Path) -> None:
     """After a write that failed late a restart may read the new record, and needs its file."""
     disk = Failing()
-    catalog = Catalog(tmp_path, disk=disk)
+    catalog = Catalog(tmp_path, machine=Machine(disk=disk))
     await catalog.put(OLD)
     disk.failing = True
     with pytest.raises(Undecided):
@@ -99,7 +100,7 @@ async def test_files_are_named_as_long_as_any_record_names_them(tmp_path: Path) 
 def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path) -> None:
     """Boards in the middle of a download go on; after the 15 minutes it is gone."""
     clock = [1000.0]
-    catalog = Catalog(tmp_path, now=lambda: clock[0])
+    catalog = Catalog(tmp_path, machine=Machine(now=lambda: clock[0]))
     old = release("1.0.0", b"old")
     catalog.load(record(release("1.1.0", b"new"), retired=(Retired(old, 1000.0),)))
     assert catalog.by_digest(old.firmware.firmware_digest) == old

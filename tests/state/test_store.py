@@ -10,6 +10,7 @@ from held_releases import firmware, stored
 
 from otaflux.errors import DiskFailed, Undecided
 from otaflux.files.disk import RealDisk
+from otaflux.machine import Machine
 from otaflux.state.store import KEPT_OPEN, MARGIN, Store
 
 
@@ -95,7 +96,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Pat
         def free(self, folder: Path) -> int:
             return MARGIN + 99
 
-    store = Store(tmp_path, disk=Small())
+    store = Store(tmp_path, machine=Machine(disk=Small()))
     store.prepare()
     store.draft(99).discard()
     with pytest.raises(DiskFailed, match="needs 100 bytes or more"):

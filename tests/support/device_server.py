@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from otaflux.machine import Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
 from otaflux.model.names import STABLE, Device, Namespace, Tag
@@ -222,7 +223,7 @@ class DeviceServer:
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
         self.clock = Clock()
-        self.catalog = Catalog(self.folder / "catalog", now=self.now)
+        self.catalog = Catalog(self.folder / "catalog", machine=Machine(now=self.now))
         self.store = Store(self.folder / "firmware")
         self.store.prepare()
         self.queue = HandQueue()

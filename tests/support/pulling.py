@@ -22,6 +22,7 @@ from fake_registry import FakeRegistry
 from registry_client import SENSOR, remote
 
 from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.machine import Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority
 from otaflux.model.look import Look, Unfit, Usable
@@ -29,9 +30,10 @@ from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record, Standing, Verdict
 from otaflux.model.release import Release
 from otaflux.model.version import Version
-from otaflux.reconcile.pull import InThread, Puller
+from otaflux.reconcile.pull import Puller
 from otaflux.registry.source import Source
 from otaflux.state.store import Store
+from otaflux.threads import InThread
 from otaflux.unpack.limits import Limits
 
 LIMITS = Limits(2_000_000, 8_000_000)
@@ -114,8 +116,9 @@ async def pulling(
     in_thread: InThread = asyncio.to_thread,
 ) -> AsyncIterator[Pulls]:
     """A puller into a store in that folder."""
-    store = Store(folder, disk=disk)
+    machine = Machine(disk=disk, in_thread=in_thread)
+    store = Store(folder, machine=machine)
     store.prepare()
     async with FakeRegistry() as registry, remote(registry) as source:
-        puller = Puller(source, store, limits, judged_by=JUDGED_BY, in_thread=in_thread)
+        puller = Puller(source, store, limits, judged_by=JUDGED_BY, machine=machine)
         yield Pulls(registry, source, store, puller)

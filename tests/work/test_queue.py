@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from simulation.loop import run_virtually
 
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
+from otaflux.machine import Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
 from otaflux.work.backoff import PROBE, Backoff
@@ -70,8 +71,7 @@ class Bench:
             longest_wait=longest_wait,
             rate=rate,
             backoff=backoff,
-            clock=self.clock,
-            chance=random.Random(1),
+            machine=Machine(clock=self.clock, chance=random.Random(1)),
         )
 
     async def _work(self, touch: Touch) -> Outcome:
@@ -480,7 +480,9 @@ def test_time_that_passes_while_it_decides_leaves_nobody_waiting() -> None:
         async def work(touch: Touch) -> Outcome:
             return Done()
 
-        queue = WorkQueue(work, places=4, longest_wait=LONGEST, rate=20.0, clock=clock)
+        queue = WorkQueue(
+            work, places=4, longest_wait=LONGEST, rate=20.0, machine=Machine(clock=clock)
+        )
         running = asyncio.ensure_future(queue.run())
         for number in range(40):
             _ = queue.touch(Touch(Device(f"d{number}"), Priority.RECHECK))

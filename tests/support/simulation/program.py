@@ -10,13 +10,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from otaflux.app.controller import Controller, Machine, Policy
+from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.errors import OtaFluxError
 from otaflux.journal import Journal
+from otaflux.machine import Machine
 from otaflux.metrics import Metrics
 from otaflux.model.event import Touch
 from otaflux.model.names import Device, Namespace
+from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
 from otaflux.unpack.limits import Limits
 from otaflux.web.origin import Origins

@@ -1,0 +1,32 @@
+"""What is kept up to date and how hard it is tried, as one value of plain values.
+
+The settings say it once; whoever keeps to it is handed all of it. Below this room nobody sees
+`Settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otaflux.model.names import Namespace
+from otaflux.unpack.limits import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Which devices, channels and releases there are, and how often they are looked at.
+
+    `channels` are those besides the stable one; `keep_versions` releases stay on disk below the
+    current ones. `recheck_interval` is in seconds, `registry_rate` in devices a second,
+    `registry_concurrency` in devices at once. `limits` bound what one artifact may unpack to, and
+    `judged_by` names what verdicts depend on.
+    """
+
+    namespace: Namespace
+    channels: tuple[str, ...]
+    keep_versions: int
+    recheck_interval: float
+    registry_rate: float
+    registry_concurrency: int
+    limits: Limits
+    judged_by: str
