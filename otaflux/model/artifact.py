@@ -134,11 +134,13 @@ class Listing:
     """The tags of a repository.
 
     `tags` are those that the OCI grammar allows, in no order. `repository_known` is False where the
-    source said that it does not know the repository; `tags` is empty then.
+    source said that it does not know the repository; `tags` is empty then. `is_cache` is True where
+    the source says that it only caches what another registry has: what it lacks may be there.
     """
 
     tags: tuple[Tag, ...]
     repository_known: bool = True
+    is_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,14 @@ class Standing:
 class Retired:
     """A release that is neither current nor kept any more, but still on disk.
 
-    `at` is when it stopped. A withdrawn one is served to nobody but who began it before.
+    `at` is when it stopped. A withdrawn one is served to nobody but who began it before. One whose
+    tag `moved` to other bytes is the past of that tag: it is never kept again.
     """
 
     release: Release
     at: float
     withdrawn: bool = False
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

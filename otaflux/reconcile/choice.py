@@ -150,7 +150,8 @@ def keep(
     """The record with its kept and leaving releases sorted out.
 
     Kept are the `most` highest that were pulled before, below the current ones; not those whose
-    tag is `gone`, nor the old bytes of a `moved` tag. The others stay on disk for a while.
+    tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards. The
+    others stay on disk for a while.
     """
     current = {standing.release for standing in record.channels.values()}
     taken = {release.tag for release in current}
@@ -164,7 +165,7 @@ def keep(
         and release not in moved
         and release.tag not in taken
         and release.order < highest
-        and not (release in left and left[release].withdrawn)
+        and not (release in left and (left[release].withdrawn or left[release].moved))
     ]
     kept: dict[Tag, Release] = {}
     # Of two with one tag the newer bytes are kept: those kept already, else those that left last.
@@ -179,7 +180,8 @@ def keep(
     for release in sorted(pool - set(kept.values()), key=lambda each: each.order):
         was = left.get(release)
         withdrawn = release.tag in gone and _since(release, left) == last[release.tag]
-        entry = Retired(release, was.at if was else now, withdrawn)
+        has_moved = release in moved or (was is not None and was.moved)
+        entry = Retired(release, was.at if was else now, withdrawn, has_moved)
         if was is not None and was.withdrawn:
             entry = was
         if now - entry.at < (WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS):

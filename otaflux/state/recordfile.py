@@ -7,7 +7,8 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
     {"format": 1, "checksum": "sha256:…", "record":
     {"device": "lamp", "source": "https://registry.example", "prefix": "firmware",
      "channels": {"stable": {"release": {…}, "since": 1790000000.5, "replaced_another": true}},
-     "kept": [{…}], "leaving": [{"release": {…}, "at": 1790000000.5, "withdrawn": false}],
+     "kept": [{…}], "leaving": [{"release": {…}, "at": 1790000000.5, "withdrawn": false,
+     "moved": false}],
      "verdicts": [{"tag": "1.5.0", "manifest_digest": "sha256:…", "reason": "…", "judged_by": "…"}],
      "looked": true, "found_by_poll": false}}
 """
@@ -59,6 +60,7 @@ class _Leaving(msgspec.Struct, forbid_unknown_fields=True):
     release: _Release
     at: float
     withdrawn: bool
+    moved: bool = False
 
 
 class _Verdict(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,7 +108,7 @@ def write_record(record: Record) -> bytes:
             for channel, s in record.channels.items()
         },
         tuple(map(_out, record.kept)),
-        tuple(_Leaving(_out(x.release), x.at, x.withdrawn) for x in record.retired),
+        tuple(_Leaving(_out(x.release), x.at, x.withdrawn, x.moved) for x in record.retired),
         tuple(
             _Verdict(v.tag.text, str(v.manifest_digest), v.reason, v.judged_by)
             for v in record.verdicts
@@ -143,7 +145,9 @@ def read_record(data: bytes, name: str | None = None) -> Record:
                 }
             ),
             tuple(_in(device, release) for release in held.kept),
-            tuple(Retired(_in(device, x.release), x.at, x.withdrawn) for x in held.leaving),
+            tuple(
+                Retired(_in(device, x.release), x.at, x.withdrawn, x.moved) for x in held.leaving
+            ),
             tuple(
                 Verdict(Tag.parse(v.tag), Digest.parse(v.manifest_digest), v.reason, v.judged_by)
                 for v in held.verdicts

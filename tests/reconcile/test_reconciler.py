@@ -30,6 +30,7 @@ from otaflux.reconcile.withdrawals import BETWEEN_LOOKS
 from otaflux.work.queue import Unasked
 
 LAMP = Device("lamp")
+KEEPS = replace(RULES, keep_versions=2)
 V1, V2, V3, RC = Tag("1.0.0"), Tag("2.0.0"), Tag("3.0.0"), Tag("4.0.0-rc.1")
 
 
@@ -60,7 +61,7 @@ class Lamp:
         chance = random.Random(1)
         self.registry = SimulatedRegistry((LAMP,), chance, clock)
         self.disk = FullDisk(chance)
-        self.program = Program(self.registry, self.disk, chance, replace(RULES, keep_versions=2))
+        self.program = Program(self.registry, self.disk, chance, KEEPS)
         self.clock = clock
         self._number = 0
         self.heard: list[str | None] = []  # what the stable channel is told, each time it changes
@@ -225,6 +226,35 @@ def test_a_tag_that_moved_and_goes_is_withdrawn_once(
         (line,) = [each for each in lines if each["event"] == "release_withdrawn"]
         assert line["digest"] == str(last.top.digest)
         assert line["file"].endswith(last.firmware_digest.hex)
+
+    lamp(test)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_old_bytes_of_a_tag_that_moved_and_went_are_never_kept_again(
+    restarted: bool,
+) -> None:
+    """They are the past of a tag: no later run serves them to a pin, after a restart either."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (Tag("0.9.0"), V2):
+            rig.push(tag)
+            await rig.look()
+        for _ in range(2):
+            rig.push(V3)
+            await rig.look()
+        rig.registry.delete(LAMP, V3)
+        for _ in range(2):
+            await rig.look(priority=Priority.HOOK)
+            await asyncio.sleep(BETWEEN_LOOKS)
+        assert (rig.told(), rig.kept()) == ("2.0.0", ["0.9.0"])
+        if restarted:
+            rig.program = Program(rig.registry, rig.disk, random.Random(2), KEEPS)
+            await rig.begin()
+        rig.push(Tag("4.0.0"))
+        for _ in range(3):
+            await rig.look()
+            assert (rig.told(), rig.kept()) == ("4.0.0", ["2.0.0", "0.9.0"])
 
     lamp(test)
 

@@ -20,7 +20,10 @@ from otaflux.state.recordfile import BadRecord, file_name, read_record, write_re
 WHOLE = record(
     release("v1.2.0_b.7", b"new", chip=Chip("ESP32-S3", "1.2.0", "lamp")),
     kept=(release("1.1.0", b"kept"),),
-    retired=(Retired(release("1.0.0", b"old"), 1_790_000_001.25, withdrawn=True),),
+    retired=(
+        Retired(release("1.0.0", b"old"), 1_790_000_001.25, withdrawn=True),
+        Retired(release("1.2.0", b"before"), 1_790_000_002.25, moved=True),
+    ),
     verdicts=(Verdict(Tag("1.3.0"), Digest("sha256", "0" * 64), "it is empty", "otaflux 0"),),
     found_by_poll=True,
 )
@@ -29,7 +32,7 @@ WHOLE = record(
 @given(st.text(), st.floats(allow_nan=False, allow_infinity=False))
 def test_what_is_written_is_read_back(reason: str, at: float) -> None:
     """Every field comes back equal, whatever a registry wrote into texts."""
-    (old,) = WHOLE.retired
+    old, moved = WHOLE.retired
     (verdict,) = WHOLE.verdicts
     whole = Record(
         WHOLE.device,
@@ -37,7 +40,7 @@ def test_what_is_written_is_read_back(reason: str, at: float) -> None:
         WHOLE.prefix,
         WHOLE.channels,
         WHOLE.kept,
-        (Retired(old.release, at, withdrawn=True),),
+        (Retired(old.release, at, withdrawn=True), moved),
         (Verdict(verdict.tag, verdict.manifest_digest, reason, verdict.judged_by),),
         ever_synced=True,
         found_by_poll=True,
