@@ -36,7 +36,7 @@ from otaflux.model.artifact import (
     Manifest,
     Platform,
 )
-from otaflux.registry.wording import shown
+from otaflux.wording import quoted
 
 MAX_MANIFEST = 4 * 1024 * 1024  # bytes; what registries must accept, and the most they do
 MAX_LAYERS = 1024  # container engines stop at 127
@@ -194,11 +194,11 @@ def _agreed_type(
     specification asks clients to refuse such an answer (`manifest.md`, `mediaType`).
     """
     if named and named not in kinds:
-        raise _bad(digest, f"its type {shown(named)} is none that goes with what is in it")
+        raise _bad(digest, f"its type {quoted(named)} is none that goes with what is in it")
     known = content_type in INDEX_TYPES | MANIFEST_TYPES
     if known and content_type not in ({named} if named else kinds):
         raise Undecided(
-            f"the source calls {digest} {shown(content_type)}, and its bytes say otherwise"
+            f"the source calls {digest} {quoted(content_type)}, and its bytes say otherwise"
         )
     return named or (content_type if content_type in kinds else default)
 
@@ -243,7 +243,7 @@ def _descriptor(read: _Descriptor, manifest: Digest, where: str) -> Descriptor:
     try:
         digest = Digest.parse(read.digest)
     except BadName as error:
-        raise _bad(manifest, f"{where}.digest {shown(read.digest)}: {error}") from None
+        raise _bad(manifest, f"{where}.digest {quoted(read.digest)}: {error}") from None
     platform = read.platform
     return Descriptor(
         media_type=read.media_type,

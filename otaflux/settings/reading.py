@@ -20,8 +20,7 @@ from otaflux.secret import secret_file
 from otaflux.settings import envfile
 from otaflux.settings.table import SETTINGS, Setting, Settings
 from otaflux.settings.values import Wrong, path
-
-MAX_SHOWN = 80  # characters of a wrong value in a complaint
+from otaflux.wording import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def _parsed(setting: Setting, found: _Found) -> object:
     try:
         value: object = setting.parse(found.text if setting.secret else found.text.strip())
     except Wrong as error:
-        seen = error.found or ("a value (hidden)" if setting.secret else _shown(found.text))
+        seen = error.found or ("a value (hidden)" if setting.secret else quoted(found.text))
         raise BadSetting(
             f"{setting.name}: found {seen} ({found.where}), expected {error.expected}"
         ) from None
@@ -128,11 +127,11 @@ def _from_file(setting: Setting, named: _Found) -> object:
         secret.current()
     except Wrong as error:
         raise BadSetting(
-            f"{name}: found {_shown(named.text)} ({named.where}), expected {error.expected}"
+            f"{name}: found {quoted(named.text)} ({named.where}), expected {error.expected}"
         ) from None
     except Undecided as error:
         raise BadSetting(
-            f"{name}: found {_shown(named.text)} ({named.where}), expected a readable file with"
+            f"{name}: found {quoted(named.text)} ({named.where}), expected a readable file with"
             f" the secret in it ({str(error).rpartition(': ')[2]})"
         ) from None
     return secret
@@ -146,11 +145,6 @@ def _not_built(setting: Setting, found: _Found | None) -> object | None:
             return None
     where = found.where if found else f"{setting.name}_FILE"
     raise BadSetting(f"{setting.name}: found a value ({where}), expected none: {setting.not_built}")
-
-
-def _shown(text: str) -> str:
-    short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-    return repr(short)
 
 
 def _finished(values: dict[str, Any]) -> Settings:
@@ -182,7 +176,7 @@ def _prefix(settings: Settings) -> str:
         Namespace.of(settings.repository_prefix, settings.devices)
     except BadName as error:
         return (
-            f"REPOSITORY_PREFIX: found {_shown(settings.repository_prefix)}, expected lower-case"
+            f"REPOSITORY_PREFIX: found {quoted(settings.repository_prefix)}, expected lower-case"
             f" names joined by '/', such as firmware or acme/firmware, or / alone; {error}"
         )
     return ""

@@ -16,6 +16,7 @@ import struct
 from otaflux.errors import BadName
 from otaflux.model.release import Chip
 from otaflux.model.version import Version, meant
+from otaflux.wording import plain
 
 HEADER = 288  # bytes that are enough: image header, segment header, application description
 
@@ -74,7 +75,7 @@ def _family(head: bytes) -> str | None:
 
 def _text(field: bytes) -> str:
     text = field.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return plain(text, len(field))
 
 
 def disagreements(chip: Chip | None, version: Version) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Trust: media types, titles, annotations and platforms are what a stranger wrote. They choose among
 blobs and are compared with bytes later; they never become a path of ours, and reach messages only
-bounded and printable (see `otaflux.unpack.wording`).
+bounded and printable (see `otaflux.wording`).
 
 Source of the conventions: the OCI image specification 1.1 (`annotations.md`, `layer.md`),
 BuildKit's `docs/attestations/attestation-storage.md` for what CI builders add to an index, and
@@ -26,7 +26,7 @@ from otaflux.model.artifact import (
     Index,
     Manifest,
 )
-from otaflux.unpack.wording import named, names
+from otaflux.wording import quoted, quoted_names
 
 MAX_CHILDREN = 32  # manifests of one index that are fetched to tell firmware from attestations
 MAX_LAYERS = 128  # of one container image; container engines stop at 127
@@ -82,7 +82,7 @@ def child(
         raise Unusable(
             f"The index {index.digest.hex[:12]} holds {len(left)} manifests and says of"
             f" {'none' if not chosen else 'more than one'} that it is for no platform:"
-            f" {names(_label(descriptor) for descriptor, _ in left)}. Tag one of them itself"
+            f" {quoted_names(_label(descriptor) for descriptor, _ in left)}. Tag one of them itself"
         )
     descriptor, manifest = chosen[0]
     if isinstance(manifest, Index):
@@ -156,7 +156,9 @@ def _image_plan(layers: tuple[Descriptor, ...], outer: Sequence[Mapping[str, str
         raise Unusable(f"The container image has {len(layers)} layers, more than {MAX_LAYERS}")
     paths = {_path(layer.annotations) for layer in layers} - {""}
     if len(paths) > 1:
-        raise Unusable(f"The layers' {FIRMWARE_PATH} differ: {names(sorted(paths))}. Set one")
+        raise Unusable(
+            f"The layers' {FIRMWARE_PATH} differ: {quoted_names(sorted(paths))}. Set one"
+        )
     unpack = all(_unpack(layer.annotations, *outer) for layer in layers)
     if not unpack and len(layers) > 1:
         raise Unusable(
@@ -189,15 +191,15 @@ def _the_layer(layers: tuple[Descriptor, ...], path: str) -> Descriptor:
     if not ranked:
         raise Unusable(
             f"None of the {len(layers)} layers is titled {FIRMWARE_NAME}:"
-            f" {names(layer.title or 'untitled' for layer in layers)}. Give one that title, or set"
-            f" {FIRMWARE_PATH} to one of the titles"
+            f" {quoted_names(layer.title or 'untitled' for layer in layers)}."
+            f" Give one that title, or set {FIRMWARE_PATH} to one of the titles"
         )
     best = min(rank for rank, _ in ranked)
     chosen = [layer for rank, layer in ranked if rank == best]
     if len(chosen) > 1:
         raise Unusable(
             f"{len(chosen)} layers could be the firmware:"
-            f" {names(layer.title for layer in chosen)}. Leave one"
+            f" {quoted_names(layer.title for layer in chosen)}. Leave one"
         )
     return chosen[0]
 
@@ -226,7 +228,7 @@ def _path(*annotations: Mapping[str, str]) -> str:
         path = _relative(text)
         if not path or len(path) > MAX_PATH or not path.isprintable():
             raise Unusable(
-                f"The annotation {FIRMWARE_PATH} is {named(text)}, which names no file: write the"
+                f"The annotation {FIRMWARE_PATH} is {quoted(text)}, which names no file: write the"
                 " path of the file inside the tar, such as out/firmware.bin"
             )
         return path
@@ -241,7 +243,7 @@ def _unpack(*annotations: Mapping[str, str]) -> bool:
             continue
         said = text.strip().lower()
         if said not in {"true", "false"}:
-            raise Unusable(f"The annotation {UNPACK} is {named(text)}: write true or false")
+            raise Unusable(f"The annotation {UNPACK} is {quoted(text)}: write true or false")
         return said == "true"
     return True
 
@@ -261,11 +263,11 @@ def promise(layer: Descriptor, *, is_image: bool) -> Promise:
     every plain file.
     """
     title, media_type = layer.title.lower(), layer.media_type.lower().partition(";")[0].strip()
-    by_title = f"its title {named(layer.title)}"
+    by_title = f"its title {quoted(layer.title)}"
     compressed = ""
     if _COMPRESSED_TITLE.fullmatch(title):
         compressed = by_title
     elif _COMPRESSED_TYPE.fullmatch(media_type):
-        compressed = f"its media type {named(layer.media_type)}"
+        compressed = f"its media type {quoted(layer.media_type)}"
     tar = by_title if _TAR_TITLE.fullmatch(title) else ""
     return Promise(compressed, tar or ("being a container image's layer" if is_image else ""))

@@ -29,7 +29,7 @@ from otaflux.unpack.sums import SumsOf
 from otaflux.unpack.tar import entries
 from otaflux.unpack.unzstd import unzstd
 from otaflux.unpack.whiteouts import Whiteouts
-from otaflux.unpack.wording import named
+from otaflux.wording import quoted
 
 MAX_PACKINGS = 3  # inside each other
 
@@ -75,7 +75,7 @@ class Extraction:
         hidden = f"; a layer above takes away {self._whited_out}" if self._whited_out else ""
         raise Unusable(
             f"None of the container image's {len(self._plan.layers)} layers holds a regular file"
-            f" {named(self._plan.path or FIRMWARE_NAME)}{hidden}. Give the file that name, or name"
+            f" {quoted(self._plan.path or FIRMWARE_NAME)}{hidden}. Give the file that name, or name"
             f" it with {FIRMWARE_PATH}"
         )
 

@@ -13,7 +13,7 @@ from otaflux.errors import Unusable
 from otaflux.model.artifact import FIRMWARE_PATH
 from otaflux.unpack.choose import FIRMWARE_NAME
 from otaflux.unpack.tar import Entry, Kind
-from otaflux.unpack.wording import MAX_NAMES, named, names
+from otaflux.wording import MAX_NAMES, quoted, quoted_names
 
 _FIRMWARE = FIRMWARE_NAME.encode()
 
@@ -32,7 +32,7 @@ class _Names:
 
     def __str__(self) -> str:
         more = f" and {self.count - MAX_NAMES} more" if self.count > MAX_NAMES else ""
-        return f"{names(self._first)}{more}"
+        return f"{quoted_names(self._first)}{more}"
 
 
 class Pick:
@@ -124,7 +124,7 @@ class Pick:
     def refusal(self) -> Unusable:
         """Why there is none, for a person."""
         if self._path:
-            looked_for = named(b"/".join(self._path))
+            looked_for = quoted(b"/".join(self._path))
             return Unusable(
                 f"The tar holds no regular file {looked_for}, which {FIRMWARE_PATH} names;"
                 f" {self._what_it_holds()}"

@@ -23,7 +23,7 @@ from enum import Enum, auto
 from otaflux.errors import Unusable
 from otaflux.unpack.limits import Budget, Step
 from otaflux.unpack.stream import MAX_CHUNK, Stream
-from otaflux.unpack.wording import named
+from otaflux.wording import quoted
 
 BLOCK = 512
 MAX_NAME = 4096  # bytes of a name, as Linux has it
@@ -146,13 +146,13 @@ def is_header(head: bytes) -> bool:
 def _entry(source: Stream, header: bytes, flag: bytes, said: dict[str, bytes]) -> Entry:
     name = said.get("path") or _name(header)
     if flag == b"S" or "sparse" in said:
-        raise Unusable(f"The tar holds the sparse file {named(name)}: pack it without --sparse")
+        raise Unusable(f"The tar holds the sparse file {quoted(name)}: pack it without --sparse")
     if flag == b"M":
         raise Unusable("The tar is one volume of several: pack it whole")
     if len(name) > MAX_NAME or name.count(b"/") > MAX_DEPTH:
-        raise Unusable(f"The tar holds a name that is too long or too deep: {named(name)}")
+        raise Unusable(f"The tar holds a name that is too long or too deep: {quoted(name)}")
     if b"\0" in name:
-        raise Unusable(f"The tar holds a name with a zero byte in it: {named(name)}")
+        raise Unusable(f"The tar holds a name with a zero byte in it: {quoted(name)}")
     kind = _KINDS.get(flag, Kind.OTHER)
     if kind is Kind.FILE and name.endswith(b"/"):
         kind = Kind.DIRECTORY  # as tars before POSIX have it

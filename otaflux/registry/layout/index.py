@@ -21,7 +21,7 @@ from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import OCI_INDEX, Digest
 from otaflux.model.names import Tag
 from otaflux.registry.manifest import INDEX_TYPES, MANIFEST_TYPES, bare_type
-from otaflux.registry.wording import shown
+from otaflux.wording import quoted
 
 REF_NAME = "org.opencontainers.image.ref.name"
 MAX_INDEX = 16 * 1024 * 1024  # bytes; some fifty thousand tags
@@ -44,7 +44,7 @@ class _Entry(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """One manifest that the layout names, as `raw` has it.
 
     `digest` is None where it is one that OtaFlux cannot check; `digest_text` is what stands there.
@@ -68,7 +68,7 @@ class Entry:
 class LayoutIndex:
     """What a layout holds: its entries in their order, and the index's other fields."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[IndexEntry, ...] = ()
     fields: Mapping[str, msgspec.Raw] | None = None
 
     @classmethod
@@ -91,7 +91,7 @@ class LayoutIndex:
         """Each tag once, in the order in which they are named first."""
         return tuple(dict.fromkeys(entry.tag for entry in self.entries if entry.tag is not None))
 
-    def find(self, tag: Tag) -> Entry | None:
+    def find(self, tag: Tag) -> IndexEntry | None:
         """The entry that counts for a tag: one that is named so outright, then the first."""
         named = [entry for entry in self.entries if entry.tag == tag]
         named.sort(key=lambda entry: (not entry.is_artifact, not entry.exact))
@@ -116,7 +116,7 @@ class LayoutIndex:
         return msgspec.json.encode({**fields, "manifests": msgspec.Raw(manifests)})
 
 
-def _entry(raw: bytes) -> Entry:
+def _entry(raw: bytes) -> IndexEntry:
     read = msgspec.json.decode(raw, type=_Entry)
     name = (read.annotations or {}).get(REF_NAME, "")
     try:
@@ -124,13 +124,13 @@ def _entry(raw: bytes) -> Entry:
     except BadName:
         digest = None
     tag = _tag(name)
-    return Entry(
+    return IndexEntry(
         raw,
         tag,
         exact=tag is not None and tag.text == name,
         media_type=bare_type(read.media_type),
         digest=digest,
-        digest_text=str(digest) if digest else shown(read.digest),
+        digest_text=str(digest) if digest else quoted(read.digest),
         size=read.size,
     )
 

@@ -42,7 +42,7 @@ class _Marker(msgspec.Struct):
     version: str = msgspec.field(name="imageLayoutVersion")
 
 
-class Push:
+class LayoutPush:
     """One push into one device's layout.
 
     `progress` hears of each number of bytes of the files that lie there; `is_ended` is asked

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiofiles
 
+from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
 from otaflux.files.disk import REAL_DISK, Disk
 from otaflux.files.durable import explained, make_folder
@@ -25,9 +25,9 @@ from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Li
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import places
 from otaflux.registry.layout.blob import LayoutReader
-from otaflux.registry.layout.index import MAX_INDEX, Entry, LayoutIndex
+from otaflux.registry.layout.index import MAX_INDEX, IndexEntry, LayoutIndex
 from otaflux.registry.layout.places import Place, Stamp
-from otaflux.registry.layout.push import Push
+from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
 from otaflux.registry.source import File, Unchanged
 
@@ -55,7 +55,7 @@ class Layout:
         self._in_thread = in_thread
         self._sleep = sleep
         self._disk = disk
-        self._subjects: OrderedDict[Digest, Digest | None] = OrderedDict()
+        self._subjects: BoundedMap[Digest, Digest | None] = BoundedMap(MAX_SUBJECTS)
 
     async def prepare(self) -> None:
         """Make the folder where it is missing; without it every look is `Undecided`.
@@ -176,7 +176,7 @@ class Layout:
         place = places.place_of(self._root, device)
         if await self._in_thread(places.is_linked, self._root, place):
             raise Refused(f"{place.folder} is a link, or lies behind one: links are not followed")
-        push = Push(
+        push = LayoutPush(
             place,
             progress=progress,
             is_ended=ended.is_set,
@@ -232,7 +232,7 @@ class Layout:
         return artifact
 
     async def _manifest(
-        self, place: Place, digest: Digest, entry: Entry | None = None
+        self, place: Place, digest: Digest, entry: IndexEntry | None = None
     ) -> Artifact | None:
         """A manifest; read once more where it is torn, for skopeo writes them in place too."""
         try:
@@ -242,7 +242,7 @@ class Layout:
         return await self._read_manifest(place, digest, entry)
 
     async def _read_manifest(
-        self, place: Place, digest: Digest, entry: Entry | None
+        self, place: Place, digest: Digest, entry: IndexEntry | None
     ) -> Artifact | None:
         """A manifest whose bytes have that digest, and the size that the index says."""
         if entry and entry.size > MAX_MANIFEST:
@@ -257,7 +257,7 @@ class Layout:
             )
         return parse_artifact(body, media_type=entry.media_type if entry else None, asked=digest)
 
-    async def _readable(self, place: Place, entry: Entry, digest: Digest) -> Artifact | None:
+    async def _readable(self, place: Place, entry: IndexEntry, digest: Digest) -> Artifact | None:
         """A manifest, or None where there is none or it is none that OtaFlux can read."""
         try:
             return await self._manifest(place, digest, entry)
@@ -265,19 +265,17 @@ class Layout:
             return None
 
     async def _attachment(
-        self, place: Place, entry: Entry, digest: Digest, subject: Digest
+        self, place: Place, entry: IndexEntry, digest: Digest, subject: Digest
     ) -> Descriptor | None:
         """The descriptor of a manifest as the referrers API would give it, if it is about that."""
-        if self._subjects.get(digest, subject) != subject:
-            self._subjects.move_to_end(digest)
+        if digest in self._subjects and self._subjects.get(digest) != subject:
+            self._subjects.put(digest, self._subjects.get(digest))
             return None
         artifact = await self._readable(place, entry, digest)
         if artifact is None:
             return None
         about = artifact.subject.digest if artifact.subject else None
-        self._subjects[digest] = about
-        while len(self._subjects) > MAX_SUBJECTS:
-            self._subjects.popitem(last=False)
+        self._subjects.put(digest, about)
         if about != subject:
             return None
         return Descriptor(

@@ -22,12 +22,13 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
+from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Undecided
 from otaflux.model.names import Repository
-from otaflux.registry.boundedmap import BoundedMap
 from otaflux.registry.remote.challenge import Challenge, parse_challenges
 from otaflux.registry.remote.credentials import Credentials, Login
 from otaflux.registry.remote.endpoint import Endpoint, check_realm, read_url, same_origin
+from otaflux.registry.remote.hiding import Secrets
 from otaflux.registry.remote.lockout import WHOLE, Lockout
 from otaflux.registry.remote.tokens import (
     Exchange,
@@ -37,7 +38,7 @@ from otaflux.registry.remote.tokens import (
     TokenRequest,
     read_token,
 )
-from otaflux.registry.wording import hide, plain
+from otaflux.wording import plain
 
 MAX_CHALLENGES = 10_000  # scopes whose challenge is remembered
 MAX_REDIRECTS = 3  # of a token server
@@ -88,12 +89,14 @@ class Authority:
         endpoint: Endpoint,
         credentials: Credentials,
         exchange: Exchange,
+        secrets: Secrets,
         *,
         clock: Callable[[], float],
     ) -> None:
         self._endpoint = endpoint
         self._credentials = credentials
         self._exchange = exchange
+        self._secrets = secrets
         self._clock = clock
         self._basic = False
         self._usual: tuple[str, str] | None = None  # realm and service of any repository
@@ -131,7 +134,7 @@ class Authority:
 
     def _basic_grant(self, login: Login, scope: str) -> Grant:
         self._check_not_refused(login, login, scope)
-        login.hide()
+        self._secrets.hide(*login.proofs())
         return Grant(login.basic(), login=login)
 
     def accepted(self, scope: Scope, grant: Grant | None) -> None:
@@ -218,7 +221,7 @@ class Authority:
     async def _token_grant(self, ask: TokenRequest) -> Grant:
         held = self._tokens.get(ask, self._clock())
         if held is not None:
-            hide(held.secret)
+            self._secrets.hide(held.secret)
             return Grant(held.header, ask)
         task = self._under_way.get(ask)
         if task is None:
@@ -229,7 +232,7 @@ class Authority:
             task.add_done_callback(lambda done: self._fetched(ask, done))
         # The one who began it may be cancelled; the others still wait for it.
         token = await asyncio.shield(task)
-        hide(token.secret)
+        self._secrets.hide(token.secret)
         return Grant(token.header, ask, just_given=True)
 
     def _fetched(self, ask: TokenRequest, task: asyncio.Task[Token]) -> None:
@@ -240,7 +243,7 @@ class Authority:
     async def _fetch(self, ask: TokenRequest) -> Token:
         login = ask.login
         if login is not None:
-            login.hide()
+            self._secrets.hide(*login.proofs())
         if login is not None and login.identity_token is not None:
             form = {
                 "grant_type": "refresh_token",

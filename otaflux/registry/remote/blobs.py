@@ -55,7 +55,7 @@ class _Wrong(Undecided):
     """The registry's bytes are not the descriptor's: going on would not make them so."""
 
 
-class Reader:
+class RegistryReader:
     """A blob's bytes for one thread; see `otaflux.registry.source.BlobReader`."""
 
     def __init__(self, channel: Channel, descriptor: Descriptor) -> None:
@@ -86,7 +86,7 @@ async def open_blob(
     *,
     max_bytes: int,
     sleep: Sleep = asyncio.sleep,
-) -> AsyncIterator[Reader]:
+) -> AsyncIterator[RegistryReader]:
     """A reader over the blob at `url`; leaving the context ends it and frees its thread.
 
     Raises `Unusable` for a descriptor above `max_bytes`; all else comes from the reader.
@@ -99,7 +99,7 @@ async def open_blob(
     channel = Channel()
     feed = asyncio.create_task(_Feed(requests, url, scope, descriptor, channel, sleep).run())
     try:
-        yield Reader(channel, descriptor)
+        yield RegistryReader(channel, descriptor)
     finally:
         channel.close()
         feed.cancel()
@@ -155,6 +155,7 @@ class _Feed:
         try:
             await self._give_all()
         except Exception as error:  # noqa: BLE001 - whoever waits in the thread has to hear of it
+            self._requests.wire.secrets.clean(error)
             self._channel.end(error)
         else:
             self._channel.end()

@@ -24,8 +24,8 @@ from otaflux.errors import Undecided
 from otaflux.log import Event, log
 from otaflux.model.names import Repository
 from otaflux.registry.remote.endpoint import Endpoint
-from otaflux.registry.wording import hide, shown
 from otaflux.secret import Current, Reread, Secret
+from otaflux.wording import quoted
 
 IDENTITY_USER = "<token>"  # docker's name for a password that is an identity token
 _HUB_KEYS = ("docker.io", "index.docker.io", "registry-1.docker.io")
@@ -46,13 +46,14 @@ class Login:
         pair = f"{self.username}:{self.password.reveal()}".encode(errors="surrogateescape")
         return f"Basic {base64.b64encode(pair).decode()}"
 
-    def hide(self) -> None:
-        """See to it that no message repeats what proves this login, in whatever form it is sent."""
+    def proofs(self) -> tuple[str, ...]:
+        """What proves this login, in whatever form it is sent: for no message to repeat."""
+        forms = []
         token = self.identity_token.reveal() if self.identity_token else ""
         for secret in (self.password.reveal(), token):
             raw = secret.encode(errors="surrogateescape")
-            hide(secret, quote(raw, safe=""), quote_plus(raw))
-        hide(self.basic().removeprefix("Basic ").rstrip("="))
+            forms += [secret, quote(raw, safe=""), quote_plus(raw)]
+        return (*forms, self.basic().removeprefix("Basic ").rstrip("="))
 
 
 class _Entry(msgspec.Struct):
@@ -216,7 +217,7 @@ def _is_for(key: str, hosts: Sequence[str]) -> bool:
 
 
 def _where(path: Path, key: str) -> str:
-    return f"the entry for {shown(key)} in {path}"
+    return f"the entry for {quoted(key)} in {path}"
 
 
 def _unreadable(path: Path, key: str, reason: str) -> Undecided:

@@ -18,7 +18,7 @@ from yarl import URL
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.model.names import Repository
-from otaflux.registry.wording import plain, shown, shown_address
+from otaflux.wording import plain, quoted, quoted_address
 
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
@@ -52,7 +52,7 @@ class Endpoint:
         if url.raw_user is not None or url.raw_password is not None:
             raise _bad("an address with a user name; use REGISTRY_USERNAME and REGISTRY_PASSWORD")
         if url.scheme not in {"http", "https"} or not host or not port:
-            raise _bad(shown(text))
+            raise _bad(quoted(text))
         if url.query_string or url.fragment:
             raise _bad("an address with '?' or '#'")
         base = url.with_path(url.path.removesuffix("/v2").rstrip("/"))
@@ -118,7 +118,7 @@ def read_url(text: str, *, base: URL) -> URL:
     url = _absolute(text, base)
     if url is None:
         what = "with a name or a password before its host" if "@" in text else "that is none"
-        raise Undecided(f"the registry names an address {what}: {shown_address(text)}")
+        raise Undecided(f"the registry names an address {what}: {quoted_address(text)}")
     return url
 
 

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from otaflux.errors import Undecided, Unreachable
-from otaflux.registry.wording import plain
+from otaflux.wording import plain
 
 OUTAGE = 3  # repositories; two may share a fault that the third has not
 
@@ -21,7 +21,7 @@ _TOO_MANY = 429
 _TIMEOUT = 408
 
 
-class Outage:
+class FailingRepositories:
     """Whether the registry as a whole is away, by what each repository last got from it."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing
 from otaflux.registry.remote import pages
 from otaflux.registry.remote.auth import CATALOG, Denied, Scope
-from otaflux.registry.remote.requests import MAX_BODY, Answer, Call, Requests
+from otaflux.registry.remote.requests import MAX_BODY, Call, RegistryAnswer, Requests
 
 LARGE_PAGE = 32 * 1024  # bytes, from which on a page is for a thread
 LARGE_LISTING = 2000  # names, from which on sorting out tags is
@@ -105,7 +105,7 @@ async def _harbor(requests: Requests, prefix: str) -> list[str] | None:
     raise Undecided(f"the registry lists more than {pages.MAX_PAGES} pages")
 
 
-def _is_harbor(answer: Answer) -> bool:
+def _is_harbor(answer: RegistryAnswer) -> bool:
     """Whether the answer is Harbor's, and not some other server's page for any address."""
     if answer.status != _OK:
         return False
@@ -119,7 +119,7 @@ def _is_harbor(answer: Answer) -> bool:
 async def _followed(
     requests: Requests,
     call: Call,
-    first: Answer,
+    first: RegistryAnswer,
     read: Callable[[bytes], list[str]],
     in_thread: InThread,
     *,
@@ -161,7 +161,7 @@ def _check_number(names: list[str]) -> None:
         raise Undecided(f"the registry lists more than {pages.MAX_NAMES} names")
 
 
-def _failed(answer: Answer, what: str) -> Undecided:
+def _failed(answer: RegistryAnswer, what: str) -> Undecided:
     return Undecided(
         f"the registry answers {answer.status}{pages.oci_reason(answer.body)} for a list of {what}"
     )

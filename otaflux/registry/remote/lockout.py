@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from otaflux.registry.boundedmap import BoundedMap
+from otaflux.boundedmap import BoundedMap
 
 FIRST = 10.0  # seconds
 FACTOR = 2.0
@@ -36,7 +36,7 @@ class _Refusals:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingRefusal:
     """A refusal that still counts: what was said, and for how many seconds."""
 
     what: str
@@ -50,7 +50,7 @@ class Lockout:
         self._clock = clock
         self._kept: BoundedMap[tuple[Hashable, str], _Refusals] = BoundedMap(MAX_KEPT)
 
-    def standing(self, account: Hashable, scope: str) -> Standing | None:
+    def standing(self, account: Hashable, scope: str) -> StandingRefusal | None:
         """The refusal that forbids to try now; None lets the caller try.
 
         Who is let through after a refusal holds up the others for `FIRST` seconds, or until it is
@@ -64,7 +64,7 @@ class Lockout:
         ]
         for kept in told:
             if now < kept.until:
-                return Standing(kept.what, kept.until - now)
+                return StandingRefusal(kept.what, kept.until - now)
         for kept in told:
             kept.trying, kept.until = True, now + FIRST
         return None

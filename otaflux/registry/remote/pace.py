@@ -18,7 +18,7 @@ from otaflux.registry.remote.retries import RetryPolicy
 MAX_UNDER_WAY = 4 * 1024 * 1024  # bytes that the kernel may have taken and not sent yet
 
 
-class Pace:
+class HeadLimit:
     """The limit of one request, `size` bytes of which are sent; each of its tries has it anew."""
 
     def __init__(self, policy: RetryPolicy, size: int = 0) -> None:

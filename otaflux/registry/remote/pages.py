@@ -15,7 +15,7 @@ import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.model.names import Tag
-from otaflux.registry.wording import shown
+from otaflux.wording import quoted
 
 PAGE_SIZE = 1000  # names asked for at once; the most that ECR and distribution 3 give
 MAX_PAGES = 1000  # of one listing
@@ -90,7 +90,7 @@ def read_harbor(body: bytes) -> list[str]:
 def _no_list(what: str, error: Exception) -> Undecided:
     return Undecided(
         f"the registry sent something that is no list of {what}, or half of one"
-        f" ({shown(str(error))})",
+        f" ({quoted(str(error))})",
         hint="is REGISTRY_URL a registry, and not a web page or a log-in portal?",
     )
 
@@ -121,6 +121,6 @@ def oci_codes(body: bytes) -> frozenset[str]:
 def oci_reason(body: bytes) -> str:
     """What an OCI error body says, for a message: empty, or `, CODE: text`."""
     for error in _errors(body):
-        text = f": {shown(error.message)}" if error.message else ""
-        return f", {shown(error.code)}{text}"
+        text = f": {quoted(error.message)}" if error.message else ""
+        return f", {quoted(error.code)}{text}"
     return ""

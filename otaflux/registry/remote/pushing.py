@@ -24,10 +24,10 @@ from otaflux.registry.manifest import digest_of, parse_artifact
 from otaflux.registry.remote.auth import Denied, Scope
 from otaflux.registry.remote.endpoint import check_redirect, read_url
 from otaflux.registry.remote.pages import oci_codes, oci_reason
-from otaflux.registry.remote.requests import Answer, Call, Requests
+from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import ACCEPT
 from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload
-from otaflux.registry.wording import shown
+from otaflux.wording import quoted
 
 PIECE = 512 * 1024  # bytes read and sent at once
 
@@ -41,7 +41,7 @@ _FIRST_ERROR = 400
 _FIRST_SERVER_ERROR = 500
 
 
-class Push:
+class RegistryPush:
     """One push to one repository. `scope` is for pull and push."""
 
     def __init__(
@@ -170,7 +170,7 @@ class Push:
             raise self._error(answer, f"for the tag {tag}")
         told = answer.headers.get("Docker-Content-Digest")
         if told is not None and told != str(upload.digest):
-            raise Undecided(f"the registry took {upload.digest} and calls it {shown(told)}")
+            raise Undecided(f"the registry took {upload.digest} and calls it {quoted(told)}")
 
     async def _ask(
         self,
@@ -179,13 +179,13 @@ class Push:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
-    ) -> Answer:
+    ) -> RegistryAnswer:
         url = self._requests.endpoint.api(f"{self._name}/{path}")
         call = Call("push", method, url, self._scope, headers=headers or {}, data=data)
         return await self._requests.ask(call)
 
     @staticmethod
-    def _error(answer: Answer, what: str) -> Refused | Undecided:
+    def _error(answer: RegistryAnswer, what: str) -> Refused | Undecided:
         """The registry's no is for the pusher, for it will not change; its faults may."""
         message = f"the registry answers {answer.status}{oci_reason(answer.body)} {what}"
         if answer.status == _TOO_LARGE:

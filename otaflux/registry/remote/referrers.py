@@ -17,8 +17,8 @@ from otaflux.model.names import Tag
 from otaflux.registry.manifest import parse_artifact
 from otaflux.registry.remote import pages
 from otaflux.registry.remote.auth import Scope
-from otaflux.registry.remote.requests import Answer, Call, Requests
-from otaflux.registry.remote.resolving import Resolver
+from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
+from otaflux.registry.remote.resolving import RegistryResolver
 
 MAX_ATTACHED = 256  # artifacts of one manifest that are looked at
 
@@ -27,7 +27,7 @@ _FIRST_SERVER_ERROR = 500
 
 
 async def attached(
-    requests: Requests, resolver: Resolver, name: str, scope: Scope, digest: Digest
+    requests: Requests, resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
 ) -> tuple[Descriptor, ...]:
     """The artifacts whose subject is `digest`; raises `Undecided` where that was not learnt."""
     claimed = await _by_api(requests, name, scope, digest)
@@ -70,7 +70,7 @@ async def _by_api(
     return list(found.values())
 
 
-def _index(answer: Answer) -> Index | None:
+def _index(answer: RegistryAnswer) -> Index | None:
     """The index that the API answers with; None where the answer is not the API's."""
     if answer.status >= _FIRST_SERVER_ERROR:
         raise Undecided(f"the registry answers {answer.status} for referrers")
@@ -85,7 +85,9 @@ def _index(answer: Answer) -> Index | None:
     return index if isinstance(index, Index) else None
 
 
-async def _by_tag(resolver: Resolver, name: str, scope: Scope, digest: Digest) -> list[Descriptor]:
+async def _by_tag(
+    resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
+) -> list[Descriptor]:
     """What the fallback tag lists; it may be missing, or be somebody's image."""
     tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
     try:
@@ -96,7 +98,7 @@ async def _by_tag(resolver: Resolver, name: str, scope: Scope, digest: Digest) -
 
 
 async def _is_about(
-    resolver: Resolver, name: str, scope: Scope, descriptor: Descriptor, digest: Digest
+    resolver: RegistryResolver, name: str, scope: Scope, descriptor: Descriptor, digest: Digest
 ) -> bool:
     try:
         artifact = await resolver.resolve(name, scope, descriptor.digest, None)

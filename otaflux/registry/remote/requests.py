@@ -41,7 +41,7 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 
 
-class TooLarge(Undecided):
+class BodyTooLarge(Undecided):
     """A body above its limit: not read to its end, so nothing is known of it."""
 
 
@@ -66,7 +66,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RegistryAnswer:
     """What the registry said, whole. `url` is where it was said, after redirects."""
 
     status: int
@@ -81,23 +81,25 @@ class Requests:
     def __init__(self, endpoint: Endpoint, credentials: Credentials, wire: Wire) -> None:
         self.endpoint = endpoint
         self.wire = wire
-        self._authority = Authority(endpoint, credentials, self._exchange, clock=wire.clock)
-        self._outage = failures.Outage()
+        self._authority = Authority(
+            endpoint, credentials, self._exchange, wire.secrets, clock=wire.clock
+        )
+        self._outage = failures.FailingRepositories()
 
     async def close(self) -> None:
         """End the fetching of tokens; the wire is its owner's to close, after this."""
         await self._authority.close()
 
-    async def ask(self, call: Call, *, max_bytes: int = MAX_BODY) -> Answer:
+    async def ask(self, call: Call, *, max_bytes: int = MAX_BODY) -> RegistryAnswer:
         """An answer with its whole body (of an error's, its beginning).
 
-        Raises `Denied` for 401 and 403, `TooLarge` for a body above `max_bytes`, and `Undecided` as
-        the module says.
+        Raises `Denied` for 401 and 403, `BodyTooLarge` for a body above `max_bytes`, and
+        `Undecided` as the module says.
         """
         async with self.stream(call) as response:
             await self.check_allowed(response, call.scope)
             body = await self.body(response, max_bytes, call.scope)
-            return Answer(response.status, response.headers, body, response.url)
+            return RegistryAnswer(response.status, response.headers, body, response.url)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -120,7 +122,7 @@ class Requests:
     async def body(self, response: aiohttp.ClientResponse, max_bytes: int, scope: Scope) -> bytes:
         """A response's body; an error's is cut off at a limit of its own and may break.
 
-        Raises `TooLarge`, and `Undecided` where it breaks or takes too long.
+        Raises `BodyTooLarge`, and `Undecided` where it breaks or takes too long.
         """
         is_error = response.status >= _FIRST_ERROR
         limit = MAX_ERROR_BODY if is_error else max_bytes
@@ -136,7 +138,7 @@ class Requests:
             if not is_error:
                 raise self.broken(error, response.url, scope) from None
         if size > limit and not is_error:
-            raise TooLarge(f"the registry's answer is larger than {limit} bytes")
+            raise BodyTooLarge(f"the registry's answer is larger than {limit} bytes")
         return whole.getvalue()
 
     def broken(self, error: Exception, url: URL, scope: Scope, *, kind: str = "") -> Undecided:

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import aiohttp
 
+from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Undecided, Unusable
 from otaflux.model.artifact import (
     DOCKER_LIST,
@@ -26,13 +27,12 @@ from otaflux.model.artifact import (
     Gone,
 )
 from otaflux.model.names import Tag
-from otaflux.registry.boundedmap import BoundedMap
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
 from otaflux.registry.remote.auth import Denied, Scope
 from otaflux.registry.remote.pages import oci_codes, oci_reason
-from otaflux.registry.remote.requests import Answer, Call, Requests, TooLarge
+from otaflux.registry.remote.requests import BodyTooLarge, Call, RegistryAnswer, Requests
 from otaflux.registry.source import Unchanged
-from otaflux.registry.wording import plain
+from otaflux.wording import plain
 
 ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
 MAX_ETAGS = 20_000  # tags whose ETag is remembered, where it is not simply the digest
@@ -49,7 +49,7 @@ _NOT_MODIFIED = 304
 _NOT_FOUND = 404
 
 
-class Resolver:
+class RegistryResolver:
     """Resolves at one registry. `head_first` is for one that counts pulls."""
 
     def __init__(self, requests: Requests, *, head_first: bool) -> None:
@@ -83,7 +83,7 @@ class Resolver:
             call = replace(call, headers={"Accept": ACCEPT, "If-None-Match": etag})
         try:
             answer = await self._requests.ask(call, max_bytes=MAX_MANIFEST)
-        except TooLarge:
+        except BodyTooLarge:
             raise await self._large(call, reference) from None
         if answer.status == _NOT_MODIFIED and etag is not None:
             return Unchanged()
@@ -155,7 +155,7 @@ class Resolver:
         return digest.hexdigest() == asked.hex
 
 
-def _says_gone(answer: Answer) -> bool:
+def _says_gone(answer: RegistryAnswer) -> bool:
     """Whether a 404 is the registry's word that the tag is not there.
 
     docker-registry 2 answers so as well where a proxy took our `Accept` away.

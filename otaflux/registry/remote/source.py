@@ -30,9 +30,9 @@ from otaflux.registry.remote import blobs, listings, referrers
 from otaflux.registry.remote.auth import Scope
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.endpoint import Endpoint
-from otaflux.registry.remote.pushing import Push
+from otaflux.registry.remote.pushing import RegistryPush
 from otaflux.registry.remote.requests import Requests
-from otaflux.registry.remote.resolving import Resolver
+from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.wire import OnRequest, Wire
 from otaflux.registry.source import BlobReader, File, Unchanged
@@ -90,7 +90,7 @@ class Remote:
             chance=chance,
         )
         self._requests = Requests(endpoint, credentials or Credentials(endpoint), self._wire)
-        self._resolver = Resolver(self._requests, head_first=endpoint.is_docker_hub)
+        self._resolver = RegistryResolver(self._requests, head_first=endpoint.is_docker_hub)
 
     async def __aenter__(self) -> Self:
         """Open the session; raises `BadSetting` where the certificates cannot be read."""
@@ -111,7 +111,8 @@ class Remote:
         if not self._namespace.listed:
             return None
         prefix = self._namespace.prefix
-        names = await listings.repositories(self._requests, prefix, self._beside_the_loop)
+        with self._wire.secrets.kept_out():
+            names = await listings.repositories(self._requests, prefix, self._beside_the_loop)
         if names is None:
             return None
         if len(names) < listings.LARGE_LISTING:
@@ -135,14 +136,16 @@ class Remote:
     async def tags(self, device: Device) -> Listing:
         """All tags of a device, in no order."""
         name, scope = self._place(device)
-        return await listings.tags(self._requests, name, scope, self._beside_the_loop)
+        with self._wire.secrets.kept_out():
+            return await listings.tags(self._requests, name, scope, self._beside_the_loop)
 
     async def resolve(
         self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
     ) -> Artifact | Unchanged | Gone:
         """What a tag or digest stands for; see `otaflux.registry.remote.resolving`."""
         name, scope = self._place(device)
-        return await self._resolver.resolve(name, scope, reference, known)
+        with self._wire.secrets.kept_out():
+            return await self._resolver.resolve(name, scope, reference, known)
 
     def open_blob(
         self, device: Device, descriptor: Descriptor, *, max_bytes: int
@@ -157,7 +160,8 @@ class Remote:
     async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
         """The artifacts whose subject is `digest`; see `otaflux.registry.remote.referrers`."""
         name, scope = self._place(device)
-        return await referrers.attached(self._requests, self._resolver, name, scope, digest)
+        with self._wire.secrets.kept_out():
+            return await referrers.attached(self._requests, self._resolver, name, scope, digest)
 
     async def push(
         self,
@@ -176,8 +180,9 @@ class Remote:
         name, scope = self._place(device, "pull", "push")
         layers = await asyncio.to_thread(measure, files)
         upload = build(device, tag, layers, annotations=annotations)
-        push = Push(self._requests, name, scope, progress=progress, sleep=self._sleep)
-        return await push(tag, upload, force=force)
+        push = RegistryPush(self._requests, name, scope, progress=progress, sleep=self._sleep)
+        with self._wire.secrets.kept_out():
+            return await push(tag, upload, force=force)
 
     def _place(self, device: Device, *actions: str) -> tuple[str, Scope]:
         """The repository as the registry calls it, and what a request to it needs."""

@@ -24,9 +24,9 @@ from yarl import URL
 from otaflux import __version__
 from otaflux.errors import BadSetting
 from otaflux.registry.remote.endpoint import proxy_for
-from otaflux.registry.remote.pace import Pace
+from otaflux.registry.remote.hiding import Secrets
+from otaflux.registry.remote.pace import HeadLimit
 from otaflux.registry.remote.retries import SERVER, RetryPolicy, Tries
-from otaflux.registry.wording import hide
 
 MAX_HEADER = 64 * 1024  # bytes of one header; signed addresses and tokens pass 8 KiB
 READ_BUFFER = 128 * 1024  # bytes; a connection holds twice that
@@ -68,6 +68,7 @@ class Wire:
         chance: random.Random | None = None,
     ) -> None:
         self.policy = policy
+        self.secrets = Secrets()
         self.clock = clock
         self.wall = wall
         self.chance = chance or random.Random()  # noqa: S311 - spreads waits, keeps no secret
@@ -120,7 +121,7 @@ class Wire:
         """The proxy for an address; raises `Undecided` where what is set cannot be one."""
         proxy = proxy_for(url, self._environ)
         if proxy is not None and proxy.password:
-            hide(proxy.password)
+            self.secrets.hide(proxy.password)
         return proxy
 
     async def send(
@@ -139,7 +140,7 @@ class Wire:
         """
         if self._session is None:
             raise RuntimeError("the registry client is used outside of its context")
-        pace = Pace(self.policy, len(data) if isinstance(data, bytes) else 0)
+        pace = HeadLimit(self.policy, len(data) if isinstance(data, bytes) else 0)
         tries = Tries(self.policy, clock=self.clock, wall=self.wall, chance=self.chance, once=once)
         return await RetryClient(self._session, retry_options=tries).request(
             method,

@@ -35,6 +35,7 @@ from otaflux.web.hooks import proof
 from otaflux.web.hooks.rejections import Rejections
 from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
+from otaflux.wording import MAX_SENTENCE, plain
 
 MAX_BODY = 8 << 20  # bytes; zot puts a manifest of up to 4 MiB into its hooks
 MAX_UNPROVEN = 16  # bodies read at once whose sender is not proven yet
@@ -42,7 +43,6 @@ MAX_SIGNED_FORM = 256 << 10  # bytes of a form that are unpacked for an HMAC of 
 BODY_TIMEOUT = 10.0  # seconds from the end of the head to the end of the body
 LARGE = 256 << 10  # bytes; hashing or reading more would keep boards waiting
 PARTS_AT_ONCE = 64  # then the event loop gets its turn
-MAX_SHOWN = 300  # characters of a sender's text in answers and logs
 
 T = TypeVar("T")
 
@@ -236,7 +236,9 @@ class Receiver:
     ) -> web.StreamResponse:
         answer = refuse(error)
         name = source if source in hooks.SOURCES else "unknown"
-        self._rejections.note(self._sender(request), name, answer.status, shown(str(error)))
+        self._rejections.note(
+            self._sender(request), name, answer.status, plain(str(error), MAX_SENTENCE)
+        )
         self._counted(name, "rejected")
         if not isinstance(error, TooLarge | TimedOut):
             return Written(answer)
@@ -254,7 +256,7 @@ async def _in_turn(body: bytes, work: Callable[..., T], *arguments: Any) -> T:
 def _check_plain(encoding: str) -> None:
     """Raise `BadHook` for a compressed body, which is not unpacked for anybody."""
     if encoding.strip().lower() not in {"", "identity"}:
-        raise BadHook(f"The body is compressed ({shown(encoding)}): send it as it is")
+        raise BadHook(f"The body is compressed ({plain(encoding, MAX_SENTENCE)}): send it as it is")
 
 
 def _signed(headers: hooks.Headers, body: bytes) -> Iterator[bytes]:
@@ -267,17 +269,13 @@ def _signed(headers: hooks.Headers, body: bytes) -> Iterator[bytes]:
 
 
 def _ignored(source: str, part: Ignored | Noise) -> dict[str, str]:
-    said = {"repository": shown(part.repository), "reason": shown(part.reason)}
+    said = {
+        "repository": plain(part.repository, MAX_SENTENCE),
+        "reason": plain(part.reason, MAX_SENTENCE),
+    }
     write = log.debug if isinstance(part, Noise) else log.info
     write(Event.HOOK_IGNORED, source=source, **said)
     return said
-
-
-def shown(text: str) -> str:
-    """A sender's text, fit to be shown: short, on one line, without control characters."""
-    if len(text) > MAX_SHOWN:
-        text = text[: MAX_SHOWN - 1] + "…"
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 async def _expected(request: web.Request) -> None:

@@ -26,7 +26,7 @@ from otaflux.model.artifact import Digest, Manifest
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import Layout
 from otaflux.registry.layout.places import Place
-from otaflux.registry.layout.push import Push
+from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.source import File, Source
 
 LAMP = Device("lamp")
@@ -297,7 +297,7 @@ async def test_a_push_killed_at_any_instant_leaves_a_whole_layout(root: Path) ->
 
 def run(root: Path, disk: LossyDisk, tag: str, files: list[File]) -> str:
     """A push without a loop, onto a disk of the test's."""
-    job = Push(
+    job = LayoutPush(
         Place(root / "lamp"),
         progress=lambda _: None,
         is_ended=lambda: False,
@@ -446,7 +446,7 @@ def test_a_push_waits_for_the_lock_and_not_for_ever(tmp_path: Path, root: Path) 
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         for is_ended, why in ((False, "held the lock for 300 seconds"), (True, "ended")):
             clock = iter([0.0, 100.0, 299.0, 301.0])
-            job = Push(
+            job = LayoutPush(
                 Place(root / "lamp"),
                 progress=lambda _: None,
                 is_ended=lambda is_ended=is_ended: is_ended,

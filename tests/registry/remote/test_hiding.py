@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from fake_faults import Echo, Redirect
 from fake_registry import FakeRegistry
-from hypothesis import given
-from hypothesis import strategies as st
 from registry_client import SENSOR, remote
 
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.model.names import Tag
-from otaflux.registry.wording import HIDDEN, MAX_HIDDEN, MAX_SHOWN, hide, plain, shown
+from otaflux.registry.remote.hiding import HIDDEN, MAX_HIDDEN, Secrets
+from otaflux.wording import MAX_NAME, quoted
 
 PASSWORD = 'pw:"ü %20-hunter2'
 ROBOT = ("robot", PASSWORD)
@@ -70,30 +69,39 @@ async def test_a_realm_or_an_address_with_a_password_is_shown_without() -> None:
         with pytest.raises(Undecided, match="name or a password") as refusal:
             await client.tags(SENSOR)
         assert "topsecret" not in str(refusal.value)
-    assert shown("see http://eve:topsecret@host/x") == "'see http://host/x'"
+    assert quoted("see http://eve:topsecret@host/x") == "'see http://host/x'"
 
 
 def test_a_short_password_does_not_eat_other_words() -> None:
     """Hidden where it stands alone; host names and codes stay readable."""
-    hide("reg")
-    hide("regi")
-    assert plain("registry.example answers regi, regi!") == (
+    secrets = Secrets()
+    secrets.hide("reg", "regi")
+    assert secrets.without("registry.example answers regi, regi!") == (
         f"registry.example answers {HIDDEN}, {HIDDEN}!"
     )
 
 
+def test_a_secret_that_a_message_cuts_off_or_escapes_is_hidden_too() -> None:
+    """What is shown of it is none of it, wherever the text ends."""
+    secrets = Secrets()
+    secrets.hide("opensesame", "pass\nword-x")
+    for cut in range(5, 11):
+        said = quoted("n" * (MAX_NAME - cut) + "opensesame and more")
+        assert "opens" not in secrets.without(f"the registry says {said}")
+    assert secrets.without(quoted("it was pass\nword-x")) == f"'it was {HIDDEN}'"
+
+
 def test_the_newest_secrets_are_hidden_and_their_number_is_bounded() -> None:
     """A thousand tokens later the first one has long ended."""
+    secrets = Secrets()
     for number in range(MAX_HIDDEN + 1):
-        hide(f"secret-number-{number:04}")
-    assert shown(f"secret-number-{MAX_HIDDEN:04}") == f"'{HIDDEN}'"
-    assert shown("secret-number-0000") != f"'{HIDDEN}'"
+        secrets.hide(f"secret-number-{number:04}")
+    assert secrets.without(f"secret-number-{MAX_HIDDEN:04}") == HIDDEN
+    assert secrets.without("secret-number-0000") != HIDDEN
 
 
-@given(st.text(max_size=300))
-def test_any_text_is_shown_short_and_printable(text: str) -> None:
-    """Control characters, line ends and surrogates are escaped."""
-    said = shown(text)
-    assert said.isascii()
-    assert said.isprintable()
-    assert len(said) <= 10 * (MAX_SHOWN + 3)
+def test_two_sessions_keep_their_own_secrets() -> None:
+    """What one registry was sent is nothing that another's words could give away."""
+    one, other = Secrets(), Secrets()
+    one.hide("opensesame")
+    assert other.without("opensesame") == "opensesame"

@@ -21,6 +21,14 @@ class BoundedMap(Generic[_Key, _Value]):
         """The keys, that kept longest ago first."""
         return iter(self._held)
 
+    def __contains__(self, key: object) -> bool:
+        """Whether it is remembered."""
+        return key in self._held
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._held)
+
     def get(self, key: _Key) -> _Value | None:
         """What was kept; None where nothing was, or it is forgotten."""
         return self._held.get(key)
