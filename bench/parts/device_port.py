@@ -26,6 +26,7 @@ from otaflux.model.names import STABLE, Device, Namespace, Tag
 from otaflux.model.record import Record, Standing
 from otaflux.model.release import Firmware, Release, Sums
 from otaflux.model.version import Version
+from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.web.answers import PlainPolls
@@ -74,12 +75,13 @@ async def serve(
     store.path(Digest("sha256", hashlib.sha256(content).hexdigest())).write_bytes(content)
     room = make_room(2000)
     sender, connections, downloads = Downloads(room.downloads), LastTold(), DownloadMemory()
-    newcomers = FirstLooks(catalog, NoQueue(), Namespace(), is_known=lambda device: True)
+    roster = Roster(catalog, lambda touch: None, devices=frozenset({record.device}))
+    newcomers = FirstLooks(catalog, NoQueue(), Namespace(), roster=roster)
     devices = Devices(
         catalog=catalog, store=store, newcomers=newcomers, sender=sender, connections=connections,
         downloads=downloads, origins=Origins(), observer=Nobody(),
     )  # fmt: skip
-    for part in (polls, downloads, newcomers):
+    for part in (polls, downloads):
         catalog.listen(part.hear)
     del content
     app = web.Application()

@@ -18,7 +18,7 @@ from otaflux.policy import Policy
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
 from otaflux.registry.source import Source
-from otaflux.roster.guests import Guests
+from otaflux.roster.roster import Roster
 from otaflux.roster.wake import Wake
 from otaflux.state import restore
 from otaflux.state.catalog import Catalog
@@ -50,7 +50,9 @@ class Controller:
         self.channels = frozenset(rules.channels)
         self.catalog = Catalog(folder.catalog, machine=machine)
         self.store = Store(folder.firmware, machine=machine)
-        self.guests = Guests(self.catalog, self.touch, clock=machine.clock)
+        self.roster = Roster(
+            self.catalog, self.touch, devices=rules.namespace.devices, machine=machine
+        )
         self.queue = WorkQueue(
             self.bring_up_to_date,
             places=rules.registry_concurrency,
@@ -60,9 +62,9 @@ class Controller:
         )
         self.wake = Wake(
             source,
+            self.roster,
             self.catalog,
             self.touch,
-            devices=rules.namespace.devices,
             interval=rules.recheck_interval,
             rate=rules.registry_rate,
             stamps=stamps,
@@ -81,9 +83,7 @@ class Controller:
             namespace=rules.namespace,
             channels=rules.channels,
             keep_versions=rules.keep_versions,
-            is_known=self.wake.is_known,
-            found=self.guests.found,
-            goes=self.guests.is_evicted,
+            roster=self.roster,
             machine=machine,
         )
         self._judged = restore.Judged((), frozenset())

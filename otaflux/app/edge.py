@@ -50,8 +50,7 @@ class Edge:
             controller.catalog,
             controller.queue,
             controller.namespace,
-            is_known=controller.wake.is_known,
-            clock=clock,
+            roster=controller.roster,
         )
         self.sender = Downloads(downloads, clock=clock)
         self.cache = RequestCache(
@@ -66,7 +65,7 @@ class Edge:
             clock=clock,
             now=now,
         )
-        for part in (polls, self.cache, begun, newcomers):
+        for part in (polls, self.cache, begun):
             controller.catalog.listen(part.hear)
         devices = Devices(
             catalog=controller.catalog,
@@ -98,7 +97,7 @@ class Edge:
             secrets=secrets,
             intake=Intake(controller.namespace, controller.channels, controller.awaits_signature),
             touch=touch,
-            known=controller.wake.name,
+            known=controller.roster.name,
             counted=journal.hook,
             sender=lambda request: self._origins.client(request.remote or "", request.headers),
             clock=controller.machine.clock,

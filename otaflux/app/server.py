@@ -139,7 +139,7 @@ class _Server:
             machine=REAL_MACHINE,
             stamps=source.stamps if isinstance(source, Layout) else None,
         )
-        journal.hear_polls(self._controller.guests.polled)
+        journal.hear_polls(self._controller.roster.polled)
         room = make_room(settings.max_downloads)
         self._edge = Edge(
             self._controller,
@@ -207,7 +207,7 @@ class _Server:
                 reason="there are credentials for the registry and no REPOSITORY_PREFIX",
                 hint="Set REPOSITORY_PREFIX; / serves every repository that they can read",
             )
-        known = len(controller.wake.known())
+        known = len(controller.roster.devices())
         round_seconds = known / settings.registry_rate
         if round_seconds > settings.recheck_interval:
             log.warning(

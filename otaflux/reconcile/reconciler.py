@@ -10,7 +10,6 @@ The queue sees to it that two runs of a device never overlap; runs of several do
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from otaflux.reconcile.resolve import Resolved
 from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source
 from otaflux.reports import Reports, counting_requests
+from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Claims, Store
 from otaflux.work.queue import Again, Done, Outcome, Unasked
@@ -65,8 +65,7 @@ class Reconciler:
     """Brings devices up to date; `run` is what the work queue calls.
 
     `channels` are the pre-release channels besides the stable one, `keep_versions` is how many
-    releases stay on disk below the current ones. `found` is called with each device that only a
-    poll found, once a version was found for it.
+    releases stay on disk below the current ones.
     """
 
     def __init__(
@@ -79,9 +78,7 @@ class Reconciler:
         namespace: Namespace,
         channels: tuple[str, ...],
         keep_versions: int,
-        is_known: Callable[[Device], bool],
-        found: Callable[[Device], object],
-        goes: Callable[[Device], bool],
+        roster: Roster,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self._source = source
@@ -91,9 +88,7 @@ class Reconciler:
         self._namespace = namespace
         self._channels = (STABLE, *channels)
         self._keep_versions = keep_versions
-        self._is_known = is_known
-        self._found = found
-        self._goes = goes
+        self._roster = roster
         self._in_thread = machine.in_thread
         self._clock = machine.clock
         self._now = machine.now
@@ -114,7 +109,7 @@ class Reconciler:
         except NotServed as reason:
             self._reports.not_served(touch, reason)
             return Unasked()
-        if self._goes(touch.device) and not self._is_known(touch.device):
+        if self._roster.is_evicted(touch.device):
             await self._drop(touch.device, await self._catalog.forget(touch.device))
             self._reports.forgotten(touch.device)
             return Unasked()
@@ -164,7 +159,7 @@ class Reconciler:
 
     def _record(self, touch: Touch) -> Record:
         """What the catalog has of the device, or an empty record."""
-        known = self._is_known(touch.device)
+        known = self._roster.is_known(touch.device)
         record = self._catalog.get(touch.device)
         if record is None:
             return Record(
@@ -284,7 +279,7 @@ class Reconciler:
         run.dropped |= await self._catalog.put(after)
         self._report(run, before, after)
         if before is None and after.found_by_poll:
-            self._found(run.device)
+            self._roster.found(run.device)
 
     def _report(self, run: _Run, before: Record | None, after: Record) -> None:
         since = run.touch.first_hook_at

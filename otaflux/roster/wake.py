@@ -1,7 +1,7 @@
-"""Touches that nobody sent: the start, the timer, the embedded folder; and which devices are known.
+"""Touches that nobody sent: the start, the timer, the embedded folder.
 
-A device is known when the catalog, `DEVICES` or the source's listing names it. Those with something
-on disk are looked at no more often than `rate` a second in all; those with nothing, at once.
+Devices with something on disk are looked at no more often than `rate` a second in all; those with
+nothing, at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from otaflux.errors import Undecided
 from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
-from otaflux.model.record import Record
+from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.work.backoff import Pace
 
@@ -41,7 +41,7 @@ class Listed(Protocol):
 
 
 class Wake:
-    """Touches each known device at start and every `interval` seconds, give or take a tenth.
+    """Touches each device of the roster at start and every `interval` seconds, give or take some.
 
     `stamps` blocks and says what the embedded folder holds, for those who have one.
     """
@@ -49,10 +49,10 @@ class Wake:
     def __init__(
         self,
         source: Listed,
+        roster: Roster,
         catalog: Catalog,
         touch: Callable[[Touch], Any],
         *,
-        devices: frozenset[Device],
         interval: float,
         rate: float,
         stamps: Stamps | None = None,
@@ -61,11 +61,9 @@ class Wake:
         chance: random.Random | None = None,
     ) -> None:
         self._source = source
+        self._roster = roster
         self._catalog = catalog
         self._touch = touch
-        self._devices = devices
-        self._listed: frozenset[Device] = frozenset()
-        self._named: set[Device] = set()  # by hooks, also while a listing is being read
         self._interval = interval
         self._pace = Pace(rate)
         self._stamps = stamps
@@ -80,29 +78,9 @@ class Wake:
         self._stamped: Mapping[Device, object] | None = None
         self._folder_failed = ""
 
-    def is_known(self, device: Device) -> bool:
-        """Whether anything but a poll names the device."""
-        if device in self._devices or device in self._listed or device in self._named:
-            return True
-        record = self._catalog.get(device)
-        return record is not None and not record.found_by_poll
-
-    def name(self, device: Device) -> None:
-        """A hook names the device: it is known from now on, and its first look is on its way."""
-        if not self.is_known(device):
-            self._named.add(device)
-        self._line_up(device)
-
-    def _is_there(self, device: Device) -> bool:
-        return self.is_known(device) or self._catalog.get(device) is not None
-
-    def known(self) -> frozenset[Device]:
-        """All devices to keep up to date."""
-        return self._devices.union(self._listed, self._named, self._catalog.devices())
-
     async def run(self) -> None:
         """Wake devices until cancelled."""
-        self._catalog.listen(self._hear)
+        self._roster.listen(self._line_up)
         await self._wake_new()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._for_ever("re-check timer", self._touch_next))
@@ -125,15 +103,10 @@ class Wake:
                 crashes = 0
             await asyncio.sleep(wait)
 
-    def _hear(self, device: Device, record: Record | None) -> None:
-        """A device that a poll found has a record now, and is kept up to date from then on."""
-        if record is not None:
-            self._line_up(device)
-
     async def _wake_new(self) -> None:
         """Touch devices that have nothing yet at once; put the others in the timer's line."""
         now = self._clock()
-        new = self.known() - self._scheduled
+        new = self._roster.devices() - self._scheduled
         in_order = sorted(new) if len(new) < AT_ONCE else await self._in_thread(_by_name, new)
         for number, device in enumerate(in_order, 1):
             if number % AT_ONCE == 0:
@@ -178,7 +151,7 @@ class Wake:
                     await self._sooner.wait()
             return 0.0
         _, device = heapq.heappop(self._due)
-        if not self._is_there(device):
+        if not self._roster.is_there(device):
             self._scheduled.discard(device)
             return 0.0
         self._pace.take(now)
@@ -205,7 +178,7 @@ class Wake:
                     level=logging.INFO,
                 )
             else:
-                self._listed = listed
+                self._roster.note_listing(listed)
                 self._refusal_noted = False
         await self._wake_new()
         return wait
@@ -229,7 +202,7 @@ class Wake:
         if before is not None:
             for device in sorted(before.keys() | after.keys()):
                 if before.get(device) != after.get(device):
-                    self.name(device)
+                    self._roster.name(device)
                     self._touch(Touch(device, Priority.HOOK, first_hook_at=self._clock()))
         self._stamped = after
         return FOLDER_LOOKS

@@ -265,13 +265,13 @@ def test_who_a_hook_named_is_known_after_a_restart_though_nothing_was_learnt() -
     async def test(rig: Lamp) -> None:
         rig.push(V1)
         rig.registry.away = True
-        rig.program.wake.name(LAMP)
+        rig.program.roster.name(LAMP)
         with pytest.raises(Unreachable):
             await rig.look(V1, priority=Priority.HOOK)
         again = Program(rig.registry, rig.disk, random.Random(2))
         await again.restore()
         await again.load()
-        assert again.wake.is_known(LAMP)
+        assert again.roster.is_known(LAMP)
         assert rig.told() is None
 
     lamp(test)
@@ -485,15 +485,15 @@ def test_a_guest_that_has_to_go_goes_in_a_run_of_its_own() -> None:
         content = rig.push(V1)
         await rig.look(priority=Priority.FIRST_POLL)
         assert rig.told() == "1.0.0"
-        rig.program.guests.evict(LAMP)
+        rig.program.roster.evict(LAMP)
         assert rig.has(content)
         assert await rig.look(priority=Priority.START) == Unasked()
         assert rig.told() is None
         assert not rig.has(content)
         await rig.look(priority=Priority.FIRST_POLL)
         assert rig.told() == "1.0.0", "it may come again"
-        rig.program.wake.name(LAMP)
-        rig.program.guests.evict(LAMP)
+        rig.program.roster.name(LAMP)
+        rig.program.roster.evict(LAMP)
         await rig.look(priority=Priority.HOOK)
         assert rig.told() == "1.0.0", "who was named meanwhile stays"
 

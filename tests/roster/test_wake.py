@@ -18,6 +18,7 @@ from otaflux.errors import Undecided
 from otaflux.log import Event
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
+from otaflux.roster.roster import Roster
 from otaflux.roster.wake import SPREAD, Wake
 from otaflux.state.catalog import Catalog
 
@@ -55,14 +56,17 @@ class Woken:
         self.crash_at: set[tuple[Device, int]] = set()  # devices, and the touch that crashes
         self.catalog = Catalog(folder)
         self._source = source
-        self._more: dict[str, Any] = {"devices": frozenset(), "rate": 20.0, **more}
+        self._devices: frozenset[Device] = more.pop("devices", frozenset())
+        self._more: dict[str, Any] = {"rate": 20.0, **more}
 
-    def run(self, seconds: float, then: Callable[[Wake], None] = lambda _: None) -> None:
-        """Run it so long in virtual time; `then` is called with it after half of that."""
+    def run(self, seconds: float, then: Callable[[Roster], None] = lambda _: None) -> None:
+        """Run it so long in virtual time; `then` is called with the roster after half of that."""
 
         async def main() -> None:
+            roster = Roster(self.catalog, self._touched, devices=self._devices)
             wake = Wake(
                 self._source,
+                roster,
                 self.catalog,
                 self._touched,
                 interval=INTERVAL,
@@ -73,7 +77,7 @@ class Woken:
             )
             task = asyncio.ensure_future(wake.run())
             await asyncio.sleep(seconds / 2)
-            then(wake)
+            then(roster)
             await asyncio.sleep(seconds / 2)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -195,7 +199,7 @@ def test_who_is_not_listed_any_more_and_has_nothing_is_left_alone(tmp_path: Path
 def test_who_a_hook_names_is_known_from_then_on(tmp_path: Path) -> None:
     """Its first look is the hook's; the timer comes an interval later."""
     woken = Woken(tmp_path, Source(None))
-    woken.run(5 * INTERVAL, then=lambda wake: wake.name(PUMP))
+    woken.run(5 * INTERVAL, then=lambda roster: roster.name(PUMP))
     times = [at for at, _ in woken.of(PUMP)]
     assert times
     assert times[0] >= 2.5 * INTERVAL + INTERVAL * (1 - SPREAD)

@@ -30,6 +30,7 @@ from otaflux.model.names import STABLE, Device, Namespace, Tag
 from otaflux.model.record import Record, Retired, Standing
 from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.version import Version
+from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web.answers import Answer, PlainPolls, Span
@@ -215,7 +216,6 @@ class DeviceServer:
     channels: frozenset[str] = frozenset()
     origins: Origins = field(default_factory=Origins)
     namespace: Namespace = field(default_factory=Namespace)
-    known: set[Device] = field(default_factory=set)
     patience: float = 0.05
     observer: object = field(default_factory=Nobody)
     sender: Any = field(default_factory=PlainSender)
@@ -230,13 +230,15 @@ class DeviceServer:
         self.polls = PlainPolls()
         self.connections = LastTold(self.clock)
         self.downloads = DownloadMemory(self.clock)
+        self.roster = Roster(
+            self.catalog, self.queue.touch, machine=Machine(clock=self.clock, now=self.now)
+        )
         self.newcomers = FirstLooks(
             self.catalog,
             self.queue,
             self.namespace,
-            is_known=self.known.__contains__,
+            roster=self.roster,
             patience=self.patience,
-            clock=self.clock,
         )
         self.devices = Devices(
             catalog=self.catalog,
@@ -251,7 +253,7 @@ class DeviceServer:
             clock=self.clock,
             now=self.now,
         )
-        for part in (self.polls, self.downloads, self.newcomers):
+        for part in (self.polls, self.downloads):
             self.catalog.listen(part.hear)
 
     def now(self) -> float:

@@ -8,9 +8,6 @@ holds for them, who waits, and what is remembered of devices that do not exist a
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,14 +16,13 @@ from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Namespace, NotServed
 from otaflux.model.record import Record
+from otaflux.roster.roster import Roster
 from otaflux.work.queue import Failed, Outcome
 
 PATIENCE = 3.0  # seconds that a poll waits for a first look; boards give up after 4.5
 MAX_WAITING = 256  # polls that wait at once; more are answered at once
 MAX_LOOKS = 256  # unknown devices that the queue holds for polls
 RETRY_AFTER = 5.0  # seconds
-ABSENT_FOR = 30.0  # seconds that a device that does not exist is remembered as such
-MAX_ABSENT = 10_000
 
 
 class Records(Protocol):
@@ -76,18 +72,15 @@ class FirstLooks:
         queue: Queue,
         namespace: Namespace,
         *,
-        is_known: Callable[[Device], bool],
+        roster: Roster,
         patience: float = PATIENCE,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalog = catalog
         self._queue = queue
         self._namespace = namespace
-        self._is_known = is_known
+        self._roster = roster
         self._patience = patience
-        self._clock = clock
         self._looks: dict[Device, _Look] = {}
-        self._absent: OrderedDict[Device, float] = OrderedDict()
         self._waiting = 0
         self._said_not_served = False
 
@@ -95,10 +88,6 @@ class FirstLooks:
     def waiting(self) -> int:
         """How many polls wait for a first look."""
         return self._waiting
-
-    def hear(self, device: Device, record: Record | None) -> None:
-        """A record changed: what was remembered of that device's absence holds no more."""
-        self._absent.pop(device, None)
 
     def ready_record(self, device: Device) -> Record | None:
         """The record, if a poll of that device needs no look."""
@@ -115,7 +104,7 @@ class FirstLooks:
         if record is not None:
             return record
         self._check_served(device)
-        if self._is_absent(device):
+        if self._roster.is_absent(device):
             raise nothing_for(device)
         outcome = await self._wait(device)
         record = self.ready_record(device)
@@ -124,7 +113,7 @@ class FirstLooks:
         if isinstance(outcome, Failed):
             after = getattr(outcome.error, "retry_after", None) or RETRY_AFTER
             raise Busy(f"Device '{device}' cannot be looked up now", retry_after=after)
-        self._remember_absent(device)
+        self._roster.note_absent(device)
         raise nothing_for(device)
 
     def _check_served(self, device: Device) -> None:
@@ -136,22 +125,9 @@ class FirstLooks:
                 log.warning(Event.DEVICE_NOT_SERVED, device=device.name, reason=str(error))
             raise nothing_for(device) from error
 
-    def _is_absent(self, device: Device) -> bool:
-        until = self._absent.get(device)
-        if until is not None and self._clock() >= until:
-            del self._absent[device]
-            return False
-        return until is not None
-
-    def _remember_absent(self, device: Device) -> None:
-        self._absent[device] = self._clock() + ABSENT_FOR
-        self._absent.move_to_end(device)
-        if len(self._absent) > MAX_ABSENT:
-            self._absent.popitem(last=False)
-
     async def _wait(self, device: Device) -> Outcome:
         """How the look ended that the device is having; raises `Busy` where that takes long."""
-        known = self._is_known(device)
+        known = self._roster.is_known(device)
         if self._waiting >= MAX_WAITING:
             raise Busy("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
         if known:

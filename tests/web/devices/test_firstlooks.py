@@ -10,9 +10,12 @@ from device_server import Clock, DeviceServer, HandQueue, release
 from structlog.testing import capture_logs
 
 from otaflux.errors import Busy, NotFound, Undecided
+from otaflux.machine import Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Namespace
 from otaflux.model.record import Record, Standing
+from otaflux.roster.roster import Roster
+from otaflux.state.catalog import Catalog
 from otaflux.web.devices import firstlooks as newcomers
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.work.backoff import Backoff
@@ -22,26 +25,27 @@ LAMP = Device("lamp")
 KNOWN = Record(LAMP, "test", channels={"stable": Standing(release(), 0.0)}, ever_synced=True)
 
 
-class Records(dict[Device, Record]):
-    """A catalog in memory."""
-
-
 class House:
     """FirstLooks with a catalog, a queue and a clock in the test's hands."""
 
     def __init__(
         self, *, known: bool = False, patience: float = 5, namespace: Namespace | None = None
     ) -> None:
-        self.records = Records()
+        self.catalog = Catalog(Path("nowhere"))
         self.queue = HandQueue()
         self.clock = Clock()
+        self.roster = Roster(
+            self.catalog,
+            self.queue.touch,
+            devices=frozenset({LAMP} if known else ()),
+            machine=Machine(clock=self.clock),
+        )
         self.newcomers = FirstLooks(
-            self.records,
+            self.catalog,
             self.queue,
             namespace or Namespace(),
-            is_known=lambda _: known,
+            roster=self.roster,
             patience=patience,
-            clock=self.clock,
         )
 
     def ask(self, device: Device = LAMP) -> asyncio.Task[Record]:
@@ -50,8 +54,7 @@ class House:
 
     def found(self, record: Record = KNOWN) -> None:
         """A look published a record."""
-        self.records[record.device] = record
-        self.newcomers.hear(record.device, record)
+        self.catalog.load(record)
 
 
 async def settle() -> None:
@@ -138,20 +141,6 @@ async def test_what_appears_meanwhile_is_told_at_once() -> None:
     assert await house.newcomers.record(LAMP) == KNOWN
 
 
-async def test_the_memory_of_absence_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more absent devices than fit, the oldest are forgotten."""
-    monkeypatch.setattr(newcomers, "MAX_ABSENT", 3)
-    house = House()
-    for n in range(10):
-        poll = house.ask(Device(f"d{n}"))
-        await settle()
-        house.queue.end(f"d{n}", Done())
-        with pytest.raises(NotFound):
-            await poll
-    assert len(house.newcomers._absent) == 3
-    assert len(house.newcomers._looks) == 0
-
-
 async def test_too_many_who_wait_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound of those who wait, 503 comes at once and nothing is asked."""
     monkeypatch.setattr(newcomers, "MAX_WAITING", 4)
@@ -176,7 +165,7 @@ async def test_a_registry_that_cannot_be_asked_is_503() -> None:
         await poll
     assert refusal.value.retry_after == 17
     assert "registry" not in str(refusal.value)
-    assert house.newcomers._is_absent(LAMP) is False
+    assert not house.roster.is_absent(LAMP)
 
 
 async def test_a_failed_look_that_found_something_is_good_enough() -> None:
