@@ -30,6 +30,7 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.web.answers import PlainPolls
+from otaflux.web.devices.call import Parts
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
@@ -77,10 +78,10 @@ async def serve(
     sender, connections, downloads = Downloads(room.downloads), LastTold(), DownloadMemory()
     roster = Roster(catalog, lambda touch: None, devices=frozenset({record.device}))
     newcomers = FirstLooks(catalog, NoQueue(), Namespace(), roster=roster)
-    devices = Devices(
-        catalog=catalog, store=store, newcomers=newcomers, sender=sender, connections=connections,
-        downloads=downloads, origins=Origins(), observer=Nobody(),
-    )  # fmt: skip
+    devices = Devices(Parts(
+        catalog=catalog, store=store, first_looks=newcomers, downloads=sender,
+        last_told=connections, memory=downloads, origins=Origins(), observer=Nobody(),
+    ))  # fmt: skip
     for part in (polls, downloads):
         catalog.listen(part.hear)
     del content

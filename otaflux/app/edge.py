@@ -15,6 +15,7 @@ from otaflux.hooks.intake import Intake
 from otaflux.journal import Journal
 from otaflux.model.event import Touch
 from otaflux.web.answers import PlainPolls
+from otaflux.web.devices.call import Parts
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
@@ -43,42 +44,43 @@ class Edge:
     ) -> None:
         self._controller = controller
         self._origins = origins
-        clock, now = controller.machine.clock, controller.machine.now
+        machine = controller.machine
         polls = PlainPolls()
-        connections, begun = LastTold(clock), DownloadMemory(clock)
-        newcomers = FirstLooks(
+        last_told, memory = LastTold(machine.clock), DownloadMemory(machine)
+        first_looks = FirstLooks(
             controller.catalog,
             controller.queue,
             controller.namespace,
             roster=controller.roster,
         )
-        self.sender = Downloads(downloads, clock=clock)
+        self.downloads = Downloads(downloads, clock=machine.clock)
         self.cache = RequestCache(
             polls,
-            ready_record=newcomers.ready_record,
-            sender=self.sender,
-            connections=connections,
+            ready_record=first_looks.ready_record,
+            sender=self.downloads,
+            connections=last_told,
             origins=origins,
             observer=journal,
             channels=controller.channels,
             secure=secure,
-            clock=clock,
-            now=now,
+            clock=machine.clock,
+            now=machine.now,
         )
-        for part in (polls, self.cache, begun):
+        for part in (polls, self.cache, memory):
             controller.catalog.listen(part.hear)
         devices = Devices(
-            catalog=controller.catalog,
-            store=controller.store,
-            newcomers=newcomers,
-            sender=self.sender,
-            connections=connections,
-            downloads=begun,
-            origins=origins,
-            observer=journal,
-            channels=controller.channels,
-            clock=clock,
-            now=now,
+            Parts(
+                catalog=controller.catalog,
+                store=controller.store,
+                first_looks=first_looks,
+                downloads=self.downloads,
+                last_told=last_told,
+                memory=memory,
+                origins=origins,
+                observer=journal,
+                channels=controller.channels,
+                machine=machine,
+            )
         )
         self.answer = devices.answer
         receiver = self._receiver(secrets, journal)

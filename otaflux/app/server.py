@@ -155,7 +155,7 @@ class _Server:
             settings.listen_addr.port,
             direct=self._edge.answer,
             cache=self._edge.cache,
-            sender=self._edge.sender,
+            sender=self._edge.downloads,
             certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)
             if settings.tls_cert_path and settings.tls_key_path
             else None,
@@ -185,7 +185,7 @@ class _Server:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
             await stop.wait()
-            log.info(Event.SERVER_STOPPING, downloads=self._edge.sender.under_way)
+            log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
             controller.cancel()
         log.info(Event.SERVER_STOPPED)
 

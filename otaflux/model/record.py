@@ -15,6 +15,10 @@ from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
+# Seconds that a release is still there after it stopped being current or kept: on the disk, by its
+# content, and for the downloads of it that were begun.
+REPLACED_LINGERS = 15 * 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -20,11 +20,10 @@ from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Tag
-from otaflux.model.record import Record, Retired, Standing, Verdict
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired, Standing, Verdict
 from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
 
-REPLACED_LINGERS = 15 * 60  # seconds on disk after a release stopped being current or kept
 MAX_VERDICTS = 1000  # in a record, some 400 bytes each; what is over is judged again each time
 WITHDRAWN_LINGERS = 7 * 24 * 3600  # seconds on disk, so that a lost tag can be pushed again
 

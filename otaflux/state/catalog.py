@@ -16,11 +16,9 @@ from otaflux.files import durable
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
-from otaflux.model.record import Record
+from otaflux.model.record import REPLACED_LINGERS, Record
 from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
-
-LINGER = 15 * 60  # seconds that a release is still served by content after it stopped being told
 
 Listener = Callable[[Device, Record | None], None]
 
@@ -61,10 +59,10 @@ class Catalog:
     def by_digest(self, firmware_digest: Digest) -> Release | None:
         """A release with that content that may be served by its content.
 
-        Current or kept ones, and those that stopped being so within `LINGER`; after that, and for
-        content that nobody names, None.
+        Current or kept ones, and those that stopped being so within `REPLACED_LINGERS`; after that,
+        and for content that nobody names, None.
         """
-        since = self._machine.now() - LINGER
+        since = self._machine.now() - REPLACED_LINGERS
         for device in self._by_digest.get(firmware_digest, ()):
             record = self._records[device]
             for release in record.served():

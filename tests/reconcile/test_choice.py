@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.look import Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Device, Tag
-from otaflux.model.record import Record, Retired
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired
 from otaflux.model.release import Firmware, Release, Sums
 from otaflux.model.version import Version
 from otaflux.reconcile import choice
@@ -218,6 +218,6 @@ def test_what_left_stays_on_disk_for_its_time(withdrawn: bool, age: float) -> No
     leaving = Retired(_release("1.0.0"), 0.0, withdrawn=withdrawn)
     record = Record(LAMP, "here", retired=(leaving,))
     after = choice.keep(record, most=0, gone=(), moved=(), now=age)
-    lingers = choice.WITHDRAWN_LINGERS if withdrawn else choice.REPLACED_LINGERS
+    lingers = choice.WITHDRAWN_LINGERS if withdrawn else REPLACED_LINGERS
     assert bool(after.retired) == (age < lingers)
     assert after.kept == ()

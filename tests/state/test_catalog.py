@@ -11,8 +11,8 @@ from otaflux.errors import Undecided
 from otaflux.files.disk import RealDisk
 from otaflux.machine import Machine
 from otaflux.model.names import Device
-from otaflux.model.record import Record, Retired
-from otaflux.state.catalog import LINGER, Catalog
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired
+from otaflux.state.catalog import Catalog
 from otaflux.state.recordfile import read_record
 
 OLD = record(release("1.0.0", b"old"))
@@ -104,7 +104,7 @@ def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path) -> N
     old = release("1.0.0", b"old")
     catalog.load(record(release("1.1.0", b"new"), retired=(Retired(old, 1000.0),)))
     assert catalog.by_digest(old.firmware.firmware_digest) == old
-    clock[0] += LINGER
+    clock[0] += REPLACED_LINGERS
     assert catalog.by_digest(old.firmware.firmware_digest) is None
     assert catalog.references(old.firmware.firmware_digest)
 

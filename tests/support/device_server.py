@@ -34,6 +34,7 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web.answers import Answer, PlainPolls, Span
+from otaflux.web.devices.call import Parts
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
@@ -228,11 +229,10 @@ class DeviceServer:
         self.store.prepare()
         self.queue = HandQueue()
         self.polls = PlainPolls()
+        self.machine = Machine(clock=self.clock, now=self.now)
         self.connections = LastTold(self.clock)
-        self.downloads = DownloadMemory(self.clock)
-        self.roster = Roster(
-            self.catalog, self.queue.touch, machine=Machine(clock=self.clock, now=self.now)
-        )
+        self.downloads = DownloadMemory(self.machine)
+        self.roster = Roster(self.catalog, self.queue.touch, machine=self.machine)
         self.newcomers = FirstLooks(
             self.catalog,
             self.queue,
@@ -241,17 +241,18 @@ class DeviceServer:
             patience=self.patience,
         )
         self.devices = Devices(
-            catalog=self.catalog,
-            store=self.store,
-            newcomers=self.newcomers,
-            sender=self.sender,
-            connections=self.connections,
-            downloads=self.downloads,
-            origins=self.origins,
-            observer=self.observer,
-            channels=self.channels,
-            clock=self.clock,
-            now=self.now,
+            Parts(
+                catalog=self.catalog,
+                store=self.store,
+                first_looks=self.newcomers,
+                downloads=self.sender,
+                last_told=self.connections,
+                memory=self.downloads,
+                origins=self.origins,
+                observer=self.observer,
+                channels=self.channels,
+                machine=self.machine,
+            )
         )
         for part in (self.polls, self.downloads):
             self.catalog.listen(part.hear)

@@ -17,7 +17,7 @@ from device_server import release
 
 from otaflux.hooks.intake import Intake
 from otaflux.model.names import Namespace
-from otaflux.web.devices.ask import Address
+from otaflux.web.devices.protocols.table import ROUTES
 from otaflux.web.hooks.receiver import Receiver
 from otaflux.work.queue import Done
 
@@ -59,13 +59,7 @@ def receiver() -> Receiver:
 
 def test_every_address_is_described() -> None:
     """What the server answers stands in the description, and nothing else does."""
-    names = {"HEX": "{hex}", "/D/": "/{device}/"}
-    expected = {"/firmware/{device}/firmware.bin"}
-    for room in Address:
-        address = room.value
-        for ours, theirs in names.items():
-            address = address.replace(ours, theirs)
-        expected.add(address)
+    expected = {route.address for route in ROUTES}
     expected |= {route.path.rstrip("/") for route in receiver().routes()}
     assert set(described()["paths"]) == expected
 

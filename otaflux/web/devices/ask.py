@@ -1,30 +1,26 @@
-"""What a device asks for: one request target and its headers, parsed once into an `Ask`.
+"""What is asked about a device: a request's target and headers, parsed once into an `Ask`.
 
-Pure, and hostile input is the normal case: every target has a defined meaning or raises one of
-`BadName`, `NotFound` and `WrongMethod`, whose texts are fit to be sent and never repeat the input.
-Both ways to an answer use `parse`: the handlers, and the shortcut before them, which may only take
-an `Ask` that is `plain`.
+Pure, and hostile input is the normal case: every target has a defined meaning or raises `BadName`
+or `NotFound`, whose texts are fit to be sent and never repeat the input. Which addresses there are
+is `protocols/table.py`'s; all of them, and the request cache before them, read by this.
 
-Targets are those of RFC 9112 section 3.2 (origin and absolute form); queries are decoded as HTML
-forms are, so that `+` is a space; units are named as Arduino's `HTTPUpdate` and RAUC name them.
+Targets are those of RFC 9112 section 3.2 (origin and absolute form), and empty parts of a path
+count for nothing, as with nginx; queries are decoded as HTML forms are, so that `+` is a space;
+units are named as Arduino's `HTTPUpdate` and RAUC name them.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from urllib.parse import unquote_to_bytes
 
 from multidict import MultiMapping
 
-from otaflux.errors import BadName, NotFound, WrongMethod
-from otaflux.model.artifact import Digest
+from otaflux.errors import BadName, NotFound
 from otaflux.model.names import STABLE, Device, parse_channel
 from otaflux.model.version import Version
-
-FIRMWARE_FILE = "firmware.bin"  # the one file name that path addresses have
-MANIFEST_FILE = "manifest.json"
+from otaflux.web.devices.offer import NOBODY, Unit
 
 _PARAMETERS = frozenset({"device", "channel", "version", "unit"})
 _UNIT_HEADERS = ("x-ESP32-STA-MAC", "x-ESP8266-STA-MAC", "RAUC-Serial")
@@ -37,90 +33,75 @@ _UNIT = re.compile(r"[!-~]{1,64}")
 _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
-class Address(Enum):
-    """The addresses, by the name that metrics and docs give them."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: the decoded `path`, without empty parts, and the `query` as it came."""
 
-    HEALTH = "/health"
-    VERSION = "/version"
-    FIRMWARE = "/firmware"
-    CONTENT = "/firmware/sha256/HEX"
-    ESPHOME = "/esphome/D/manifest.json"
+    path: str
+    query: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read a request target as it came; raises `NotFound` for one that is no address."""
+        path, _, query = _origin_form(text).partition("?")
+        parts = (part for part in _decoded(path).split("/") if part)
+        return cls("/" + "/".join(parts), query)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked, by whom, and in which form.
+    """What is asked about a device, by whom, and in which form.
 
-    `device` is set for all but health and content, `digest` for content alone. `version` is the
-    pin, or None. `unit` names one board, or is empty. `proxied` says that the request names a
-    proxy, behind which many clients may share the connection. `plain` says that the answer depends
-    on nothing but the device: the text of its stable version.
+    `version` is the pin, or None. `unit` is the board that asks, as far as it names itself.
+    `proxied` says that the request names a proxy, behind which many clients may share the
+    connection. `plain` says that the answer of `/version` depends on nothing but the device.
     """
 
-    address: Address
-    head: bool = False
-    device: Device | None = None
+    device: Device
     channel: str = STABLE
     version: Version | None = None
-    digest: Digest | None = None
-    unit: str = ""
+    unit: Unit = NOBODY
     json: bool = False
     wants_digest: bool = False
     proxied: bool = False
     plain: bool = False
 
 
-def parse(
-    method: str,
-    target: str,
+def read(
+    target: Target,
     headers: MultiMapping[str],
     *,
+    device: str = "",
     channels: frozenset[str] = frozenset(),
 ) -> Ask:
-    """Read a request; `target` is as it came, `channels` are those served besides the stable one.
+    """Read what is asked about a device, which the path may name, as `device`, or the query.
 
-    Raises `NotFound` for an address that is none, `WrongMethod` for one that takes GET and HEAD
-    only, `BadName` for a device, channel, version or unit that cannot be one.
+    `channels` are those served besides the stable one. Raises `BadName` for a device, channel,
+    version or unit that cannot be one.
     """
-    path, _, query = _origin_form(target).partition("?")
-    room, name = _room(_decoded(path))
-    if method not in {"GET", "HEAD"}:
-        raise WrongMethod("GET", "HEAD")
-    head = method == "HEAD"
-    wants_digest = "sha-256" in _weighted(headers.getall("Want-Repr-Digest", []), separator="=")
-    if room is Address.HEALTH:
-        return Ask(room, head)
-    if room is Address.CONTENT:
-        return Ask(
-            room,
-            head,
-            digest=Digest("sha256", name),
-            unit=_unit({}, headers),
-            wants_digest=wants_digest,
-        )
-    asked = _query(query)
-    if name and "device" in asked:
+    asked = _query(target.query)
+    if device and "device" in asked:
         raise BadName("The device is named twice, in the path and in the query")
-    device = _device(name or asked.get("device", ""))
     channel = _channel(asked.get("channel", STABLE), channels)
     version = Version.parse(asked["version"]) if "version" in asked else None
-    unit = _unit(asked, headers)
-    json = room is Address.VERSION and _prefers_json(headers)
+    unit = _unit(asked.get("unit", ""), headers)
+    json = _prefers_json(headers)
     special = any(header in headers for header in _SPECIAL_HEADERS)
     return Ask(
-        room,
-        head,
-        device,
+        _device(device or asked.get("device", "")),
         channel,
         version,
         unit=unit,
         json=json,
-        wants_digest=wants_digest,
+        wants_digest=wants_digest(headers),
         proxied=any(header in headers for header in _PROXY_HEADERS),
-        plain=room is Address.VERSION
-        and not (head or json or special or unit or version)
-        and channel == STABLE,
+        plain=not (json or special or unit.name or version) and channel == STABLE,
     )
+
+
+def wants_digest(headers: MultiMapping[str]) -> bool:
+    """Whether `Repr-Digest` with SHA-256 is wanted (RFC 9530 section 4)."""
+    return "sha-256" in _weighted(headers.getall("Want-Repr-Digest", []), separator="=")
 
 
 def _origin_form(target: str) -> str:
@@ -139,30 +120,6 @@ def _decoded(text: str) -> str:
     if "%" in text or not text.isascii():
         return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
     return text
-
-
-def _room(path: str) -> tuple[Address, str]:
-    """The address, and the device or digest that the path itself names, or nothing."""
-    match path:
-        case "/version":
-            return Address.VERSION, ""
-        case "/firmware":
-            return Address.FIRMWARE, ""
-        case "/health":
-            return Address.HEALTH, ""
-        case _:
-            pass
-    if path.startswith("/firmware/"):
-        name, _, file = path.removeprefix("/firmware/").rpartition("/")
-        if name and file == FIRMWARE_FILE:
-            return Address.FIRMWARE, name
-        if name == "sha256" and re.fullmatch(r"[0-9a-f]{64}", file):
-            return Address.CONTENT, file
-    elif path.startswith("/esphome/"):
-        name, _, file = path.removeprefix("/esphome/").rpartition("/")
-        if name and file == MANIFEST_FILE:
-            return Address.ESPHOME, name
-    raise NotFound("Nothing is at this address")
 
 
 def _query(query: str) -> dict[str, str]:
@@ -192,21 +149,15 @@ def _channel(text: str, channels: frozenset[str]) -> str:
     return channel
 
 
-def _unit(asked: dict[str, str], headers: MultiMapping[str]) -> str:
-    """One board's name. A header that cannot be one is passed over: no board sends it on purpose.
+def _unit(named: str, headers: MultiMapping[str]) -> Unit:
+    """One board. A header that cannot name one is passed over: no board sends it on purpose.
 
     Raises `BadName` for a query's unit that cannot be one.
     """
-    unit = asked.get("unit", "")
-    if unit:
-        if not _UNIT.fullmatch(unit):
-            raise BadName("A unit's name is printable ASCII without spaces, 64 characters at most")
-        return unit
-    for header in _UNIT_HEADERS:
-        unit = headers.get(header, "").strip()
-        if _UNIT.fullmatch(unit):
-            return unit
-    return ""
+    if named and not _UNIT.fullmatch(named):
+        raise BadName("A unit's name is printable ASCII without spaces, 64 characters at most")
+    names = (named, *(headers.get(header, "").strip() for header in _UNIT_HEADERS))
+    return next((Unit(name) for name in names if _UNIT.fullmatch(name)), NOBODY)
 
 
 def _prefers_json(headers: MultiMapping[str]) -> bool:

@@ -19,46 +19,17 @@ from itertools import islice
 from weakref import WeakKeyDictionary
 
 from otaflux.errors import Busy
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import STABLE, Device
-from otaflux.model.record import Record, Standing
+from otaflux.model.record import REPLACED_LINGERS, Record
 from otaflux.model.release import Release
 from otaflux.web.devices.conditions import RangeKind
+from otaflux.web.devices.offer import Unit, offer, same_content
 
 FOLLOWS_WITHIN = 60.0  # a /firmware belongs to the /version before it
 IDLE = 120.0  # a download is remembered so long after its last part
-OUTLIVES = 15 * 60.0  # … and so long after its release was replaced, as long as its file is kept
 COOLDOWN = 120.0  # nobody begins beside a board that was in the middle when its download ended so
-FRESH = 30 * 60.0  # a release that replaced another within this may meet boards amid the old one
 MAX_DOWNLOADS = 20_000  # remembered; of more the longest idle go, and their ranges are judged anew
-
-
-def standing_for(record: Record | None, channel: str) -> Standing | None:
-    """What a channel is told; the stable answer where it has none of its own yet."""
-    if record is None:
-        return None
-    return record.standing(channel) or record.standing(STABLE)
-
-
-def replaced_lately(record: Record, standing: Standing, now: float) -> bool:
-    """Whether boards may be amid the download of what this release took the place of.
-
-    `now` is in seconds since the epoch, as the record's times are, so it holds after a restart. A
-    release that was withdrawn before it without a successor counts as replaced too.
-    """
-    if now - standing.since >= FRESH:
-        return False
-    return standing.replaced_another or any(
-        leaving.at > standing.since - FRESH for leaving in record.retired
-    )
-
-
-def same_content(one: Release | None, other: Release | None) -> bool:
-    """Whether two releases are the same bytes."""
-    return (
-        one is not None
-        and other is not None
-        and one.firmware.sums.sha256 == other.firmware.sums.sha256
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +93,8 @@ class _Download:
 class DownloadMemory:
     """The downloads that were begun, by who began them; hears of each record as it changes."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, machine: Machine = REAL_MACHINE) -> None:
+        self._clock, self._now = machine.clock, machine.now
         self._begun: OrderedDict[Downloader, _Download] = OrderedDict()
         self._of: dict[Device, set[Downloader]] = {}
 
@@ -135,8 +106,8 @@ class DownloadMemory:
         now = self._clock()
         for downloader in self._of.get(device, ()):
             download = self._begun[downloader]
-            standing = standing_for(record, downloader.channel)
-            if standing is not None and same_content(standing.release, download.release):
+            current = offer(record, downloader.channel, Unit(downloader.who), self._now())
+            if current is not None and same_content(current.release, download.release):
                 download.replaced = None
             elif download.replaced is None:
                 download.replaced = now
@@ -205,7 +176,7 @@ class DownloadMemory:
             return None
         now = self._clock()
         over = now - download.last >= IDLE and not download.sending
-        if download.replaced is not None and now >= download.replaced + OUTLIVES:
+        if download.replaced is not None and now >= download.replaced + REPLACED_LINGERS:
             over = self._cooldown(download) <= 0
         if over:
             self._forget(downloader)
@@ -216,7 +187,7 @@ class DownloadMemory:
         """Seconds that are left of the cooldown after a download that had to end; 0 without one."""
         if download is None or download.replaced is None:
             return 0.0
-        end, now = download.replaced + OUTLIVES, self._clock()
+        end, now = download.replaced + REPLACED_LINGERS, self._clock()
         if now < end or (download.last <= end - IDLE and not download.sending):
             return 0.0
         return max(0.0, end + COOLDOWN - now)

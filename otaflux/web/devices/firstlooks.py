@@ -9,40 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
 
-from otaflux.errors import Busy, NotFound
+from otaflux.errors import Busy
 from otaflux.log import Event, log
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Namespace, NotServed
 from otaflux.model.record import Record
 from otaflux.roster.roster import Roster
-from otaflux.work.queue import Failed, Outcome
+from otaflux.state.catalog import Catalog
+from otaflux.web.devices.offer import nothing_for
+from otaflux.work.queue import Failed, Outcome, WorkQueue
 
 PATIENCE = 3.0  # seconds that a poll waits for a first look; boards give up after 4.5
 MAX_WAITING = 256  # polls that wait at once; more are answered at once
 MAX_LOOKS = 256  # unknown devices that the queue holds for polls
 RETRY_AFTER = 5.0  # seconds
-
-
-class Records(Protocol):
-    """The catalog, as far as polls need it."""
-
-    def get(self, device: Device, /) -> Record | None:
-        """A device's record."""
-        ...
-
-
-class Queue(Protocol):
-    """The work queue, as far as polls need it."""
-
-    def touch(self, touch: Touch, /) -> asyncio.Future[Outcome]:
-        """Ask for a look; the future ends with it."""
-        ...
-
-    def give_up(self, device: Device, /) -> None:
-        """Nobody waits any more for the first look at a device."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -58,18 +39,13 @@ class _Look:
     waiting: int = 0
 
 
-def nothing_for(device: Device) -> NotFound:
-    """The refusal for a device that has no firmware here, for whatever reason."""
-    return NotFound(f"No firmware for device '{device}'")
-
-
 class FirstLooks:
     """Finds a device's record, looking for it where nothing is known yet."""
 
     def __init__(
         self,
-        catalog: Records,
-        queue: Queue,
+        catalog: Catalog,
+        queue: WorkQueue,
         namespace: Namespace,
         *,
         roster: Roster,

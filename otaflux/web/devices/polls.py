@@ -1,13 +1,14 @@
 """What a poll for a version is answered with, given what is known of its device.
 
-Pure. The handlers use this, and so does the shortcut before them: whichever answers, these are the
-bytes.
+Pure. The handlers use this, and so does the request cache before them: whichever answers, these are
+the bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from http import HTTPStatus
 
 from multidict import MultiMapping
 
@@ -15,31 +16,46 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import Answer
-from otaflux.web.devices.ask import Ask
+from otaflux.web.devices.ask import Ask, Target, read, wants_digest
 from otaflux.web.devices.conditions import weigh
-from otaflux.web.devices.continuity import standing_for
-from otaflux.web.devices.firstlooks import nothing_for
+from otaflux.web.devices.offer import Offer, nothing_for, offer
+
+VERSION = "/version"
 
 
-def release_for(record: Record, ask: Ask) -> Release:
-    """The pinned release, or the channel's; raises `NotFound` where there is none."""
-    if ask.version is not None:
-        release = record.pinned(ask.version)
-    else:
-        standing = standing_for(record, ask.channel)
-        release = standing.release if standing else None
-    if release is None:
+def read_poll(
+    method: str, target: str, headers: MultiMapping[str], *, channels: frozenset[str]
+) -> Ask | None:
+    """What a `GET /version` asks for; None for any other request.
+
+    Raises `Refused` as `ask.read` does.
+    """
+    asked = Target.parse(target)
+    if method != "GET" or asked.path != VERSION:
+        return None
+    return read(asked, headers, channels=channels)
+
+
+def offered(record: Record, ask: Ask, now: float) -> Offer:
+    """What is told to who asks so; raises `NotFound` where there is nothing."""
+    found = offer(record, ask.channel, ask.unit, now, pin=ask.version)
+    if found is None:
         raise nothing_for(record.device)
-    return release
+    return found
 
 
 def version_answer(
-    release: Release, ask: Ask, headers: MultiMapping[str], origin: Callable[[], str]
+    release: Release,
+    ask: Ask,
+    headers: MultiMapping[str],
+    origin: Callable[[], str],
+    *,
+    head: bool = False,
 ) -> Answer:
     """`/version` of a release; `origin` is asked for what links begin with, where there is one."""
     text = answers.version_text
     whole = answers.version_json(release, origin()) if ask.json else text(release)
-    return weigh(headers, digested(ask, whole), head=ask.head)
+    return judged(headers, whole, head=head)
 
 
 def gives_way(ask: Ask, answer: Answer) -> bool:
@@ -47,11 +63,11 @@ def gives_way(ask: Ask, answer: Answer) -> bool:
 
     Boards take that more calmly there than at the download that would follow.
     """
-    return not ask.json and answer.status == 200  # noqa: PLR2004 - HTTP's OK
+    return not ask.json and answer.status == HTTPStatus.OK
 
 
-def digested(ask: Ask, whole: Answer) -> Answer:
-    """The answer with a digest of its content, if one is wanted."""
-    if not ask.wants_digest:
-        return whole
-    return whole.with_headers(answers.repr_digest(hashlib.sha256(whole.body).hexdigest()))
+def judged(headers: MultiMapping[str], whole: Answer, *, head: bool = False) -> Answer:
+    """What conditions leave of an answer with a body, with a digest of it if one is wanted."""
+    if wants_digest(headers):
+        whole = whole.with_headers(answers.repr_digest(hashlib.sha256(whole.body).hexdigest()))
+    return weigh(headers, whole, head=head)

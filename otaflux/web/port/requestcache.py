@@ -1,8 +1,8 @@
 """Whole requests that were seen before, and the bytes that answer them.
 
 Trust: nothing is parsed here. A read is looked up, byte for byte, among whole requests. A new one
-is parsed once by aiohttp's `HttpRequestParser`, judged by `ask.parse` and answered by `polls.py`,
-as the handlers do it; what is remembered is a single, whole `GET /version` without a body, for a
+is parsed once by aiohttp's `HttpRequestParser`, and read and answered by `polls.py`, as the
+handlers do it; what is remembered is a single, whole `GET /version` without a body, for a
 device that has a record. Whole is a matter of bytes, for the parser keeps the beginning of a next
 request without a word. When a record changes, what was remembered for its device is forgotten in
 the same step, so an answer that is found is the one that the handlers would give.
@@ -28,10 +28,10 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import PlainPolls, http_date
-from otaflux.web.devices.ask import Address, Ask, parse
+from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.polls import gives_way, release_for, version_answer
+from otaflux.web.devices.polls import gives_way, offered, read_poll, version_answer
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 
@@ -153,8 +153,8 @@ class RequestCache:
         if message is None:
             return None
         try:
-            ask = parse(message.method, message.path, message.headers, channels=self._channels)
-            known = self._answered_by(ask, message)
+            ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
+            known = self._answered_by(ask, message) if ask is not None else None
         except Refused:
             return None
         if known is not None:
@@ -163,12 +163,10 @@ class RequestCache:
 
     def _answered_by(self, ask: Ask, message: RawRequestMessage) -> CachedAnswer | None:
         """The answer to a poll; None where it takes more than the record. Raises `Refused`."""
-        if ask.address is not Address.VERSION or ask.head or ask.device is None:
-            return None
         record = self._ready_record(ask.device)
         if record is None:
             return None
-        release = release_for(record, ask)
+        release = offered(record, ask, self._now()).release
         plain = self._polls.get(message.path) if ask.plain else None
         status, gives, ready = 200, True, plain.ready if plain else None
         if ready is None:

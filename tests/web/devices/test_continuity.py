@@ -12,18 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otaflux.errors import Busy
+from otaflux.machine import Machine
 from otaflux.model.names import Device
-from otaflux.model.record import Record, Retired, Standing
+from otaflux.model.record import Record, Standing
 from otaflux.model.release import Release
 from otaflux.web.devices import continuity as told
 from otaflux.web.devices.conditions import RangeKind
-from otaflux.web.devices.continuity import (
-    Downloader,
-    DownloadMemory,
-    LastTold,
-    replaced_lately,
-    standing_for,
-)
+from otaflux.web.devices.continuity import Downloader, DownloadMemory, LastTold
+from otaflux.web.devices.offer import NOBODY, offer
 
 LAMP = Device("lamp")
 ONE, TWO, THREE = (release(version=f"1.{n}.0", content=f"fw{n}".encode()) for n in range(3))
@@ -71,7 +67,7 @@ def test_a_connection_that_ends_is_forgotten() -> None:
 def test_a_download_is_remembered_for_two_minutes_after_its_last_part(begins: RangeKind) -> None:
     """HEAD and a GET from the first byte begin one; each part keeps it for two minutes more."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, begins, ONE, replaced=None)
     for _ in range(3):
         clock.value += 119
@@ -84,7 +80,7 @@ def test_a_download_is_remembered_for_two_minutes_after_its_last_part(begins: Ra
 @pytest.mark.parametrize("reached", [RangeKind.LATER, RangeKind.ANCHORED])
 def test_a_part_above_the_first_byte_begins_none(reached: RangeKind) -> None:
     """Nobody knows what came before it."""
-    downloads = DownloadMemory(Clock())
+    downloads = DownloadMemory(Machine(clock=Clock()))
     downloads.note(HERE, reached, ONE, replaced=None)
     assert downloads.release_of(HERE) is None
 
@@ -92,7 +88,7 @@ def test_a_part_above_the_first_byte_begins_none(reached: RangeKind) -> None:
 def test_while_one_is_remembered_no_other_begins_there() -> None:
     """A whole GET of the new release leaves a download of the old one as it is."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     clock.value += 100
@@ -104,7 +100,7 @@ def test_while_one_is_remembered_no_other_begins_there() -> None:
 
 def test_others_begin_their_own() -> None:
     """Another unit, address, channel or device is another download."""
-    downloads = DownloadMemory(Clock())
+    downloads = DownloadMemory(Machine(clock=Clock()))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     for other in (
         replace(HERE, who="192.0.2.2"),
@@ -117,7 +113,7 @@ def test_others_begin_their_own() -> None:
 def test_a_download_that_is_being_sent_is_not_idle() -> None:
     """Two minutes count from the last byte, however long that took."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
     with downloads.sending(HERE, ONE):
         clock.value += 600
@@ -132,7 +128,7 @@ def test_a_download_that_is_being_sent_is_not_idle() -> None:
 def test_a_download_ends_15_minutes_after_its_release_was_replaced() -> None:
     """Where a part came lately there is a cooldown of two minutes, then it is forgotten."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     for _ in range(14):
@@ -153,7 +149,7 @@ def test_a_download_ends_15_minutes_after_its_release_was_replaced() -> None:
 def test_no_hush_where_nobody_was_in_the_middle() -> None:
     """A download whose last part was two minutes before its end is over without a word."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=clock() - 900 + 120)
     clock.value += 120
     assert downloads.release_of(HERE) is None
@@ -162,7 +158,7 @@ def test_no_hush_where_nobody_was_in_the_middle() -> None:
 def test_a_hush_for_one_that_is_still_being_sent() -> None:
     """A board whose bytes are going out when its download ends is in the middle."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.START, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     with downloads.sending(HERE, ONE):
@@ -174,7 +170,7 @@ def test_a_hush_for_one_that_is_still_being_sent() -> None:
 def test_a_release_that_comes_back_is_not_replaced() -> None:
     """Where the tag was moved back, the download goes on as if nothing had been."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
     downloads.hear(LAMP, record(ONE))
@@ -187,7 +183,7 @@ def test_a_release_that_comes_back_is_not_replaced() -> None:
 def test_the_same_bytes_under_another_version_replace_nothing() -> None:
     """What holds together are bytes; a new tag on them changes none."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, record(release(version="9.0.0", content=b"fw0")))
     for _ in range(20):
@@ -199,7 +195,7 @@ def test_the_same_bytes_under_another_version_replace_nothing() -> None:
 def test_a_withdrawn_release_counts_as_replaced() -> None:
     """Who began it before gets it for 15 minutes, though nobody is told it any more."""
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None)
     downloads.hear(LAMP, None)
     clock.value += 100
@@ -211,7 +207,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more downloads than fit, the longest idle are forgotten; what is over goes by itself."""
     monkeypatch.setattr(told, "MAX_DOWNLOADS", 10)
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     for n in range(100):
         clock.value += 1
         downloads.note(replace(HERE, who=str(n)), RangeKind.HEAD, ONE, replaced=None)
@@ -230,42 +226,13 @@ def test_one_that_is_forgotten_while_it_is_sent_does_no_harm(
 ) -> None:
     """A download that had to make room ends like any other."""
     monkeypatch.setattr(told, "MAX_DOWNLOADS", 1)
-    downloads = DownloadMemory(Clock())
+    downloads = DownloadMemory(Machine(clock=Clock()))
     downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
     with ExitStack() as sending:
         sending.enter_context(downloads.sending(HERE, ONE))
         downloads.note(replace(HERE, who="other"), RangeKind.WHOLE, ONE, replaced=None)
         assert downloads.release_of(HERE) is None
     assert len(downloads) == 1
-
-
-def test_a_channel_without_its_own_is_told_the_stable_one() -> None:
-    """Until a channel has a release of its own, the stable answer is its answer."""
-    assert standing_for(record(ONE), "beta") == Standing(ONE, 0.0)
-    both = replace(record(ONE), channels={**record(ONE).channels, "beta": Standing(TWO, 5.0)})
-    assert standing_for(both, "beta") == Standing(TWO, 5.0)
-    assert standing_for(None, "beta") is None
-
-
-@pytest.mark.parametrize(
-    ("age", "replaced", "left_before", "lately"),
-    [
-        (1799, True, None, True),
-        (1800, True, None, False),
-        (10, False, None, False),
-        (10, False, 1799, True),
-        (10, False, 1801, False),
-    ],
-)
-def test_boards_may_be_amid_what_was_replaced_lately(
-    age: float, replaced: bool, left_before: float | None, lately: bool
-) -> None:
-    """A release that took another's place within 30 minutes, or came after one was withdrawn."""
-    now = 1e9
-    standing = Standing(TWO, now - age, replaced_another=replaced)
-    leaving = () if left_before is None else (Retired(ONE, now - age - left_before, True),)
-    held = Record(LAMP, "test", channels={"stable": standing}, retired=leaving)
-    assert replaced_lately(held, standing, now) is lately
 
 
 @dataclass
@@ -285,17 +252,17 @@ class Board:
             if self.parts
             else RangeKind.START
         )
-        standing = standing_for(current, "stable")
-        assert standing is not None
+        told_now = offer(current, "stable", NOBODY, now)
+        assert told_now is not None
         try:
             got = downloads.release_of(HERE)
         except Busy:
             self.release, self.parts = None, ()
             return ()
-        if got is None and reached is RangeKind.LATER and replaced_lately(current, standing, now):
+        if got is None and reached is RangeKind.LATER and told_now.replaced_lately:
             self.release, self.parts = None, ()
             return ()
-        got = got or standing.release
+        got = got or told_now.release
         downloads.note(HERE, reached, got, replaced=None)
         if reached is RangeKind.HEAD:
             self.release = got
@@ -321,7 +288,7 @@ def test_boards_that_share_an_address_never_mix(steps: list[tuple[int | str, int
     Three boards behind one address, each with less than two minutes between its requests.
     """
     clock = Clock()
-    downloads = DownloadMemory(clock)
+    downloads = DownloadMemory(Machine(clock=clock))
     boards = [Board(), Board(), Board()]
     releases = iter(release(version=f"1.{n}.0", content=str(n).encode()) for n in range(200))
     current = Record(LAMP, "test", channels={"stable": Standing(next(releases), 0.0)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otaflux.web.devices.ask import Address
+from otaflux.web.devices.protocols.table import ROUTES
 from otaflux.web.refusals import STATUS
 
 HERE = Path(__file__).parent
@@ -35,8 +35,8 @@ def test_every_anchor_leads_somewhere() -> None:
 
 def test_every_address_and_status_stands_there() -> None:
     """What a device can reach, and what it can hear, is on the page."""
-    for room in Address:
-        assert f"`{room.value}" in PAGE
+    for route in ROUTES:
+        assert f"`{route.name}" in PAGE
     hooks_alone = {401, 403, 408, 413}
     for _, status in STATUS:
         assert status in hooks_alone or re.search(rf"^\| [0-9, ]*{status}", PAGE, re.MULTILINE)

@@ -122,6 +122,17 @@ async def test_channels(server: PortServer) -> None:
     assert reply.body == b"There is no such channel; there are: stable, beta"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["//version", "/version/", "///version//", "/%2Fversion"])
+async def test_empty_parts_of_a_path_count_for_nothing(
+    server: PortServer, path: str, method: str
+) -> None:
+    """As with nginx, by either way to an answer; also where the path names the device."""
+    reply = await server.get(f"{path}?device=lamp", method=method)
+    assert (reply.status, reply["Content-Length"]) == (200, str(len(TEXT_ONE)))
+    assert (await server.get("//firmware//lamp///firmware.bin/")).body == OLD
+
+
 @pytest.mark.parametrize(
     ("target", "status", "text"),
     [

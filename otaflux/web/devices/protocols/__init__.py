@@ -1,6 +1,5 @@
-"""What single kinds of clients need besides `/version` and `/firmware`, one file a kind.
+"""What devices speak, one file a protocol, and one visible table of all: `table.py`.
 
-Each file is pure: it reads that client's headers and says what its answer has more or instead. A
-protocol of its own addresses, such as hawkBit's DDI, gets its file here too; `web/ask.py` names the
-addresses. RAUC's polling and SWUpdate's downloader live on conditions and ranges alone.
+Each file reads what its clients send and says what they get: an `Answer`, or a `Delivery` of
+firmware. What a client is told is `offer.py`'s, how firmware goes out is `delivery.py`'s.
 """

@@ -1,20 +1,21 @@
 """Arduino's `HTTPUpdate` on ESP8266 and ESP32, and Tasmota, which uses it.
 
-Pure. The board says in headers what it runs, and takes 304 for "nothing newer"; it checks `x-MD5`.
+The board says in headers what it runs, and takes 304 for "nothing newer"; it checks `x-MD5`.
 Source of the headers: ESP8266httpUpdate and HTTPUpdate of the Arduino cores, and "Advanced updater"
 in the ESP8266 core's documentation. Tasmota appends the image's name in brackets to its version.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multidict import MultiMapping
 
-from otaflux.errors import BadName, NotFound
-from otaflux.model.release import Release
-from otaflux.model.version import Version
+from otaflux.errors import NotFound
 from otaflux.web.answers import Answer, not_modified, plain_text
+from otaflux.web.devices.call import Call
+from otaflux.web.devices.delivery import Delivery
+from otaflux.web.devices.offer import Offer, Unit
 
 _PREFIXES = ("x-ESP32-", "x-ESP8266-")
 
@@ -26,6 +27,20 @@ class Running:
     mode: str = "sketch"
     version: str = ""
     sketch_md5: str = ""
+
+
+def is_spoken(headers: MultiMapping[str]) -> bool:
+    """Whether the headers are those of such a board."""
+    return read(headers) is not None
+
+
+async def firmware(call: Call) -> Delivery:
+    """The firmware with the sum that the board checks, or that it has it already."""
+    running, ask = read(call.headers) or Running(), call.ask()
+    unit = Unit(ask.unit.name, running.version, running.sketch_md5)
+    delivery = await call.delivery(replace(ask, unit=unit))
+    whole = answer(running.mode, delivery.offer, delivery.whole)
+    return replace(delivery, whole=whole)
 
 
 def read(headers: MultiMapping[str]) -> Running | None:
@@ -43,27 +58,18 @@ def read(headers: MultiMapping[str]) -> Running | None:
     return None
 
 
-def answer(running: Running, release: Release, whole: Answer) -> Answer:
+def answer(mode: str, offer: Offer, whole: Answer) -> Answer:
     """What the board gets instead of `whole`, or `whole` with the sum that it checks.
 
     Raises `NotFound` for a mode that there is no firmware for, such as a file system's image.
     """
+    release = offer.release
     md5 = ("x-MD5", release.firmware.sums.md5)
-    match running.mode:
+    match mode:
         case "version":  # ESP8266's getAvailableVersion: it reads the header and hangs up
             version = release.version.text
             return plain_text(version).with_headers(("x-version", version), md5)
         case "sketch":
-            current = _is(running.version, release.version) or (
-                running.sketch_md5 == release.firmware.sums.md5
-            )
-            return not_modified(whole) if current else whole.with_headers(md5)
+            return not_modified(whole) if offer.is_installed else whole.with_headers(md5)
         case _:
             raise NotFound(f"No firmware for device '{release.device}' in that mode")
-
-
-def _is(text: str, version: Version) -> bool:
-    try:
-        return Version.parse(text) == version
-    except BadName:
-        return False

@@ -1,6 +1,6 @@
 """The manifest that ESPHome's `update` platform polls (`source:` of `http_request`).
 
-Pure. Source of the format: ESPHome's `http_request` update component, which reads the manifest of
+Source of the format: ESPHome's `http_request` update component, which reads the manifest of
 esp-web-tools with an `ota` member. ESPHome compares the version as text, takes the build whose
 `chipFamily` is its own, and follows `path`: absolute where it holds "http", else from the origin.
 An answer other than 200 made ESPHome before 2025.11 leak memory at every poll, so there is always a
@@ -11,9 +11,16 @@ from __future__ import annotations
 
 from otaflux.model.release import Release
 from otaflux.web.answers import Answer, content_path, json_body
+from otaflux.web.devices.call import Call
 
 
-def manifest(release: Release, public_url: str | None) -> Answer:
+async def manifest(call: Call) -> Answer:
+    """The manifest of what a device is told."""
+    offer = await call.offered(call.ask())
+    return call.judged(manifest_of(offer.release, call.public_url))
+
+
+def manifest_of(release: Release, public_url: str | None) -> Answer:
     """The manifest of a release. Its link goes to the content, below `public_url` where set."""
     ota = {
         "path": (public_url or "").rstrip("/") + content_path(release.firmware),

@@ -1,0 +1,138 @@
+"""One request of a device, and what may be asked to answer it.
+
+What a protocol's handler is given. On the event loop: finding a record may wait for the first look
+at its device, everything else is memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from otaflux.machine import REAL_MACHINE, Machine
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.state.catalog import Catalog
+from otaflux.state.store import Store
+from otaflux.web.answers import Answer
+from otaflux.web.devices.ask import Ask, Target, read
+from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
+from otaflux.web.devices.delivery import Deliveries, Delivery
+from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.firstlooks import FirstLooks
+from otaflux.web.devices.offer import Offer
+from otaflux.web.devices.polls import judged, offered
+from otaflux.web.observer import Observer
+from otaflux.web.origin import Origins
+
+Reply = Answer | Delivery
+Handle = Callable[["Call"], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What answers to devices are made from.
+
+    `last_told` is shared with the request cache; `last_told`, `memory` and `first_looks` hear of
+    changed records. `channels` are those served besides the stable one.
+    """
+
+    catalog: Catalog
+    store: Store
+    first_looks: FirstLooks
+    downloads: Downloads
+    last_told: LastTold
+    memory: DownloadMemory
+    origins: Origins
+    observer: Observer
+    channels: frozenset[str] = frozenset()
+    machine: Machine = REAL_MACHINE
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """See the module's docstring.
+
+    `named` holds what the address names, such as `device`; `told` is what `/version` told on this
+    connection directly before.
+    """
+
+    request: web.BaseRequest
+    target: Target
+    named: Mapping[str, str]
+    told: Told | None
+    parts: Parts
+    deliveries: Deliveries
+
+    @property
+    def headers(self) -> MultiMapping[str]:
+        """The request's headers, whose names have no case."""
+        return self.request.headers
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the headers alone are asked for."""
+        return self.request.method == "HEAD"
+
+    @property
+    def public_url(self) -> str | None:
+        """What links carry, where that is set."""
+        return self.parts.origins.public_url
+
+    def ask(self) -> Ask:
+        """What is asked about a device; raises `BadName` where a name cannot be one."""
+        named = self.named.get("device", "")
+        return read(self.target, self.headers, device=named, channels=self.parts.channels)
+
+    async def record(self, device: Device) -> Record:
+        """What is known of a device, after its first look where nothing was.
+
+        Raises `NotFound` for one that does not exist, `Busy` where its look takes long.
+        """
+        looks, observer = self.parts.first_looks, self.parts.observer
+        observer.lookup(hit=looks.ready_record(device) is not None)
+        record = await looks.record(device)
+        observer.poll(device)
+        return record
+
+    async def offered(self, ask: Ask) -> Offer:
+        """What is told to who asks so; raises `NotFound` where there is nothing."""
+        return offered(await self.record(ask.device), ask, self.parts.machine.now())
+
+    async def delivery(self, ask: Ask) -> Delivery:
+        """What is delivered to who asks so; raises as `record` and `Deliveries.choose` do."""
+        record = await self.record(ask.device)
+        told = None if self.is_shared(ask) else self.told
+        client = self.parts.origins.client(self.request.remote or "", self.headers)
+        return self.deliveries.choose(record, ask, told, self.request, client)
+
+    def judged(self, whole: Answer) -> Answer:
+        """What the request's conditions leave of an answer with a body."""
+        return judged(self.headers, whole, head=self.is_head)
+
+    def tell(self, ask: Ask, offer: Offer) -> None:
+        """Let a `/firmware` that follows on this connection hold together with this answer."""
+        transport = self.request.transport
+        if transport is not None and not self.is_head and not self.is_shared(ask):
+            self.parts.last_told.tell(
+                transport, offer.release, channel=ask.channel, pinned=ask.version is not None
+            )
+
+    def is_shared(self, ask: Ask) -> bool:
+        """Whether many clients may share the connection."""
+        return ask.proxied or self.parts.origins.trusts(self.request.remote or "")
+
+    def origin(self) -> str:
+        """Scheme and host that links begin with, without a slash at the end."""
+        transport = self.request.transport
+        name = transport.get_extra_info("sockname") if transport else None
+        host, port = name[:2] if isinstance(name, tuple) else ("localhost", 80)
+        return self.parts.origins.url(
+            self.request.remote or "",
+            self.headers,
+            secure=self.request.secure,
+            local=f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}",
+        )

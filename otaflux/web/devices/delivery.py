@@ -1,0 +1,136 @@
+"""Delivering firmware: the one way from a release to its bytes on a connection.
+
+On the event loop. `choose` says which release a download gets, for what is under way holds
+together; `send` weighs conditions and ranges, remembers the part, and has the file sent. A protocol
+makes a `Delivery`, and may change what its answer has, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from aiohttp import web
+
+from otaflux.errors import Superseded
+from otaflux.machine import Machine
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.state.catalog import Catalog
+from otaflux.state.store import Store
+from otaflux.web import answers
+from otaflux.web.answers import Answer
+from otaflux.web.devices.ask import Ask, wants_digest
+from otaflux.web.devices.conditions import RangeKind, reach, weigh
+from otaflux.web.devices.continuity import Downloader, DownloadMemory, Told
+from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.offer import Offer, Unit, nothing_for, offer, same_content
+from otaflux.web.devices.polls import offered
+from otaflux.web.written import Written
+
+_HOLDS_TOGETHER = {RangeKind.HEAD, RangeKind.START, RangeKind.LATER}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a download is asked for: whose, how far, and when it was told, if it was."""
+
+    downloader: Downloader
+    reach: RangeKind
+    told_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Firmware that is sent as `whole` has it, or the part of it that is asked for.
+
+    `whole` may also be something else than the firmware, and is then all that is sent. `part` is
+    None where nothing has to be remembered: of pins and content addresses.
+    """
+
+    offer: Offer
+    whole: Answer
+    part: Part | None = None
+
+    @classmethod
+    def of(cls, offered: Offer, part: Part | None = None, *, immutable: bool = False) -> Delivery:
+        """The plain delivery of an offer; `immutable` at the address that names its content."""
+        whole = answers.firmware(offered.release.firmware, immutable=immutable)
+        return cls(offered, whole, part)
+
+
+class Deliveries:
+    """Chooses and sends; `memory` is of the downloads that were begun."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        memory: DownloadMemory,
+        downloads: Downloads,
+        machine: Machine,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._memory = memory
+        self._downloads = downloads
+        self._clock, self._now = machine.clock, machine.now
+
+    def choose(
+        self, record: Record, ask: Ask, told: Told | None, request: web.BaseRequest, address: str
+    ) -> Delivery:
+        """What is delivered to who asks so: pinned, else begun there, else told, else offered.
+
+        `told` is what the connection was told directly before, and `address` where the client is.
+        Raises `NotFound` where there is nothing, `Superseded` where a part may belong to the
+        release before, `Busy` while nothing may be begun there.
+        """
+        if told is not None and (told.release.device, told.channel) != (ask.device, ask.channel):
+            told = None
+        if ask.version is not None:
+            return Delivery.of(offered(record, ask, self._now()))
+        if told is not None and told.pinned:
+            return Delivery.of(Offer(told.release, ask.unit))
+        reached = reach(request.headers, head=request.method == "HEAD")
+        downloader = Downloader(record.device, ask.channel, ask.unit.name or address)
+        part = Part(downloader, reached, told.at if told else None)
+        return Delivery.of(self._begun_or_offered(record, ask, part, told), part)
+
+    def _begun_or_offered(self, record: Record, ask: Ask, part: Part, told: Told | None) -> Offer:
+        begun = self._memory.release_of(part.downloader) if part.reach in _HOLDS_TOGETHER else None
+        if begun is not None:
+            return Offer(begun, ask.unit)
+        found = offer(record, ask.channel, ask.unit, self._now())
+        if part.reach is RangeKind.LATER and found is not None and found.replaced_lately:
+            raise Superseded(f"The firmware of device '{record.device}' changed: begin anew")
+        if told is not None and part.reach is not RangeKind.LATER:
+            return Offer(told.release, ask.unit)
+        if found is None:
+            raise nothing_for(record.device)
+        return found
+
+    async def send(self, request: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
+        """Send what conditions and ranges leave of it. Raises `Busy` where no place gets free."""
+        head = request.method == "HEAD"
+        release, answer, part = delivery.offer.release, delivery.whole, delivery.part
+        if answer.status == HTTPStatus.OK:
+            if answer.span is not None and wants_digest(request.headers):
+                answer = answer.with_headers(answers.repr_digest(release.firmware.sums.sha256))
+            answer = weigh(request.headers, answer, head=head)
+        if part is not None and answer.span is not None:
+            self._remember(release, part)
+        if head or answer.span is None:
+            return Written(answer.without_body() if head else answer)
+        with self._store.open(release.firmware.firmware_digest) as opened:
+            if part is None:
+                return await self._downloads.send(request, answer, opened, answer.span)
+            with self._memory.sending(part.downloader, release):
+                return await self._downloads.send(request, answer, opened, answer.span)
+
+    def _remember(self, release: Release, part: Part) -> None:
+        downloader = part.downloader
+        record, unit = self._catalog.get(release.device), Unit(downloader.who)
+        current = offer(record, downloader.channel, unit, self._now())
+        is_current = same_content(current.release if current else None, release)
+        told_at = self._clock() if part.told_at is None else part.told_at
+        self._memory.note(downloader, part.reach, release, replaced=None if is_current else told_at)

@@ -1,0 +1,104 @@
+"""What a client is told: the one decision that every answer to a device rests on.
+
+Pure. Whoever tells a device of a release, by text, by manifest, by a download or by remembering
+one, asks `offer`; what holds a download together (`continuity.py`) may put an older release in its
+place, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otaflux.errors import BadName, NotFound
+from otaflux.model.names import STABLE, Device
+from otaflux.model.record import Record, Standing
+from otaflux.model.release import Release
+from otaflux.model.version import Version
+
+FRESH = 30 * 60.0  # seconds; what replaced another within this may meet boards amid the old one
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One board, as far as it says: its name, and the version and MD5 of what it runs."""
+
+    name: str = ""
+    version: str = ""
+    md5: str = ""
+
+    def runs(self, release: Release) -> bool:
+        """Whether it says that it runs this release; a version that is none says nothing."""
+        return self.md5 == release.firmware.sums.md5 or _is(self.version, release.version)
+
+
+NOBODY = Unit()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The release that a unit is told.
+
+    `replaced_lately` says that boards may still be amid the download of the one before it.
+    """
+
+    release: Release
+    unit: Unit = NOBODY
+    replaced_lately: bool = False
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the unit says that it runs this already."""
+        return self.unit.runs(self.release)
+
+
+def offer(
+    record: Record | None, channel: str, unit: Unit, now: float, *, pin: Version | None = None
+) -> Offer | None:
+    """What a unit that asks for a channel is told; None where there is nothing for it.
+
+    A channel that has nothing of its own yet has the stable answer. A `pin` names exactly one of
+    the releases that are served. `now` is in seconds since the epoch, as the record's times are,
+    so that what was replaced lately is known after a restart too.
+    """
+    if record is None:
+        return None
+    if pin is not None:
+        pinned = record.pinned(pin)
+        return Offer(pinned, unit) if pinned is not None else None
+    standing = record.standing(channel) or record.standing(STABLE)
+    if standing is None:
+        return None
+    return Offer(standing.release, unit, _replaced_lately(record, standing, now))
+
+
+def nothing_for(device: Device) -> NotFound:
+    """The refusal for a device that has no firmware here, for whatever reason."""
+    return NotFound(f"No firmware for device '{device}'")
+
+
+def same_content(one: Release | None, other: Release | None) -> bool:
+    """Whether two releases are the same bytes."""
+    return (
+        one is not None
+        and other is not None
+        and one.firmware.sums.sha256 == other.firmware.sums.sha256
+    )
+
+
+def _replaced_lately(record: Record, standing: Standing, now: float) -> bool:
+    """Whether boards may be amid the download of what this release took the place of.
+
+    A release that was withdrawn before it without a successor counts as replaced too.
+    """
+    if now - standing.since >= FRESH:
+        return False
+    return standing.replaced_another or any(
+        leaving.at > standing.since - FRESH for leaving in record.retired
+    )
+
+
+def _is(text: str, version: Version) -> bool:
+    try:
+        return Version.parse(text) == version
+    except BadName:
+        return False

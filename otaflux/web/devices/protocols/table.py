@@ -1,0 +1,34 @@
+"""The protocols that devices speak, one visible table: whoever stands first is asked first.
+
+A new protocol is a file in this folder and its rows here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from multidict import MultiMapping
+
+from otaflux.errors import NotFound
+from otaflux.web.devices.protocols import arduino, esphome, plain
+from otaflux.web.devices.protocols.route import Route
+
+ROUTES = (
+    Route("/health", plain.health),
+    Route("/version", plain.version),
+    Route("/firmware", arduino.firmware, spoken=arduino.is_spoken),
+    Route("/firmware/{device}/firmware.bin", arduino.firmware, spoken=arduino.is_spoken),
+    Route("/firmware", plain.firmware),
+    Route("/firmware/{device}/firmware.bin", plain.firmware),
+    Route("/firmware/sha256/{hex}", plain.content),
+    Route("/esphome/{device}/manifest.json", esphome.manifest),
+)
+
+
+def find(path: str, headers: MultiMapping[str]) -> tuple[Route, Mapping[str, str]]:
+    """Who answers at a path, and what the path names; raises `NotFound` where nothing is."""
+    for route in ROUTES:
+        named = route.match(path)
+        if named is not None and route.spoken(headers):
+            return route, named
+    raise NotFound("Nothing is at this address")
