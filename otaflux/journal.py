@@ -1,16 +1,28 @@
-"""Soft memory of what happened, for metrics: who asked for what, which hooks came, what runs did.
+"""Counts what happened: who asked for what, which hooks came, what runs did.
 
-Called on the event loop for every request that aiohttp answers, and once a second for all others;
-quick, and it never raises.
+It listens to events, to records that change, and to devices' requests: to each that aiohttp
+answers, and once a second to all others. On the event loop; quick, and it never raises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
+from otaflux.events import (
+    Cause,
+    Happening,
+    HookAnswered,
+    Published,
+    Pulled,
+    RequestSent,
+    RunEnded,
+    RunFailed,
+)
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.metrics import Metrics
+from otaflux.model.event import Priority
 from otaflux.model.names import Device
-from otaflux.reports import request_sent
+from otaflux.model.record import Record
 
 Polled = Callable[[Collection[Device]], None]
 
@@ -18,9 +30,39 @@ Polled = Callable[[Collection[Device]], None]
 class Journal:
     """Counts into `metrics`."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, machine: Machine = REAL_MACHINE) -> None:
         self._metrics = metrics
+        self._clock = machine.clock
         self._polled: Polled = lambda _: None
+        self._told: set[Device] = set()
+        self._rechecked = self._clock()
+        metrics.recheck_age_seconds.set_function(lambda: self._clock() - self._rechecked)
+
+    def hear(self, happening: Happening) -> None:
+        """Count what happened; see `otaflux.events`."""
+        match happening:
+            case HookAnswered(source, outcome):
+                self._metrics.hooks.labels(source, outcome).inc()
+            case RequestSent():
+                self._metrics.registry_requests.inc()
+            case Pulled(outcome=outcome):
+                self._metrics.pulls.labels(outcome.value).inc()
+            case Published(seconds=seconds) if seconds is not None:
+                self._metrics.hook_to_publish_seconds.observe(seconds)
+            case RunFailed(reason=reason) if reason.cause is not Cause.DISK:
+                self._metrics.registry_errors.inc()
+            case RunEnded(priority=Priority.RECHECK):
+                self._rechecked = self._clock()
+            case _:
+                pass  # worth a line in the log, and no number
+
+    def hear_record(self, device: Device, record: Record | None) -> None:
+        """What a device is told changed, or it went; see `Catalog.listen`."""
+        if record is not None and record.channels:
+            self._told.add(device)
+        else:
+            self._told.discard(device)
+        self._metrics.releases_current.set(len(self._told))
 
     def hear_polls(self, polled: Polled) -> None:
         """Have `polled` called with devices that have a record and were asked for."""
@@ -45,12 +87,3 @@ class Journal:
             self._metrics.requests.labels("/version", str(status)).inc(count)
             self._metrics.cache_hits.inc(count)
         self._polled(devices)
-
-    def hook(self, source: str, outcome: str) -> None:
-        """One hook was answered: `accepted`, `ignored` or `rejected`."""
-        self._metrics.hooks.labels(source, outcome).inc()
-
-    def registry_request(self, kind: str, outcome: str) -> None:
-        """One request went to the registry."""
-        self._metrics.registry_requests.inc()
-        request_sent(kind)

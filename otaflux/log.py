@@ -40,6 +40,7 @@ class Event(StrEnum):
     DISK_FAILED = "disk_failed"
     RUN_CRASHED = "run_crashed"
     WAKE_CRASHED = "wake_crashed"
+    LISTENER_CRASHED = "listener_crashed"
     REQUEST_CRASHED = "request_crashed"
     REQUEST_FAILED = "request_failed"
     DOWNLOAD_DROPPED = "download_dropped"

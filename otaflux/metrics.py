@@ -17,9 +17,6 @@ class Metrics:
     """The metrics of one server, registered with `registry`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.cache_entries = Gauge(
-            "firmware_cache_entries", "Firmware files on disk that are served.", registry=registry
-        )
         self.cache_hits = Counter(
             "firmware_cache_hit",
             "Device requests answered from memory and disk.",
@@ -52,34 +49,17 @@ class Metrics:
         )
         self.registry_errors = Counter(
             "otaflux_registry_errors",
-            "Runs of a device that the registry's answers left undecided.",
+            "Runs of a device that the registry left undecided.",
             registry=registry,
         )
         self.pulls = Counter(
             "otaflux_pulls", "Artifacts pulled, by what came of it.", ["outcome"], registry=registry
         )
-        self.downloads_active = Gauge(
-            "otaflux_downloads_active", "Downloads of firmware under way.", registry=registry
-        )
-        self.downloads = Counter(
-            "otaflux_downloads", "Downloads of firmware that ended.", ["outcome"], registry=registry
-        )
-        self.queue_length = Gauge(
-            "otaflux_queue_length", "Devices that wait for their run.", registry=registry
-        )
         self.releases_current = Gauge(
             "otaflux_releases_current", "Devices that a release is told for.", registry=registry
         )
-        self.disk_used_bytes = Gauge(
-            "otaflux_disk_used_bytes", "Bytes of firmware on disk.", registry=registry
-        )
         self.recheck_age_seconds = Gauge(
             "otaflux_recheck_age_seconds",
-            "Seconds since a re-check of any device last ended well.",
-            registry=registry,
-        )
-        self.recheck_round_seconds = Gauge(
-            "otaflux_recheck_round_seconds",
-            "Seconds that a round over all devices takes at REGISTRY_RATE.",
+            "Seconds since a re-check of any device last ended well, or since the start.",
             registry=registry,
         )

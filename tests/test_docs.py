@@ -90,19 +90,6 @@ def test_every_metric_is_documented() -> None:
     assert named == set(rows("logs.md")) - set(Event)
 
 
-def test_metrics_that_nothing_counts_yet_are_said_to_be_so() -> None:
-    """The docs say of each metric whether any module counts it."""
-    registry = CollectorRegistry()
-    kept = vars(Metrics(registry))
-    sources = "".join(p.read_text() for p in ROOT.glob("otaflux/**/*.py") if p.stem != "metrics")
-    for field, metric in kept.items():
-        (family,) = metric.describe()
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        counted = rows("logs.md")[name].split("|")[-2].strip()
-        used = re.search(rf"metrics\.{field}\b", sources)
-        assert counted == ("yes" if used else "no"), name
-
-
 def leaves(kind: type[errors.OtaFluxError]) -> set[str]:
     """The names of an error and of all that are one."""
     names = {name for below in kind.__subclasses__() for name in leaves(below)}

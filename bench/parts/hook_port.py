@@ -15,7 +15,9 @@ from pathlib import Path
 from device_port import serve
 
 from otaflux import log
+from otaflux.events import Events
 from otaflux.hooks.intake import Intake
+from otaflux.loglines import LogLines
 from otaflux.model.event import Touch
 from otaflux.model.names import Namespace
 from otaflux.web.hooks.receiver import Receiver
@@ -41,6 +43,7 @@ async def main(port: int, firmware: Path, folder: Path) -> int:
         intake=Intake(Namespace("firmware"), frozenset(), lambda device: False),
         touch=queue.touch,
         known=lambda device: None,
+        events=Events(LogLines().hear),
     )
     running = asyncio.create_task(queue.run())
     await serve(port, firmware, folder, more=receiver.routes())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from otaflux.errors import Undecided
+from otaflux.events import Events
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device
@@ -30,34 +31,37 @@ from otaflux.work.queue import Outcome, WorkQueue
 class Controller:
     """The parts, and their order at start: `restore`, then `load`, then `run` until cancelled.
 
-    `stamps` blocks and says what the embedded folder holds, for those who have one.
+    `events` hears of what its runs do. `stamps` blocks and says what the embedded folder holds, for
+    those who have one.
     """
 
     def __init__(
         self,
         source: Source,
         folder: DataFolder,
-        rules: Policy,
+        policy: Policy,
         *,
         machine: Machine,
+        events: Events,
         stamps: Callable[[], Mapping[Device, object]] | None = None,
     ) -> None:
         self._source = source
         self._folder = folder
-        self._rules = rules
+        self._policy = policy
+        self.events = events
         self.machine = machine
-        self.namespace = rules.namespace
-        self.channels = frozenset(rules.channels)
+        self.namespace = policy.namespace
+        self.channels = frozenset(policy.channels)
         self.catalog = Catalog(folder.catalog, machine=machine)
         self.store = Store(folder.firmware, machine=machine)
         self.roster = Roster(
-            self.catalog, self.touch, devices=rules.namespace.devices, machine=machine
+            self.catalog, self.touch, devices=policy.namespace.devices, machine=machine
         )
         self.queue = WorkQueue(
             self.bring_up_to_date,
-            places=rules.registry_concurrency,
-            longest_wait=rules.recheck_interval,
-            rate=rules.registry_rate,
+            places=policy.registry_concurrency,
+            longest_wait=policy.recheck_interval,
+            rate=policy.registry_rate,
             machine=machine,
         )
         self.wake = Wake(
@@ -65,25 +69,31 @@ class Controller:
             self.roster,
             self.catalog,
             self.touch,
-            interval=rules.recheck_interval,
-            rate=rules.registry_rate,
+            interval=policy.recheck_interval,
+            rate=policy.registry_rate,
             stamps=stamps,
             in_thread=machine.in_thread,
             clock=machine.clock,
             chance=machine.chance,
         )
         puller = Puller(
-            source, self.store, rules.limits, judged_by=rules.judged_by, machine=machine
+            source,
+            self.store,
+            policy.limits,
+            judged_by=policy.judged_by,
+            events=events,
+            machine=machine,
         )
         self._reconciler = Reconciler(
             source,
             puller,
             self.catalog,
             self.store,
-            namespace=rules.namespace,
-            channels=rules.channels,
-            keep_versions=rules.keep_versions,
+            namespace=policy.namespace,
+            channels=policy.channels,
+            keep_versions=policy.keep_versions,
             roster=self.roster,
+            events=events,
             machine=machine,
         )
         self._judged = restore.Judged((), frozenset())
@@ -112,7 +122,7 @@ class Controller:
             source=self._source.name,
             prefix=self.namespace.prefix,
             namespace=self.namespace,
-            channels=self._rules.channels,
+            channels=self._policy.channels,
             disk=self.machine.disk,
         )
         return any(record.channels for record in self._judged.records)

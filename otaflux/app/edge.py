@@ -12,7 +12,6 @@ from aiohttp import web
 
 from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
-from otaflux.journal import Journal
 from otaflux.model.event import Touch
 from otaflux.web.answers import PlainPolls
 from otaflux.web.devices.call import Parts
@@ -21,6 +20,7 @@ from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.hooks.receiver import Receiver
+from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 from otaflux.web.port.requestcache import RequestCache
 
@@ -29,7 +29,7 @@ class Edge:
     """The parts behind `LISTEN_ADDR`; they hear of each record from the moment they are built.
 
     `secrets` gives the webhook secrets that count now, `downloads` is how many there may be at
-    once, `secure` says that the port has TLS.
+    once, `secure` says that the port has TLS, `observer` hears of requests.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Edge:
         *,
         secrets: Callable[[], Sequence[str]],
         origins: Origins,
-        journal: Journal,
+        observer: Observer,
         downloads: int,
         secure: bool,
     ) -> None:
@@ -60,7 +60,7 @@ class Edge:
             sender=self.downloads,
             connections=last_told,
             origins=origins,
-            observer=journal,
+            observer=observer,
             channels=controller.channels,
             secure=secure,
             clock=machine.clock,
@@ -77,19 +77,19 @@ class Edge:
                 last_told=last_told,
                 memory=memory,
                 origins=origins,
-                observer=journal,
+                observer=observer,
                 channels=controller.channels,
                 machine=machine,
             )
         )
         self.answer = devices.answer
-        receiver = self._receiver(secrets, journal)
+        receiver = self._receiver(secrets)
         self.unreadable = receiver.unreadable
         self.app = web.Application()
         self.app.add_routes(receiver.routes())
         self.app.add_routes(devices.routes())
 
-    def _receiver(self, secrets: Callable[[], Sequence[str]], journal: Journal) -> Receiver:
+    def _receiver(self, secrets: Callable[[], Sequence[str]]) -> Receiver:
         controller = self._controller
 
         def touch(touch: Touch) -> None:
@@ -100,7 +100,7 @@ class Edge:
             intake=Intake(controller.namespace, controller.channels, controller.awaits_signature),
             touch=touch,
             known=controller.roster.name,
-            counted=journal.hook,
+            events=controller.events,
             sender=lambda request: self._origins.client(request.remote or "", request.headers),
             clock=controller.machine.clock,
         )

@@ -20,8 +20,10 @@ import otaflux
 from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.errors import BadSetting, Undecided
+from otaflux.events import Events, RequestSent
 from otaflux.journal import Journal
 from otaflux.log import Event, log
+from otaflux.loglines import LogLines
 from otaflux.machine import REAL_MACHINE
 from otaflux.metrics import Metrics
 from otaflux.model.names import Namespace
@@ -109,10 +111,13 @@ async def serve(settings: Settings) -> None:
     """
     with DataFolder(settings.data_dir).locked():
         journal = Journal(Metrics(CollectorRegistry()))
+        events = Events(LogLines().hear, journal.hear)
         async with open_source(
-            settings, patient=False, on_request=journal.registry_request
+            settings,
+            patient=False,
+            on_request=lambda kind, outcome: events.tell(RequestSent(kind, outcome)),
         ) as source:
-            server = _Server(settings, source, journal)
+            server = _Server(settings, source, journal, events)
             await server.restore()
             await server.run()
 
@@ -120,7 +125,9 @@ async def serve(settings: Settings) -> None:
 class _Server:
     """The parts of a running server, bound to each other."""
 
-    def __init__(self, settings: Settings, source: Source, journal: Journal) -> None:
+    def __init__(
+        self, settings: Settings, source: Source, journal: Journal, events: Events
+    ) -> None:
         self._settings = settings
         self._source = source
         self._controller = Controller(
@@ -137,15 +144,17 @@ class _Server:
                 judged_by=judged_by(settings),
             ),
             machine=REAL_MACHINE,
+            events=events,
             stamps=source.stamps if isinstance(source, Layout) else None,
         )
         journal.hear_polls(self._controller.roster.polled)
+        self._controller.catalog.listen(journal.hear_record)
         room = make_room(settings.max_downloads)
         self._edge = Edge(
             self._controller,
             secrets=self._secrets,
             origins=Origins(settings.public_url, settings.trusted_proxies),
-            journal=journal,
+            observer=journal,
             downloads=room.downloads,
             secure=settings.tls_cert_path is not None,
         )

@@ -10,10 +10,11 @@ touches the disk. A tag is resolved to a digest once; everything after takes the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from otaflux.errors import Incomplete, Unsigned, Unusable
+from otaflux.events import Events, Pulled, PullOutcome
 from otaflux.files.durable import NewFile
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import (
@@ -60,6 +61,7 @@ class Puller:
         limits: Limits,
         *,
         judged_by: str,
+        events: Events | None = None,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self.resolver = Resolver(source)
@@ -68,6 +70,8 @@ class Puller:
         self._limits = limits
         self.judged_by = judged_by
         self._in_thread = machine.in_thread
+        self._clock = machine.clock
+        self._events = events or Events()
         self._gate = Gate(STREAMS)
 
     async def look(
@@ -103,9 +107,10 @@ class Puller:
         try:
             if artifact is None:
                 artifact = await self.resolver.artifact(device, digest)
-            return Usable(
-                await self._pull(device, tag, version, artifact, record, priority, claims)
-            )
+            with self._telling(device, tag, digest):
+                return Usable(
+                    await self._pull(device, tag, version, artifact, record, priority, claims)
+                )
         except Unusable as error:
             if isinstance(error, Incomplete) and artifact is not None:
                 self.resolver.lacks(device, tag, artifact)
@@ -167,6 +172,19 @@ class Puller:
             notes.get(URL, "")[:MAX_NOTE],
             _warnings(version, firmware, record),
         )
+
+    @contextmanager
+    def _telling(self, device: Device, tag: Tag, digest: Digest) -> Iterator[None]:
+        """Tell what comes of a pull; one that is cancelled came to nothing."""
+        began, outcome = self._clock(), PullOutcome.UNDECIDED
+        try:
+            yield
+            outcome = PullOutcome.USABLE
+        except Unusable:
+            outcome = PullOutcome.UNUSABLE
+            raise
+        finally:
+            self._events.tell(Pulled(device, tag, digest, outcome, self._clock() - began))
 
     async def _manifest(
         self, device: Device, artifact: Artifact

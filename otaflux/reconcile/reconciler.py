@@ -16,6 +16,22 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from otaflux.errors import DiskFailed, OtaFluxError, Undecided, Unreachable
+from otaflux.events import (
+    DeviceForgotten,
+    DeviceNotServed,
+    Events,
+    FilesLeft,
+    FoundUsable,
+    Moved,
+    Published,
+    Reason,
+    Refused,
+    RunEnded,
+    RunFailed,
+    TagClear,
+    TagUnclear,
+    Withdrawn,
+)
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Priority, Touch
@@ -29,7 +45,7 @@ from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.resolve import Resolved
 from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source
-from otaflux.reports import Reports, counting_requests
+from otaflux.registry.tally import Tally, counting
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Claims, Store
@@ -37,6 +53,7 @@ from otaflux.work.queue import Again, Done, Outcome, Unasked
 
 MANY_TAGS = 1000  # sorting out more would keep polls waiting
 ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
+TOO_MANY = "only polls named it, others were asked for later, and so many are kept"
 SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
 
 
@@ -54,6 +71,7 @@ class _Run:
     resolved: dict[Tag, Resolved | Gone] = field(default_factory=dict)
     looks: dict[Tag, Look] = field(default_factory=dict)
     dropped: set[Digest] = field(default_factory=set)
+    tally: Tally = field(default_factory=Tally)
     at: Tag | None = None  # the one that is asked about, for the log
 
     @property
@@ -79,6 +97,7 @@ class Reconciler:
         channels: tuple[str, ...],
         keep_versions: int,
         roster: Roster,
+        events: Events | None = None,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self._source = source
@@ -95,7 +114,7 @@ class Reconciler:
         self._withdrawals = Withdrawals(
             is_authoritative=source.is_authoritative, clock=machine.clock
         )
-        self._reports = Reports()
+        self._events = events or Events()
         self._awaited: dict[Device, int] = {}
 
     def awaits_signature(self, device: Device) -> bool:
@@ -107,19 +126,28 @@ class Reconciler:
         try:
             self._namespace.repository(touch.device)
         except NotServed as reason:
-            self._reports.not_served(touch, reason)
+            self._events.tell(DeviceNotServed(touch.device, str(reason)))
             return Unasked()
         if self._roster.is_evicted(touch.device):
             await self._drop(touch.device, await self._catalog.forget(touch.device))
-            self._reports.forgotten(touch.device)
+            self._events.tell(DeviceForgotten(touch.device, TOO_MANY))
             return Unasked()
         began = self._clock()
         run = _Run(touch, self._record(touch), self._store.claims())
         try:
-            with counting_requests() as sent:
+            with counting() as run.tally:
                 await self._bring_up_to_date(run)
         except OtaFluxError as error:
-            self._reports.failed(touch, error, run.at)
+            self._events.tell(
+                RunFailed(
+                    run.device,
+                    run.at,
+                    Reason.of(error),
+                    run.tally.requests,
+                    self._clock() - began,
+                    touch.hooks,
+                )
+            )
             if touch.hooks and self._catalog.get(touch.device) is None:
                 with suppress(Undecided):  # or a restart would not know what a hook named
                     await self._catalog.put(run.record)
@@ -127,8 +155,16 @@ class Reconciler:
         finally:
             await self._drop(run.device, run.dropped | run.claims.created)
         self._withdrawals.only(run.device, {release.tag for release in run.record.served()})
-        seconds = self._clock() - began
-        self._reports.went_well(touch, seconds=seconds, looks=len(run.looks), requests=len(sent))
+        self._events.tell(
+            RunEnded(
+                run.device,
+                touch.priority,
+                len(run.looks),
+                run.tally.requests,
+                self._clock() - began,
+                touch.hooks,
+            )
+        )
         return self._outcome(run)
 
     async def _bring_up_to_date(self, run: _Run) -> None:
@@ -186,11 +222,13 @@ class Reconciler:
         except Unreachable:
             raise  # of every other tag nothing would be learnt either
         except Undecided as error:
-            self._reports.unclear(run.touch, release, error)
+            self._events.tell(
+                TagUnclear(run.device, release.tag, Reason.of(error), run.touch.hooks)
+            )
             return
         finally:
             run.at = None
-        self._reports.clear(run.device, release.tag)
+        self._events.tell(TagClear(run.device, release.tag))
         if isinstance(resolved, Gone):
             run.looks[release.tag] = resolved
             by_hook = run.touch.priority is Priority.HOOK
@@ -240,23 +278,26 @@ class Reconciler:
         run.at = None
         match look:
             case Usable(release):
-                self._reports.usable(run.device, candidate.tag)
+                self._events.tell(FoundUsable(run.device, candidate.tag))
                 run.record = choice.acquit(run.record, candidate.tag)
                 return Usable(_moved(run, release))
             case Unfit(digest, reason):
                 verdict = Verdict(candidate.tag, digest, reason, self._puller.judged_by)
                 if verdict not in run.record.verdicts:
-                    self._reports.refused(
-                        run.touch, candidate.tag, candidate.version, digest, reason
-                    )
+                    self._refused(run, candidate, digest, reason)
                 run.record = choice.judge(run.record, verdict, run.found)
             case AwaitsSignature(digest, reason) | Lacking(digest, reason):
-                self._reports.refused(run.touch, candidate.tag, candidate.version, digest, reason)
+                self._refused(run, candidate, digest, reason)
             case Gone():
                 pass
             case _:
                 assert_never(look)
         return look
+
+    def _refused(self, run: _Run, candidate: Candidate, digest: Digest, reason: str) -> None:
+        self._events.tell(
+            Refused(run.device, candidate.tag, candidate.version, digest, reason, run.touch.hooks)
+        )
 
     async def _see_to_kept(self, run: _Run) -> None:
         """A kept release whose tag a hook names is looked at: its tag may have moved."""
@@ -282,14 +323,25 @@ class Reconciler:
             self._roster.found(run.device)
 
     def _report(self, run: _Run, before: Record | None, after: Record) -> None:
+        """Tell what devices are told now and were not before, and what was taken from them."""
+        hooks = run.touch.hooks
         since = run.touch.first_hook_at
         seconds = None if since is None else self._clock() - since
-        self._reports.changed(run.touch, before, after, self._channels, seconds)
+        known = {standing.release for standing in before.channels.values()} if before else set()
+        for channel in self._channels:
+            was, release = before.current(channel) if before else None, after.current(channel)
+            if release is None or release == was:
+                continue
+            is_new = release not in known
+            self._events.tell(Published(release, channel, was, is_new, seconds, hooks))
+            if was and was.tag == release.tag and was.manifest_digest != release.manifest_digest:
+                self._events.tell(Moved(release, was, hooks))
+            known.add(release)
         said = {x.release for x in before.retired if x.withdrawn} if before else set()
-        for leaving in after.retired:
-            if leaving.withdrawn and leaving.release not in said:
-                file = self._store.path(leaving.release.firmware.firmware_digest)
-                self._reports.withdrawn(run.touch, leaving.release, file)
+        for retired in after.retired:
+            if retired.withdrawn and retired.release not in said:
+                file = self._store.path(retired.release.firmware.firmware_digest)
+                self._events.tell(Withdrawn(retired.release, file, hooks))
 
     async def _drop(self, device: Device, files: AbstractSet[Digest]) -> None:
         """Remove files that nobody names; a disk that cannot has no say in what is told."""
@@ -299,7 +351,7 @@ class Reconciler:
                     self._store.remove_unreferenced, files, self._catalog.references
                 )
             except DiskFailed as error:
-                self._reports.unswept(device, error)
+                self._events.tell(FilesLeft(device, Reason.of(error)))
 
     def _outcome(self, run: _Run) -> Outcome:
         """Done, or when and why to look again."""

@@ -27,6 +27,7 @@ from otaflux.registry.remote.endpoint import proxy_for
 from otaflux.registry.remote.hiding import Secrets
 from otaflux.registry.remote.pace import HeadLimit
 from otaflux.registry.remote.retries import SERVER, RetryPolicy, Tries
+from otaflux.registry.tally import count_request
 
 MAX_HEADER = 64 * 1024  # bytes of one header; signed addresses and tokens pass 8 KiB
 READ_BUFFER = 128 * 1024  # bytes; a connection holds twice that
@@ -160,7 +161,7 @@ class Wire:
         context: SimpleNamespace,
         params: aiohttp.TraceRequestEndParams,
     ) -> None:
-        self._on_request(context.trace_request_ctx["kind"], outcome_of(params.response.status))
+        self._count(context.trace_request_ctx["kind"], outcome_of(params.response.status))
 
     async def _failed(
         self,
@@ -168,7 +169,11 @@ class Wire:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestExceptionParams,
     ) -> None:
-        self._on_request(context.trace_request_ctx["kind"], "failed")
+        self._count(context.trace_request_ctx["kind"], "failed")
+
+    def _count(self, kind: str, outcome: str) -> None:
+        count_request()
+        self._on_request(kind, outcome)
 
 
 def _trusting() -> ssl.SSLContext:

@@ -26,6 +26,7 @@ from structlog.contextvars import bound_contextvars
 
 from otaflux import hooks
 from otaflux.errors import BadHook, Busy, NotFound, OtaFluxError, TimedOut, TooLarge
+from otaflux.events import Events, HookAccepted, HookAnswered
 from otaflux.hooks.intake import Accepted, Ignored, Intake
 from otaflux.log import Event, log
 from otaflux.model.event import Noise, Touch
@@ -71,8 +72,7 @@ class Receiver:
 
     `secrets` gives the secrets that count now; with none, hooks are closed. `touch` puts a reason
     to look into the work queue, `known` hears of each device that an accepted hook names, before
-    that. `heard` hears of each event that was accepted, with its source, for people; `counted` of
-    each hook, as (source, `accepted`, `ignored` or `rejected`). `sender` tells where a request is
+    that. `events` hears of what was accepted and of each answer. `sender` tells where a request is
     from. `clock` counts seconds and never goes back.
     """
 
@@ -83,8 +83,7 @@ class Receiver:
         intake: Intake,
         touch: Callable[[Touch], object],
         known: Callable[[Device], object],
-        heard: Callable[[str, Accepted], None] = lambda _source, _accepted: None,
-        counted: Callable[[str, str], None] = lambda _source, _outcome: None,
+        events: Events,
         sender: Callable[[web.BaseRequest], str] = lambda request: request.remote or "",
         clock: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: randomness.token_hex(6),
@@ -94,8 +93,7 @@ class Receiver:
         self._intake = intake
         self._touch = touch
         self._known = known
-        self._heard = heard
-        self._counted = counted
+        self._events = events
         self._sender = sender
         self._clock = clock
         self._new_id = new_id
@@ -125,7 +123,7 @@ class Receiver:
         """A request that began so is no HTTP that can be read, and was answered 400."""
         if began.startswith(_HOOKS):
             self._rejections.note(client, "unknown", 400, NO_HTTP)
-            self._counted("unknown", "rejected")
+            self._events.tell(HookAnswered("unknown", "rejected"))
 
     async def _any(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, request.match_info.get("source"))
@@ -211,7 +209,7 @@ class Receiver:
                 device = judged.touch.device
                 earlier = touches.get(device)
                 touches[device] = earlier + judged.touch if earlier else judged.touch
-                accepted.append(self._accepted(delivery.source, judged))
+                accepted.append(self._accepted(hook, delivery.source, judged))
             else:
                 ignored.append(_ignored(delivery.source, judged))
             if number % PARTS_AT_ONCE == 0:
@@ -219,17 +217,16 @@ class Receiver:
         for device, touch in touches.items():
             self._known(device)
             self._touch(touch)
-        self._counted(delivery.source, "accepted" if accepted else "ignored")
+        outcome = "accepted" if accepted else "ignored"
+        self._events.tell(HookAnswered(delivery.source, outcome))
         body = msgspec.json.encode({"accepted": accepted, "ignored": ignored})
         headers = (("Content-Type", JSON), ("Content-Length", str(len(body))))
         return Written(Answer(202 if accepted else 200, headers, body))
 
-    def _accepted(self, source: str, judged: Accepted) -> dict[str, str | None]:
-        device = judged.touch.device.name
-        said = {"device": device, "tag": judged.tag, "action": judged.action.value}
-        self._heard(source, judged)
-        log.info(Event.HOOK_ACCEPTED, source=source, **said)
-        return said
+    def _accepted(self, hook: str, source: str, judged: Accepted) -> dict[str, str | None]:
+        device = judged.touch.device
+        self._events.tell(HookAccepted(hook, source, device, judged.tag, judged.action))
+        return {"device": device.name, "tag": judged.tag, "action": judged.action.value}
 
     def _rejected(
         self, request: web.Request, source: str | None, error: OtaFluxError
@@ -239,7 +236,7 @@ class Receiver:
         self._rejections.note(
             self._sender(request), name, answer.status, plain(str(error), MAX_SENTENCE)
         )
-        self._counted(name, "rejected")
+        self._events.tell(HookAnswered(name, "rejected"))
         if not isinstance(error, TooLarge | TimedOut):
             return Written(answer)
         date = http_date(int(time.time()))

@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry
 from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.errors import OtaFluxError
+from otaflux.events import Events
 from otaflux.journal import Journal
+from otaflux.loglines import LogLines
 from otaflux.machine import Machine
 from otaflux.metrics import Metrics
 from otaflux.model.event import Touch
@@ -57,16 +59,19 @@ class Program(Controller):
         disk: MemoryDisk,
         chance: random.Random,
         rules: Policy = RULES,
+        journal: Journal = JOURNAL,
     ) -> None:
         clock = asyncio.get_running_loop().time
         machine = Machine(disk, self._in_thread, clock, lambda: EPOCH + clock(), chance)
         stamps = registry.stamps if registry.is_authoritative else None
-        super().__init__(registry, FOLDER, rules, machine=machine, stamps=stamps)
+        events = Events(LogLines().hear, journal.hear)
+        super().__init__(registry, FOLDER, rules, machine=machine, events=events, stamps=stamps)
+        self.catalog.listen(journal.hear_record)
         front = Edge(
             self,
             secrets=lambda: [SECRET],
             origins=Origins(URL),
-            journal=JOURNAL,
+            observer=journal,
             downloads=10,
             secure=False,
         )

@@ -20,8 +20,10 @@ from hook_files import captures, payload
 from structlog.testing import capture_logs
 
 from otaflux.errors import Undecided
-from otaflux.hooks.intake import Accepted, Intake
-from otaflux.model.event import Priority, Touch
+from otaflux.events import Events, Happening, HookAccepted, HookAnswered
+from otaflux.hooks.intake import Intake
+from otaflux.loglines import LogLines
+from otaflux.model.event import Action, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.web.hooks.receiver import MAX_BODY, MAX_UNPROVEN, Receiver
 from otaflux.web.hooks.rejections import MAX_LINES, QUIET
@@ -52,8 +54,7 @@ class Server:
         self.secrets: list[str] | Undecided = [SECRET]
         self.touches: list[Touch] = []
         self.known: list[Device] = []
-        self.heard: list[tuple[str, Accepted]] = []
-        self.counted: list[tuple[str, str]] = []
+        self.happened: list[Happening] = []
         self.awaiting: set[Device] = set()
         self.clock = Clock()
         self.url = ""
@@ -63,12 +64,16 @@ class Server:
             intake=Intake(Namespace("firmware"), frozenset(), self.awaiting.__contains__),
             touch=self.touches.append,
             known=self.known.append,
-            heard=lambda source, accepted: self.heard.append((source, accepted)),
-            counted=lambda source, outcome: self.counted.append((source, outcome)),
+            events=Events(LogLines().hear, self.happened.append),
             clock=self.clock,
             new_id=iter(f"hook-{number}" for number in range(1, 10_000)).__next__,
             body_timeout=body_timeout,
         )
+
+    @property
+    def counted(self) -> list[tuple[str, str]]:
+        """The source of each hook that was answered, and how."""
+        return [(e.source, e.outcome) for e in self.happened if isinstance(e, HookAnswered)]
 
     def _current_secrets(self) -> list[str]:
         if isinstance(self.secrets, Undecided):
@@ -129,8 +134,10 @@ async def test_a_push_is_queued_known_and_told(server: Server) -> None:
     touch = Touch(Device("lamp"), Priority.HOOK, ("hook-1",), 1000.0, (Tag("1.4.0"),))
     assert server.touches == [touch]
     assert server.known == [Device("lamp")]
-    assert [(source, accepted.touch) for source, accepted in server.heard] == [("generic", touch)]
-    assert server.counted == [("generic", "accepted")]
+    assert server.happened == [
+        HookAccepted("hook-1", "generic", Device("lamp"), "1.4.0", Action.PUSH),
+        HookAnswered("generic", "accepted"),
+    ]
 
 
 async def test_the_alias_takes_harbors_hooks_and_no_others(server: Server) -> None:

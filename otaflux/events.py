@@ -1,0 +1,268 @@
+"""What happens, as values, and the one list of those who hear of it.
+
+A run, the receiver and the registry client tell what happened in the step in which it did, and know
+nobody who listens. The log, the metrics and whatever comes next subscribe. What is told is what is
+so: a release that is refused at each look is told at each look, and saying it once is a listener's
+own business.
+
+On one event loop. A listener is quick and does not wait; one that raises is logged once for each
+kind of error, and neither ends what it heard of nor keeps it from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from otaflux.errors import DiskFailed, OtaFluxError, Undecided, Unreachable
+from otaflux.log import Event, log
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Action, Priority
+from otaflux.model.names import Device, Tag
+from otaflux.model.release import Release
+from otaflux.model.version import Version
+
+
+class Cause(StrEnum):
+    """What stands in the way: the registry as a whole, one of its answers, or the disk."""
+
+    UNREACHABLE = "unreachable"
+    REGISTRY = "registry"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something was not learnt, in words, and what a person may do about it (may be empty)."""
+
+    cause: Cause
+    text: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: OtaFluxError) -> Reason:
+        """What an error says."""
+        match error:
+            case DiskFailed():
+                cause = Cause.DISK
+            case Unreachable():
+                cause = Cause.UNREACHABLE
+            case _:
+                cause = Cause.REGISTRY
+        return cls(cause, str(error), error.hint if isinstance(error, Undecided) else "")
+
+
+class PullOutcome(StrEnum):
+    """What came of fetching one artifact."""
+
+    USABLE = "usable"
+    UNUSABLE = "unusable"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class HookAccepted:
+    """A part of a hook is a reason to look at a device; `tag` is None where it named none."""
+
+    hook: str
+    source: str
+    device: Device
+    tag: str | None
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswered:
+    """A whole hook was answered: `accepted`, `ignored` or `rejected`."""
+
+    source: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSent:
+    """One request went to the registry: its kind and what came of it, as `Wire` has them."""
+
+    kind: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """The bytes of one artifact were asked for, in so many seconds; `digest` is its manifest's."""
+
+    device: Device
+    tag: Tag
+    digest: Digest
+    outcome: PullOutcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A channel is told another release now; `before` is what it was told.
+
+    `is_new` says that no channel of the device was told it yet. `seconds` is since the first hook
+    came, None where none caused it.
+    """
+
+    release: Release
+    channel: str
+    before: Release | None
+    is_new: bool
+    seconds: float | None
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A channel is told other bytes under the same tag; `before` is what the tag stood for."""
+
+    release: Release
+    before: Release
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A release's tag is gone from its source; its file stays for a while, served to nobody."""
+
+    release: Release
+    file: Path
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A look found that a release cannot be served, or not yet; told at each such look."""
+
+    device: Device
+    tag: Tag
+    version: Version
+    digest: Digest
+    reason: str
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUsable:
+    """A look found that a tag's release can be served."""
+
+    device: Device
+    tag: Tag
+
+
+@dataclass(frozen=True, slots=True)
+class TagUnclear:
+    """Nothing was learnt about one tag; the run went on with the others."""
+
+    device: Device
+    tag: Tag
+    reason: Reason
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TagClear:
+    """Something was learnt about a tag."""
+
+    device: Device
+    tag: Tag
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A run learnt all that it asked for; `requests` went to the registry for its sake."""
+
+    device: Device
+    priority: Priority
+    looks: int
+    requests: int
+    seconds: float
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """A run learnt nothing, or not all; `tag` is the one that was asked about, if any."""
+
+    device: Device
+    tag: Tag | None
+    reason: Reason
+    requests: int
+    seconds: float
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FilesLeft:
+    """Files that nobody names any more could not be removed."""
+
+    device: Device
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceForgotten:
+    """A device went, and its files with it."""
+
+    device: Device
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNotServed:
+    """A device is left alone from now on."""
+
+    device: Device
+    reason: str
+
+
+Happening = (
+    HookAccepted
+    | HookAnswered
+    | RequestSent
+    | Pulled
+    | Published
+    | Moved
+    | Withdrawn
+    | Refused
+    | FoundUsable
+    | TagUnclear
+    | TagClear
+    | RunEnded
+    | RunFailed
+    | FilesLeft
+    | DeviceForgotten
+    | DeviceNotServed
+)
+Listener = Callable[[Happening], None]
+
+
+class Events:
+    """The listeners, in the order in which they came."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = list(listeners)
+        self._crashed: set[tuple[int, type[Exception]]] = set()
+
+    def listen(self, hear: Listener) -> None:
+        """Have `hear` called with everything that happens from now on."""
+        self._listeners.append(hear)
+
+    def tell(self, happening: Happening) -> None:
+        """Let everybody hear of it, in this step. Never raises."""
+        for number, hear in enumerate(self._listeners):
+            try:
+                hear(happening)
+            except Exception as error:  # noqa: BLE001 - a bug in a listener must not end a run
+                self._note(number, hear, error)
+
+    def _note(self, number: int, hear: Listener, error: Exception) -> None:
+        """Log a listener's bug, once for each kind of error: it is called for everything."""
+        if (number, type(error)) not in self._crashed:
+            self._crashed.add((number, type(error)))
+            name = getattr(hear, "__qualname__", type(hear).__name__)
+            log.exception(Event.LISTENER_CRASHED, listener=name)

@@ -1,0 +1,198 @@
+"""The log as a listener: which lines what happens makes, and how often the same is said.
+
+Each thing is said once, until it changes: a release that is refused at each look, a registry that
+is away at each run. `device`, `tag`, `version`, `digest` and `reason` are always fields of their
+own; `hooks` are the ids of the hooks that a line goes back to. docs/logs.md lists the lines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, OrderedDict
+
+from otaflux.events import (
+    Cause,
+    DeviceForgotten,
+    DeviceNotServed,
+    FilesLeft,
+    FoundUsable,
+    Happening,
+    HookAccepted,
+    Published,
+    Reason,
+    Refused,
+    RunEnded,
+    RunFailed,
+    TagClear,
+    TagUnclear,
+    Withdrawn,
+)
+from otaflux.log import Event, log
+from otaflux.model.names import Device, Tag
+from otaflux.model.release import Release
+
+MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
+MOST_ALIKE = 10  # devices of which the same is said, until some are well again: more is no news
+
+
+class _Said:
+    """The last words about each key, for so many keys: names are cheap for whoever polls them."""
+
+    def __init__(self, most_alike: float = math.inf) -> None:
+        self._most_alike = most_alike
+        self._words: OrderedDict[object, str] = OrderedDict()
+        self._alike: Counter[str] = Counter()
+
+    def is_new(self, key: object, words: str) -> bool:
+        """Whether that was not the last said of it, nor of enough others; it is now."""
+        before = self._words.get(key)
+        self.forget(key)
+        self._words[key] = words
+        self._alike[words] += 1
+        if len(self._words) > MOST_SAID:
+            self.forget(next(iter(self._words)))
+        return words != before and self._alike[words] <= self._most_alike
+
+    def forget(self, key: object) -> None:
+        """Whatever is said of it next is new."""
+        words = self._words.pop(key, None)
+        if words is not None:
+            self._alike[words] -= 1
+            if not self._alike[words]:
+                del self._alike[words]
+
+
+class LogLines:
+    """Writes what is worth a line; `hear` is the listener."""
+
+    def __init__(self) -> None:
+        self._refused = _Said()
+        self._failed = _Said(MOST_ALIKE)
+
+    def hear(self, happening: Happening) -> None:  # noqa: C901, PLR0912 - one case for each line
+        """Write the lines that it makes, if any."""
+        match happening:
+            case HookAccepted():
+                _hook_accepted(happening)
+            case Published():
+                _published(happening)
+            case Withdrawn():
+                _withdrawn(happening)
+            case Refused():
+                self._refuse(happening)
+            case FoundUsable(device, tag):
+                self._refused.forget((device, tag))
+            case TagUnclear(device, tag, reason, hooks):
+                self._fail((device, tag), device, tag, reason, hooks)
+            case TagClear(device, tag):
+                self._failed.forget((device, tag))
+            case RunFailed(device, tag, reason, hooks=hooks):
+                self._fail(device, device, tag, reason, hooks)
+            case RunEnded():
+                self._failed.forget(happening.device)
+                _reconciled(happening)
+            case FilesLeft(device, reason):
+                self._fail("files", device, None, reason, (), again=False)
+            case DeviceForgotten(device, why):
+                self._failed.forget(device)
+                log.info(Event.DEVICE_FORGOTTEN, device=device.name, reason=why)
+            case DeviceNotServed(device, why):
+                if self._failed.is_new(device, why):
+                    log.warning(Event.DEVICE_NOT_SERVED, device=device.name, reason=why)
+            case _:
+                pass  # worth a number somewhere, and no line
+
+    def _refuse(self, refused: Refused) -> None:
+        """A release that cannot be served: once for each digest and reason."""
+        key = (refused.device, refused.tag)
+        if self._refused.is_new(key, f"{refused.digest} {refused.reason}"):
+            log.warning(
+                Event.RELEASE_REFUSED,
+                device=refused.device.name,
+                tag=refused.tag.text,
+                version=refused.version.text,
+                digest=str(refused.digest),
+                reason=refused.reason,
+                hooks=list(refused.hooks),
+            )
+
+    def _fail(
+        self,
+        key: object,
+        device: Device,
+        tag: Tag | None,
+        reason: Reason,
+        hooks: tuple[str, ...],
+        *,
+        again: bool = True,
+    ) -> None:
+        """A warning when that is new of `key`; else, where it is said `again`, for debugging."""
+        is_new = self._failed.is_new(key, reason.text)
+        if is_new or again:
+            (log.warning if is_new else log.debug)(
+                Event.DISK_FAILED if reason.cause is Cause.DISK else Event.REGISTRY_FAILED,
+                device=device.name,
+                tag=tag.text if tag else None,
+                reason=reason.text,
+                hint=reason.hint,
+                hooks=list(hooks),
+            )
+
+
+def _hook_accepted(accepted: HookAccepted) -> None:
+    log.info(
+        Event.HOOK_ACCEPTED,
+        hook=accepted.hook,
+        source=accepted.source,
+        device=accepted.device.name,
+        tag=accepted.tag,
+        action=accepted.action.value,
+    )
+
+
+def _published(published: Published) -> None:
+    release, before, seconds = published.release, published.before, published.seconds
+    log.info(
+        Event.RELEASE_PUBLISHED,
+        **_fields(release),
+        channel=published.channel,
+        size=release.firmware.sums.size,
+        crc32=release.firmware.sums.crc32,
+        before=before.version.text if before else None,
+        hooks=list(published.hooks),
+        ms_since_hook=None if seconds is None else round(seconds * 1000, 1),
+    )
+    for warning in release.warnings if published.is_new else ():
+        log.warning(Event.RELEASE_WARNING, **_fields(release), reason=warning)
+
+
+def _withdrawn(withdrawn: Withdrawn) -> None:
+    log.warning(
+        Event.RELEASE_WITHDRAWN,
+        **_fields(withdrawn.release),
+        reason="its tag is gone from the registry",
+        file=str(withdrawn.file),
+        hooks=list(withdrawn.hooks),
+    )
+
+
+def _reconciled(ended: RunEnded) -> None:
+    """The one line that tells a whole run."""
+    log.debug(
+        Event.RECONCILED,
+        device=ended.device.name,
+        cause=ended.priority.name.lower(),
+        looks=ended.looks,
+        requests=ended.requests,
+        ms=round(ended.seconds * 1000, 1),
+        hooks=list(ended.hooks),
+    )
+
+
+def _fields(release: Release) -> dict[str, str]:
+    return {
+        "device": release.device.name,
+        "tag": release.tag.text,
+        "version": release.version.text,
+        "digest": str(release.manifest_digest),
+    }
