@@ -30,9 +30,9 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.web.answers import PlainPolls
-from otaflux.web.devices.call import Parts
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.exchange import Parts
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody

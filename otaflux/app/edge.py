@@ -14,9 +14,9 @@ from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
 from otaflux.model.event import Touch
 from otaflux.web.answers import PlainPolls
-from otaflux.web.devices.call import Parts
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.exchange import Parts
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.hooks.receiver import Receiver

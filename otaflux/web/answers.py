@@ -15,6 +15,7 @@ import time
 from base64 import b64encode
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from http import HTTPStatus
 
 import msgspec
 
@@ -29,24 +30,10 @@ MUTABLE = "no-cache, no-transform"  # proxies that compress took Content-Length 
 IMMUTABLE = "public, max-age=31536000, immutable"
 BUSY_RETRY_AFTER = 10  # seconds after which a board may ask again while no download place is free
 
-_PHRASES = {
-    200: "OK",
-    202: "Accepted",
-    206: "Partial Content",
-    304: "Not Modified",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    409: "Conflict",
-    412: "Precondition Failed",
-    413: "Content Too Large",
-    416: "Range Not Satisfiable",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
+# As RFC 9110 has them, which Python's own have from 3.13 on.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
 }
 # What a 304 repeats of the 200 (RFC 9110 section 15.4.5).
 _OF_A_304 = frozenset({"ETag", "Cache-Control", "Vary"})
@@ -194,7 +181,7 @@ def firmware(held: Firmware, *, immutable: bool = False) -> Answer:
     """All bytes of a firmware; `immutable` on the address that names its content."""
     size = held.sums.size
     return Answer(
-        200,
+        HTTPStatus.OK,
         (
             ("Content-Type", BYTES),
             ("Content-Length", str(size)),
@@ -214,20 +201,22 @@ def part(whole: Answer, span: Span) -> Answer:
         for name, value in whole.headers
     )
     content_range = ("Content-Range", f"bytes {span.start}-{span.last}/{size}")
-    return Answer(206, (*headers, content_range), span=span)
+    return Answer(HTTPStatus.PARTIAL_CONTENT, (*headers, content_range), span=span)
 
 
 def not_modified(whole: Answer) -> Answer:
     """304: the client has it already. No body, so no length of one."""
-    return Answer(304, tuple(line for line in whole.headers if line[0] in _OF_A_304))
+    return Answer(
+        HTTPStatus.NOT_MODIFIED, tuple(line for line in whole.headers if line[0] in _OF_A_304)
+    )
 
 
 def unsatisfiable(whole: Answer) -> Answer:
     """416: the file is shorter than that; says how long it is (RFC 9110 section 15.5.17)."""
     size = whole.span.length if whole.span else 0
-    return failed(416, "The range lies outside of the firmware").with_headers(
-        ("Content-Range", f"bytes */{size}")
-    )
+    return failed(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The range lies outside of the firmware"
+    ).with_headers(("Content-Range", f"bytes */{size}"))
 
 
 def repr_digest(sha256: str) -> Header:
@@ -250,7 +239,11 @@ def failed(status: int, text: str, *, retry_after: float | None = None) -> Answe
 
 def busy() -> Answer:
     """503 while no download place is free: boards take that more calmly than a broken download."""
-    return failed(503, "All download places are taken", retry_after=BUSY_RETRY_AFTER)
+    return failed(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "All download places are taken",
+        retry_after=BUSY_RETRY_AFTER,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +287,7 @@ class PlainPolls:
 def _whole(body: bytes, content_type: str) -> Answer:
     etag = hashlib.sha256(body).hexdigest()[:32]
     return Answer(
-        200,
+        HTTPStatus.OK,
         (
             ("Content-Type", content_type),
             ("Content-Length", str(len(body))),

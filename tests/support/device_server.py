@@ -34,8 +34,8 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web.answers import Answer, PlainPolls, Span
-from otaflux.web.devices.call import Parts
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
+from otaflux.web.devices.exchange import Parts
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
@@ -240,20 +240,19 @@ class DeviceServer:
             roster=self.roster,
             patience=self.patience,
         )
-        self.devices = Devices(
-            Parts(
-                catalog=self.catalog,
-                store=self.store,
-                first_looks=self.newcomers,
-                downloads=self.sender,
-                last_told=self.connections,
-                memory=self.downloads,
-                origins=self.origins,
-                observer=self.observer,
-                channels=self.channels,
-                machine=self.machine,
-            )
+        self.parts = Parts(
+            catalog=self.catalog,
+            store=self.store,
+            first_looks=self.newcomers,
+            downloads=self.sender,
+            last_told=self.connections,
+            memory=self.downloads,
+            origins=self.origins,
+            observer=self.observer,
+            channels=self.channels,
+            machine=self.machine,
         )
+        self.devices = Devices(self.parts)
         for part in (self.polls, self.downloads):
             self.catalog.listen(part.hear)
 

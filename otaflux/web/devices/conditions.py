@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 
 from multidict import MultiMapping
 
@@ -82,7 +83,7 @@ def reach(headers: MultiMapping[str], *, head: bool) -> RangeKind:
 def weigh(headers: MultiMapping[str], whole: Answer, *, head: bool) -> Answer:
     """`whole`, or a part of it, 304, 412 or 416; for HEAD still with the body it has."""
     if "If-Match" in headers and not _matches(headers.getall("If-Match"), whole, strong=True):
-        return failed(412, "This is not the content that If-Match names")
+        return failed(HTTPStatus.PRECONDITION_FAILED, "This is not the content that If-Match names")
     if "If-None-Match" in headers and _matches(
         headers.getall("If-None-Match"), whole, strong=False
     ):

@@ -2,7 +2,7 @@
 
 On the event loop. `choose` says which release a download gets, for what is under way holds
 together; `send` weighs conditions and ranges, remembers the part, and has the file sent. A protocol
-makes a `Delivery`, and may change what its answer has, and nothing else.
+makes a `FirmwareAnswer`, and may change what its answer has, and nothing else.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class FirmwareAnswer:
     """Firmware that is sent as `whole` has it, or the part of it that is asked for.
 
     `whole` may also be something else than the firmware, and is then all that is sent. `part` is
@@ -53,7 +53,9 @@ class Delivery:
     part: Part | None = None
 
     @classmethod
-    def of(cls, offered: Offer, part: Part | None = None, *, immutable: bool = False) -> Delivery:
+    def of(
+        cls, offered: Offer, part: Part | None = None, *, immutable: bool = False
+    ) -> FirmwareAnswer:
         """The plain delivery of an offer; `immutable` at the address that names its content."""
         whole = answers.firmware(offered.release.firmware, immutable=immutable)
         return cls(offered, whole, part)
@@ -78,7 +80,7 @@ class Deliveries:
 
     def choose(
         self, record: Record, ask: Ask, told: Told | None, request: web.BaseRequest, address: str
-    ) -> Delivery:
+    ) -> FirmwareAnswer:
         """What is delivered to who asks so: pinned, else begun there, else told, else offered.
 
         `told` is what the connection was told directly before, and `address` where the client is.
@@ -88,13 +90,13 @@ class Deliveries:
         if told is not None and (told.release.device, told.channel) != (ask.device, ask.channel):
             told = None
         if ask.version is not None:
-            return Delivery.of(offered(record, ask, self._now()))
+            return FirmwareAnswer.of(offered(record, ask, self._now()))
         if told is not None and told.pinned:
-            return Delivery.of(Offer(told.release, ask.unit))
+            return FirmwareAnswer.of(Offer(told.release, ask.unit))
         reached = reach(request.headers, head=request.method == "HEAD")
         downloader = Downloader(record.device, ask.channel, ask.unit.name or address)
         part = Part(downloader, reached, told.at if told else None)
-        return Delivery.of(self._begun_or_offered(record, ask, part, told), part)
+        return FirmwareAnswer.of(self._begun_or_offered(record, ask, part, told), part)
 
     def _begun_or_offered(self, record: Record, ask: Ask, part: Part, told: Told | None) -> Offer:
         begun = self._memory.release_of(part.downloader) if part.reach in _HOLDS_TOGETHER else None
@@ -109,7 +111,7 @@ class Deliveries:
             raise nothing_for(record.device)
         return found
 
-    async def send(self, request: web.BaseRequest, delivery: Delivery) -> web.StreamResponse:
+    async def send(self, request: web.BaseRequest, delivery: FirmwareAnswer) -> web.StreamResponse:
         """Send what conditions and ranges leave of it. Raises `Busy` where no place gets free."""
         head = request.method == "HEAD"
         release, answer, part = delivery.offer.release, delivery.whole, delivery.part

@@ -11,10 +11,10 @@ from aiohttp import web
 from otaflux.errors import WrongMethod
 from otaflux.web.answers import Answer
 from otaflux.web.devices.ask import Target
-from otaflux.web.devices.call import Call, Parts
 from otaflux.web.devices.delivery import Deliveries
+from otaflux.web.devices.exchange import Exchange, Parts
 from otaflux.web.devices.protocols.route import Route
-from otaflux.web.devices.protocols.table import find
+from otaflux.web.devices.protocols.table import ROUTES, find
 from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
 
@@ -24,8 +24,9 @@ ADDRESSES = ("/version", "/firmware", "/health", "/esphome")  # what theirs begi
 class Devices:
     """The addresses for devices; `answer` handles any request that is for nobody else."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, routes: tuple[Route, ...] = ROUTES) -> None:
         self._parts = parts
+        self._routes = routes
         self._deliveries = Deliveries(
             parts.catalog, parts.store, parts.memory, parts.downloads, parts.machine
         )
@@ -43,10 +44,10 @@ class Devices:
         response: web.StreamResponse
         try:
             target = Target.parse(request.raw_path)
-            route, named = find(target.path, request.headers)
+            route, named = find(target.path, request.headers, self._routes)
             name = route.name
-            call = Call(request, target, named, told, self._parts, self._deliveries)
-            response = await self._answered(route, call)
+            exchange = Exchange(request, target, named, told, self._parts, self._deliveries)
+            response = await self._answered(route, exchange)
         except ConnectionError:
             raise  # the client is gone: nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
@@ -55,13 +56,13 @@ class Devices:
         self._parts.observer.request(name, request.method, response.status, seconds)
         return response
 
-    async def _answered(self, route: Route, call: Call) -> web.StreamResponse:
-        if call.request.method not in route.methods:
+    async def _answered(self, route: Route, exchange: Exchange) -> web.StreamResponse:
+        if exchange.request.method not in route.methods:
             raise WrongMethod(*route.methods)
-        reply = await route.handle(call)
+        reply = await route.handle(exchange)
         if isinstance(reply, Answer):
-            return Written(_for(call.request, reply))
-        return await self._deliveries.send(call.request, reply)
+            return Written(_for(exchange.request, reply))
+        return await self._deliveries.send(exchange.request, reply)
 
 
 def _for(request: web.BaseRequest, answer: Answer) -> Answer:

@@ -13,8 +13,8 @@ from multidict import MultiMapping
 
 from otaflux.errors import NotFound
 from otaflux.web.answers import Answer, not_modified, plain_text
-from otaflux.web.devices.call import Call
-from otaflux.web.devices.delivery import Delivery
+from otaflux.web.devices.delivery import FirmwareAnswer
+from otaflux.web.devices.exchange import Exchange
 from otaflux.web.devices.offer import Offer, Unit
 
 _PREFIXES = ("x-ESP32-", "x-ESP8266-")
@@ -34,13 +34,13 @@ def is_spoken(headers: MultiMapping[str]) -> bool:
     return read(headers) is not None
 
 
-async def firmware(call: Call) -> Delivery:
+async def firmware(exchange: Exchange) -> FirmwareAnswer:
     """The firmware with the sum that the board checks, or that it has it already."""
-    running, ask = read(call.headers) or Running(), call.ask()
+    running, ask = read(exchange.headers) or Running(), exchange.ask()
     unit = Unit(ask.unit.name, running.version, running.sketch_md5)
-    delivery = await call.delivery(replace(ask, unit=unit))
-    whole = answer(running.mode, delivery.offer, delivery.whole)
-    return replace(delivery, whole=whole)
+    answered = await exchange.firmware(replace(ask, unit=unit))
+    whole = answer(running.mode, answered.offer, answered.whole)
+    return replace(answered, whole=whole)
 
 
 def read(headers: MultiMapping[str]) -> Running | None:

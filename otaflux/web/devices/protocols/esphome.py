@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from otaflux.model.release import Release
 from otaflux.web.answers import Answer, content_path, json_body
-from otaflux.web.devices.call import Call
+from otaflux.web.devices.exchange import Exchange
 
 
-async def manifest(call: Call) -> Answer:
+async def manifest(exchange: Exchange) -> Answer:
     """The manifest of what a device is told."""
-    offer = await call.offered(call.ask())
-    return call.judged(manifest_of(offer.release, call.public_url))
+    offer = await exchange.offered(exchange.ask())
+    return exchange.judged(manifest_of(offer.release, exchange.public_url))
 
 
 def manifest_of(release: Release, public_url: str | None) -> Answer:

@@ -10,36 +10,38 @@ from otaflux.errors import NotFound
 from otaflux.model.artifact import Digest
 from otaflux.web import answers
 from otaflux.web.answers import Answer
-from otaflux.web.devices.call import Call
-from otaflux.web.devices.delivery import Delivery
+from otaflux.web.devices.delivery import FirmwareAnswer
+from otaflux.web.devices.exchange import Exchange
 from otaflux.web.devices.offer import Offer
 from otaflux.web.devices.polls import gives_way, version_answer
 
 
-async def health(call: Call) -> Answer:
+async def health(exchange: Exchange) -> Answer:
     """The process can answer."""
-    return call.judged(answers.health())
+    return exchange.judged(answers.health())
 
 
-async def version(call: Call) -> Answer:
+async def version(exchange: Exchange) -> Answer:
     """What a device is told, as text or JSON; 503 while no download could follow."""
-    ask = call.ask()
-    offer = await call.offered(ask)
-    answer = version_answer(offer.release, ask, call.headers, call.origin, head=call.is_head)
-    if call.parts.downloads.full and gives_way(ask, answer):
+    ask = exchange.ask()
+    offer = await exchange.offered(ask)
+    answer = version_answer(
+        offer.release, ask, exchange.headers, exchange.origin, head=exchange.is_head
+    )
+    if exchange.parts.downloads.full and gives_way(ask, answer):
         return answers.busy()
-    call.tell(ask, offer)
+    exchange.tell(ask, offer)
     return answer
 
 
-async def firmware(call: Call) -> Delivery:
+async def firmware(exchange: Exchange) -> FirmwareAnswer:
     """The bytes that a device is told, or part of them."""
-    return await call.delivery(call.ask())
+    return await exchange.firmware(exchange.ask())
 
 
-async def content(call: Call) -> Delivery:
+async def content(exchange: Exchange) -> FirmwareAnswer:
     """Bytes by what they are: what is served under any device, and lately was."""
-    release = call.parts.catalog.by_digest(Digest("sha256", call.named["hex"]))
+    release = exchange.parts.catalog.by_digest(Digest("sha256", exchange.named["hex"]))
     if release is None:
         raise NotFound("No firmware has that content")
-    return Delivery.of(Offer(release), immutable=True)
+    return FirmwareAnswer.of(Offer(release), immutable=True)

@@ -5,7 +5,7 @@ A new protocol is a file in this folder and its rows here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from multidict import MultiMapping
 
@@ -25,9 +25,11 @@ ROUTES = (
 )
 
 
-def find(path: str, headers: MultiMapping[str]) -> tuple[Route, Mapping[str, str]]:
+def find(
+    path: str, headers: MultiMapping[str], routes: Iterable[Route] = ROUTES
+) -> tuple[Route, Mapping[str, str]]:
     """Who answers at a path, and what the path names; raises `NotFound` where nothing is."""
-    for route in ROUTES:
+    for route in routes:
         named = route.match(path)
         if named is not None and route.spoken(headers):
             return route, named

@@ -20,7 +20,7 @@ from otaflux.state.store import Store
 from otaflux.web.answers import Answer
 from otaflux.web.devices.ask import Ask, Target, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
-from otaflux.web.devices.delivery import Deliveries, Delivery
+from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.offer import Offer
@@ -28,8 +28,8 @@ from otaflux.web.devices.polls import judged, offered
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 
-Reply = Answer | Delivery
-Handle = Callable[["Call"], Awaitable[Reply]]
+Reply = Answer | FirmwareAnswer
+Handle = Callable[["Exchange"], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Exchange:
     """See the module's docstring.
 
     `named` holds what the address names, such as `device`; `told` is what `/version` told on this
@@ -102,7 +102,7 @@ class Call:
         """What is told to who asks so; raises `NotFound` where there is nothing."""
         return offered(await self.record(ask.device), ask, self.parts.machine.now())
 
-    async def delivery(self, ask: Ask) -> Delivery:
+    async def firmware(self, ask: Ask) -> FirmwareAnswer:
         """What is delivered to who asks so; raises as `record` and `Deliveries.choose` do."""
         record = await self.record(ask.device)
         told = None if self.is_shared(ask) else self.told
