@@ -33,7 +33,7 @@ from otaflux.registry.remote import Remote
 from otaflux.registry.remote.credentials import Credentials, credential_files
 from otaflux.registry.remote.endpoint import Endpoint
 from otaflux.registry.remote.retries import COMMAND, SERVER
-from otaflux.registry.source import Source
+from otaflux.registry.source import Changeable, Source
 from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
 from otaflux.unpack.limits import Limits
@@ -82,7 +82,7 @@ async def open_source(
     *,
     patient: bool,
     on_request: Callable[[str, str], None] = lambda _kind, _outcome: None,
-) -> AsyncIterator[Source]:
+) -> AsyncIterator[Changeable]:
     """The registry, or the embedded folder where `REGISTRY_URL` is unset.
 
     `patient` is for commands, which have nothing to do but to wait.

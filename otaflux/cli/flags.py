@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
@@ -41,8 +42,16 @@ ASKING_THE_SERVER = ("listen_addr", "tls_cert_path", "tls_key_path")
 _METAVARS = {"path": "PATH", "file": "PATH", "certificates": "PATH", "size": "SIZE"}
 
 
-def uses(*fields: str) -> Callable[[Command], Command]:
-    """Give a command the flags of these settings; it gets `settings` as its first argument."""
+_ALWAYS: Mapping[str, Collection[str]] = MappingProxyType({})
+
+
+def uses(
+    *fields: str, only_with: Mapping[str, Collection[str]] = _ALWAYS
+) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings; it gets `settings` as its first argument.
+
+    `only_with` names, for an option of the command's own, settings that are not read without it.
+    """
     used = [setting for setting in SETTINGS if setting.field in fields]
 
     def decorate(command: Command) -> Command:
@@ -50,7 +59,8 @@ def uses(*fields: str) -> Callable[[Command], Command]:
         def run(env_file: str | None, **given: Any) -> Any:
             flags = {name: given.pop(name) for name in _parameters(used)}
             path = None if env_file is None else Path(env_file)
-            settings = read(flags, os.environ, env_file=path, only=fields)
+            unread = {x for option, some in only_with.items() if not given[option] for x in some}
+            settings = read(flags, os.environ, env_file=path, only={*fields} - unread)
             # What a command prints is its answer; what it does inside is told where it was asked
             # for, on stderr.
             asked = settings.log_level == "debug"

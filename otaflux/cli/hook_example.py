@@ -10,7 +10,6 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ import click
 
 from otaflux import hooks
 from otaflux.cli.flags import ASKING_THE_SERVER, NAMESPACE, uses
+from otaflux.cli.notify import first_secret, server_of
 from otaflux.errors import BadName
 from otaflux.hooks import Example, Proof, Pushed, Source
 from otaflux.hooks.intake import Ignored, Intake
@@ -30,9 +30,6 @@ from otaflux.settings import Settings
 
 PLACEHOLDER = "YOUR-WEBHOOK-SECRET"
 USER = "otaflux"  # of Basic credentials; any will do
-
-# What the address of a hook has after the server's, for people who copy theirs from the registry.
-_HOOKS_AT = re.compile(r"(/hooks/registry(/[a-z]*)?|/webhooks/harbor)?/*$")
 
 
 @click.command("hook-example")
@@ -59,13 +56,13 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
         at=datetime.now(UTC),
     )
     sender, example = hooks.EXAMPLES[source]
-    secret = _secret(settings)
+    secret = first_secret(settings)
     if not secret:
         click.echo(f"otaflux: WEBHOOK_SECRET is not set, so {PLACEHOLDER} stands for it", err=True)
     request = example(pushed)
     served = app.namespace(settings)
     _warn(request, Intake(served, frozenset(settings.channels), lambda _device: False))
-    server = _HOOKS_AT.sub("", url) if url else _server(settings)
+    server = server_of(url) if url else _server(settings)
     click.echo(
         curl(sender, request, server, secret or PLACEHOLDER, options=() if url else _here(settings))
     )
@@ -116,13 +113,6 @@ def _release(text: str) -> tuple[Device, Tag]:
     if not colon:
         raise BadName("DEVICE:TAG: the tag is missing, as in sensor:1.4.0")
     return Device.parse(device), Tag.parse(tag)
-
-
-def _secret(settings: Settings) -> str:
-    """The first of the secrets; empty where none is set."""
-    if settings.webhook_secret is None:
-        return ""
-    return next(iter(settings.webhook_secret.current().reveal().split()), "")
 
 
 def _server(settings: Settings) -> str:

@@ -25,6 +25,7 @@ INTERRUPTED = 130  # as shells have it for Ctrl-C
 COMMANDS = {
     "serve": "otaflux.cli.serve",
     "push": "otaflux.cli.push",
+    "delete": "otaflux.cli.delete",
     "list": "otaflux.cli.listing",
     "pull": "otaflux.cli.pull",
     "wait": "otaflux.cli.wait",

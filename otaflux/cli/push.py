@@ -15,11 +15,14 @@ from pathlib import Path
 
 import click
 
+from otaflux.cli import notify
 from otaflux.cli.flags import JUDGING, SOURCE, uses
+from otaflux.cli.notify import Notice
 from otaflux.cli.reference import device_and_tag
 from otaflux.errors import Refused
 from otaflux.model import artifact
 from otaflux.model.artifact import Digest
+from otaflux.model.event import Action
 from otaflux.model.names import Device, Tag
 from otaflux.registry.source import File
 from otaflux.registry.upload import compress, media_type_of
@@ -53,7 +56,8 @@ def _annotation_flags(command: Callable[..., None]) -> Callable[..., None]:
     "--annotation", "others", metavar="KEY=VALUE", multiple=True, help="Any other annotation."
 )
 @_annotation_flags
-@uses(*SOURCE, *JUDGING)
+@notify.option
+@uses(*SOURCE, *JUDGING, "webhook_secret", only_with=notify.ONLY_WITH)
 def command(
     settings: Settings,
     release: str,
@@ -63,6 +67,7 @@ def command(
     force: bool,
     packing: str | None,
     others: Sequence[str],
+    notify: str | None,
     **given: str | None,
 ) -> None:
     """Publish FILE as DEVICE:TAG, to the registry or else the embedded folder; print its digest.
@@ -72,6 +77,7 @@ def command(
     it its own name is the title.
     """
     device, tag = device_and_tag(release, any_tag=any_tag)
+    notice = Notice(settings, notify) if notify else None
     annotations = {_ANNOTATIONS[name][0]: value for name, value in given.items() if value}
     for other in others:
         key, equals, value = other.partition("=")
@@ -84,6 +90,9 @@ def command(
             chosen = _packed(chosen, Path(folder))
         digest = asyncio.run(_push(settings, device, tag, chosen, annotations, force=force))
     click.echo(digest)
+    if notice is not None:
+        told = asyncio.run(notice.send(Action.PUSH, device, tag, str(digest)))
+        click.echo(f"otaflux: {told}", err=True)
 
 
 def _file(argument: str) -> File:

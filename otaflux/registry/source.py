@@ -34,6 +34,17 @@ class File:
     media_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A tag that was taken back. `digest` is what it stood for, as text.
+
+    `with_bytes` says that the manifest went too, and not the tag alone.
+    """
+
+    digest: str
+    with_bytes: bool
+
+
 class BlobReader(Protocol):
     """A blob's bytes for a thread, checked on the way: nobody reaches the end of bad ones."""
 
@@ -109,5 +120,17 @@ class Source(Protocol):
         The same files under the same tag change nothing and give the same digest. `progress` hears
         of each number of bytes that went. Raises `Refused` where the tag is taken by other bytes
         and `force` is false.
+        """
+        ...
+
+
+class Changeable(Source, Protocol):
+    """A source as commands have it: releases can be taken back there. The server never does."""
+
+    async def delete(self, device: Device, tag: Tag) -> Deleted:
+        """Take one tag back, and no other one with it.
+
+        Raises `NotFound` where it is not there, `Refused` where others would go with it, and
+        `Undecided` where the source does not delete; the message says what to set.
         """
         ...

@@ -232,7 +232,9 @@ class FakeRegistry(Answers):
             return "registry:catalog:*"
         if seen.kind == "ping":
             return ""
-        action = "pull,push" if seen.method in {"POST", "PUT", "PATCH", "DELETE"} else "pull"
+        action = "pull,push" if seen.method in {"POST", "PUT", "PATCH"} else "pull"
+        if seen.method == "DELETE":
+            action = "delete"
         return f"repository:{seen.repository}:{action}"
 
     def _admit(self, seen: Seen) -> Reply | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 from fake_content import Content
@@ -21,12 +21,17 @@ class Uploads:
     """Upload sessions, and what they end in.
 
     `location` makes the address of a session out of its path, so that a test can have it absolute.
-    `immutable` refuses to move a tag, as Harbor and ECR do where they are told so.
+    `immutable` refuses to move a tag, as Harbor and ECR do where they are told so. `deletes` is
+    what a deletion may name: a "tag" or a digest, a "digest" alone, as with docker-registry 2 and
+    Harbor, or nothing where it is "off", as docker-registry is until it is told otherwise. With
+    `keeps` it answers as if it had deleted, and did not.
     """
 
     def __init__(self, content: Content) -> None:
         self.location = lambda path: path
         self.immutable = False
+        self.deletes: Literal["tag", "digest", "off"] = "tag"
+        self.keeps = False
         self._content = content
         self._sessions: dict[str, bytearray] = {}
         self._numbers = itertools.count(1)
@@ -82,6 +87,10 @@ class Uploads:
         holder = self._content.repositories.get(seen.repository)
         if holder is None:
             return _error(404, "NAME_UNKNOWN")
+        if self.deletes == "off" or (self.deletes == "digest" and ":" not in seen.reference):
+            return _error(405, "UNSUPPORTED")
+        if self.keeps:
+            return Reply(202)
         if seen.reference in holder.tags:
             del holder.tags[seen.reference]
         elif holder.manifests.pop(seen.reference, None):

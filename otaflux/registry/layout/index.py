@@ -106,6 +106,10 @@ class LayoutIndex:
         entries = [entry for entry in self.entries if entry.tag != tag]
         return replace(self, entries=(*entries, _entry(raw)))
 
+    def without_tag(self, tag: Tag) -> LayoutIndex:
+        """The same index in which nothing has that tag; the blobs stay."""
+        return replace(self, entries=tuple(each for each in self.entries if each.tag != tag))
+
     def encode(self) -> bytes:
         """The index's bytes; what is not ours is byte for byte what was read."""
         manifests = b"[" + b",".join(entry.raw for entry in self.entries) + b"]"

@@ -25,11 +25,13 @@ from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Li
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import places
 from otaflux.registry.layout.blob import LayoutReader
+from otaflux.registry.layout.delete import delete
 from otaflux.registry.layout.index import MAX_INDEX, IndexEntry, LayoutIndex
 from otaflux.registry.layout.places import Place, Stamp
 from otaflux.registry.layout.push import LayoutPush
+from otaflux.registry.layout.writing import Writing
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
-from otaflux.registry.source import File, Unchanged
+from otaflux.registry.source import Deleted, File, Unchanged
 
 READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
 MAX_SUBJECTS = 4096  # manifests whose subject is remembered
@@ -172,23 +174,33 @@ class Layout:
         One thread does it all, under the device's lock, which two processes respect. Cancelled, it
         ends at the next piece and leaves the tag as it was. `progress` is called in that thread.
         """
+        async with self._writing(device) as work:
+            push = LayoutPush(work, progress=progress)
+            pushed: Digest = await self._in_thread(
+                push.run, device, tag, files, annotations=annotations, force=force
+            )
+        return pushed
+
+    async def delete(self, device: Device, tag: Tag) -> Deleted:
+        """Take a tag out of the index, under the device's lock; its blobs stay.
+
+        Raises `NotFound` where nothing has that tag.
+        """
+        async with self._writing(device) as work:
+            deleted: Deleted = await self._in_thread(delete, work, device, tag)
+        return deleted
+
+    @asynccontextmanager
+    async def _writing(self, device: Device) -> AsyncIterator[Writing]:
+        """Work on a device's layout; leaving the context ends it, whatever its thread is doing."""
         ended = threading.Event()
         place = places.place_of(self._root, device)
         if await self._in_thread(places.is_linked, self._root, place):
             raise Refused(f"{place.folder} is a link, or lies behind one: links are not followed")
-        push = LayoutPush(
-            place,
-            progress=progress,
-            is_ended=ended.is_set,
-            disk=self._disk,
-        )
         try:
-            pushed: Digest = await self._in_thread(
-                push.run, device, tag, files, annotations=annotations, force=force
-            )
+            yield Writing(place, is_ended=ended.is_set, disk=self._disk)
         finally:
             ended.set()
-        return pushed
 
     async def _index(self, device: Device) -> LayoutIndex | None:
         """A device's index; None where the device has no layout at all."""

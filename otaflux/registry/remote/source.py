@@ -29,13 +29,14 @@ from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote import blobs, listings, referrers
 from otaflux.registry.remote.auth import Scope
 from otaflux.registry.remote.credentials import Credentials
+from otaflux.registry.remote.deleting import Deletion
 from otaflux.registry.remote.endpoint import Endpoint
 from otaflux.registry.remote.pushing import RegistryPush
 from otaflux.registry.remote.requests import Requests
 from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.wire import OnRequest, Wire
-from otaflux.registry.source import BlobReader, File, Unchanged
+from otaflux.registry.source import BlobReader, Deleted, File, Unchanged
 from otaflux.registry.upload import build, measure
 
 SPARE_CONNECTIONS = 8  # beside one for each place: blobs under way, and tokens
@@ -183,6 +184,12 @@ class Remote:
         push = RegistryPush(self._requests, name, scope, progress=progress, sleep=self._sleep)
         with self._wire.secrets.kept_out():
             return await push(tag, upload, force=force)
+
+    async def delete(self, device: Device, tag: Tag) -> Deleted:
+        """Take one tag back; see `otaflux.registry.remote.deleting`."""
+        name, scope = self._place(device, "pull", "push", "delete")
+        deletion = Deletion(self._requests, self._resolver, name, scope, sleep=self._sleep)
+        return await deletion(tag, await self.tags(device))
 
     def _place(self, device: Device, *actions: str) -> tuple[str, Scope]:
         """The repository as the registry calls it, and what a request to it needs."""

@@ -27,6 +27,7 @@ from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import Layout
 from otaflux.registry.layout.places import Place
 from otaflux.registry.layout.push import LayoutPush
+from otaflux.registry.layout.writing import Writing
 from otaflux.registry.source import File, Source
 
 LAMP = Device("lamp")
@@ -297,13 +298,8 @@ async def test_a_push_killed_at_any_instant_leaves_a_whole_layout(root: Path) ->
 
 def run(root: Path, disk: LossyDisk, tag: str, files: list[File]) -> str:
     """A push without a loop, onto a disk of the test's."""
-    job = LayoutPush(
-        Place(root / "lamp"),
-        progress=lambda _: None,
-        is_ended=lambda: False,
-        disk=disk,
-        sleep=lambda _: None,
-    )
+    work = Writing(Place(root / "lamp"), is_ended=lambda: False, disk=disk, sleep=lambda _: None)
+    job = LayoutPush(work, progress=lambda _: None)
     return str(job.run(LAMP, Tag(tag), files, annotations={}, force=False))
 
 
@@ -446,14 +442,14 @@ def test_a_push_waits_for_the_lock_and_not_for_ever(tmp_path: Path, root: Path) 
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         for is_ended, why in ((False, "held the lock for 300 seconds"), (True, "ended")):
             clock = iter([0.0, 100.0, 299.0, 301.0])
-            job = LayoutPush(
+            work = Writing(
                 Place(root / "lamp"),
-                progress=lambda _: None,
                 is_ended=lambda is_ended=is_ended: is_ended,
                 disk=REAL_DISK,
                 clock=lambda clock=clock: next(clock),
                 sleep=lambda _: None,
             )
+            job = LayoutPush(work, progress=lambda _: None)
             with pytest.raises(Undecided, match=why):
                 job.run(LAMP, Tag("1.0.0"), [file(tmp_path)], annotations={}, force=False)
     finally:

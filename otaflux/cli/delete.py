@@ -1,0 +1,87 @@
+"""`otaflux delete`: takes a release back at the source, and says first what that does.
+
+A server hears of it by the registry's hook, by `--notify`, or at a re-check; the embedded folder it
+looks at every second. docs/rollback.md is the page about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from otaflux.cli import known, notify
+from otaflux.cli.flags import JUDGING, SOURCE, uses
+from otaflux.cli.instead import BOARDS, told_instead
+from otaflux.cli.notify import Notice
+from otaflux.cli.reference import device_and_tag
+from otaflux.errors import NotFound, Refused, Undecided
+from otaflux.model.event import Action
+from otaflux.model.names import Device, Tag
+from otaflux.model.record import Record
+from otaflux.settings import Settings
+
+MAX_NAMED = 10  # tags that are there, where the one asked for is not
+
+
+@click.command("delete")
+@click.argument("release", metavar="DEVICE:TAG")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@notify.option
+@uses(*SOURCE, *JUDGING, "webhook_secret", only_with=notify.ONLY_WITH)
+def command(settings: Settings, release: str, *, yes: bool, notify: str | None) -> None:
+    """Take DEVICE:TAG back: remove that tag from the registry or else the embedded folder.
+
+    Says what devices will be told instead, and asks on a terminal.
+    """
+    device, tag = device_and_tag(release, any_tag=True)
+    notice = Notice(settings, notify) if notify else None
+    if not yes and not sys.stdin.isatty():
+        raise Refused(f"{device}:{tag} was not deleted: no terminal to ask at, so say --yes")
+    asyncio.run(_delete(settings, device, tag, notice, yes=yes))
+
+
+async def _delete(
+    settings: Settings, device: Device, tag: Tag, notice: Notice | None, *, yes: bool
+) -> None:
+    from otaflux.app import server as app
+
+    async with app.open_source(settings, patient=True) as source:
+        listing = await source.tags(device)
+        prefix = app.namespace(settings).prefix
+        record = known.of_source(settings.data_dir, source.name, prefix).get(device)
+        if tag in listing.tags:
+            judged_by = app.judged_by(settings)
+            for sentence in told_instead(
+                record or Record(device, source.name),
+                listing.tags,
+                tag,
+                settings.channels,
+                judged_by,
+            ):
+                _say(sentence)
+            _say(BOARDS)
+        if not yes:
+            click.confirm(f"Delete {device}:{tag} from {source.name}?", abort=True, err=True)
+        try:
+            deleted = await source.delete(device, tag)
+        except NotFound as error:
+            if notice is not None:
+                _say(await notice.send(Action.DELETE, device, tag))
+            there = sorted(str(each) for each in listing.tags)
+            hint = f"There are {', '.join(there[:MAX_NAMED])}" if there else ""
+            more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
+            raise Undecided(str(error), hint=hint + more) from None
+    click.echo(f"Deleted {device}:{tag}, which was {deleted.digest}")
+    if notice is not None:
+        _say(await notice.send(Action.DELETE, device, tag, deleted.digest))
+    elif settings.registry_url is not None:
+        _say(
+            "A server hears of it by the registry's hook for deletions or by --notify, and"
+            " withdraws it some 13 s later; without either it has to be missing for WITHDRAW_AFTER"
+        )
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"otaflux: {sentence}", err=True)

@@ -1,0 +1,59 @@
+"""What devices will be told once a tag is gone, as far as it is known without pulling. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from otaflux.model.names import STABLE, Tag
+from otaflux.model.record import Record
+from otaflux.reconcile import choice
+from otaflux.reconcile.choice import Candidate
+
+# docs/rollback.md has the same as a table, with what to do.
+BOARDS = (
+    "Boards go back to a lower version only where their program does: ESPHome, Arduino and Tasmota"
+    " do; esp32-home-sensor does not, nor what forbids it (ESP-IDF's and MCUboot's anti-rollback,"
+    " RAUC's higher-semver, SWUpdate's no-downgrading). For these push the old firmware under a"
+    " higher version"
+)
+
+
+def told_instead(
+    record: Record, tags: Iterable[Tag], tag: Tag, channels: Sequence[str], judged_by: str
+) -> Iterator[str]:
+    """A sentence for each channel that tells the tag, or one that says that none does.
+
+    `record` is what DATA_DIR knows, empty where it knows nothing; `tags` are all that there are.
+    """
+    found = choice.candidates(tags)
+    changes = False
+    for channel in (STABLE, *channels):
+        able = [
+            each
+            for each in choice.of_channel(found, channel)
+            if not _is_unusable(record, each, judged_by)
+        ]
+        if not able or able[0].tag != tag:
+            continue
+        changes = True
+        name = "Devices" if channel == STABLE else f"Devices of channel {channel}"
+        if len(able) == 1:
+            yield f"{name} will be told nothing: there is no lower release, so /version is 404"
+        else:
+            yield f"{name} will be told {_described(record, able[1])} in its place"
+    if not changes:
+        current = record.current(STABLE)
+        told = f"; devices are told {current.tag}" if current else ""
+        yield f"It is not what devices are told now{told}, so nothing changes for those that poll"
+
+
+def _is_unusable(record: Record, candidate: Candidate, judged_by: str) -> bool:
+    return any(
+        verdict.tag == candidate.tag and verdict.judged_by == judged_by
+        for verdict in record.verdicts
+    )
+
+
+def _described(record: Record, candidate: Candidate) -> str:
+    known = any(release.tag == candidate.tag for release in record.served())
+    return f"{candidate.tag}" if known else f"{candidate.tag} (not tried here, if it is usable)"
