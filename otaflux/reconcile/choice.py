@@ -144,13 +144,19 @@ def stand(record: Record, channel: str, release: Release | None, now: float) -> 
 
 
 def keep(
-    record: Record, *, most: int, gone: Collection[Tag], moved: Collection[Release], now: float
+    record: Record,
+    *,
+    most: int,
+    gone: Collection[Tag],
+    moved: Collection[Release],
+    now: float,
+    all_linger: bool = False,
 ) -> Record:
     """The record with its kept and leaving releases sorted out.
 
     Kept are the `most` highest that were pulled before, below the current ones; not those whose
     tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards. The
-    others stay on disk for a while.
+    others stay on disk for a while, and until further notice where `all_linger`.
     """
     current = {standing.release for standing in record.channels.values()}
     taken = {release.tag for release in current}
@@ -183,7 +189,8 @@ def keep(
         entry = Retired(release, was.at if was else now, withdrawn, has_moved)
         if was is not None and was.withdrawn:
             entry = was
-        if now - entry.at < (WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS):
+        lingers = WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS
+        if all_linger or now - entry.at < lingers:
             leaving.append(entry)
     return replace(record, kept=tuple(kept.values()), retired=tuple(leaving))
 

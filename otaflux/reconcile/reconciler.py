@@ -310,7 +310,12 @@ class Reconciler:
         """Put a record with its kept releases sorted out; say what changed for devices."""
         before = self._catalog.get(run.device)
         after = choice.keep(
-            record, most=self._keep_versions, gone=run.gone, moved=run.moved, now=self._now()
+            record,
+            most=self._keep_versions,
+            gone=run.gone,
+            moved=run.moved,
+            now=self._now(),
+            all_linger=self._catalog.all_linger,
         )
         run.record = after
         if after.found_by_poll and not after.channels and before is None:

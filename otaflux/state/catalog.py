@@ -7,6 +7,7 @@ what lies there at start is `restore.py`'s; writing records is the reconciler's 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, KeysView
 from pathlib import Path
@@ -16,7 +17,7 @@ from otaflux.files import durable
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
-from otaflux.model.record import REPLACED_LINGERS, Record
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired
 from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
 
@@ -35,6 +36,7 @@ class Catalog:
         self._listeners: list[Listener] = []
         # Files of records that are on the disk or not: their write is under way, or failed.
         self._unsure: dict[Device, frozenset[Digest]] = {}
+        self._loaded_at = self._loaded_on = -math.inf  # by `clock`, and by `now`
 
     def path(self, device: Device) -> Path:
         """Where a device's record lies, or would."""
@@ -62,7 +64,6 @@ class Catalog:
         Current or kept ones, and those that stopped being so within `REPLACED_LINGERS`; after that,
         and for content that nobody names, None.
         """
-        since = self._machine.now() - REPLACED_LINGERS
         for device in self._by_digest.get(firmware_digest, ()):
             record = self._records[device]
             for release in record.served():
@@ -70,11 +71,28 @@ class Catalog:
                     return release
             for leaving in record.retired:
                 if (
-                    leaving.at > since
-                    and leaving.release.firmware.firmware_digest == firmware_digest
+                    leaving.release.firmware.firmware_digest == firmware_digest
+                    and self._was_told_lately(leaving)
                 ):
                     return leaving.release
         return None
+
+    def _was_told_lately(self, leaving: Retired) -> bool:
+        """Whether devices may have been told it within `REPLACED_LINGERS`."""
+        if not self.all_linger:
+            return leaving.at > self._machine.now() - REPLACED_LINGERS
+        # One that was withdrawn days before the start lies there for people only.
+        return not leaving.withdrawn or leaving.at > self._loaded_on - REPLACED_LINGERS
+
+    @property
+    def all_linger(self) -> bool:
+        """Whether what the records name may have been told until a moment ago, whatever they say.
+
+        What lies on the disk may be a record whose write was not confirmed before the last end: its
+        new releases were never told, and those that it retired were told until then. So it is for
+        `REPLACED_LINGERS` after a load.
+        """
+        return self._machine.clock() < self._loaded_at + REPLACED_LINGERS
 
     def listen(self, hear: Listener) -> None:
         """Have `hear(device, record)` called in the step in which a record changes or goes."""
@@ -82,6 +100,7 @@ class Catalog:
 
     def load(self, record: Record) -> None:
         """Take in a record that lies on the disk already."""
+        self._loaded_at, self._loaded_on = self._machine.clock(), self._machine.now()
         self._swap(record.device, record)
 
     async def put(self, record: Record) -> frozenset[Digest]:

@@ -212,12 +212,17 @@ def test_what_is_kept_is_below_the_current_and_neither_withdrawn_nor_moved(
             assert not left or max(left, key=lambda leaving: leaving.at).withdrawn
 
 
-@given(st.booleans(), st.floats(0, 2_000_000))
-def test_what_left_stays_on_disk_for_its_time(withdrawn: bool, age: float) -> None:
-    """A quarter of an hour, or a week where its tag was withdrawn, so that it can come back."""
+@given(st.booleans(), st.floats(0, 2_000_000), st.booleans())
+def test_what_left_stays_on_disk_for_its_time(
+    withdrawn: bool, age: float, all_linger: bool
+) -> None:
+    """A quarter of an hour, or a week where its tag was withdrawn, so that it can come back.
+
+    Just after a start nobody knows whether it was told until then: everything stays.
+    """
     leaving = Retired(_release("1.0.0"), 0.0, withdrawn=withdrawn)
     record = Record(LAMP, "here", retired=(leaving,))
-    after = choice.keep(record, most=0, gone=(), moved=(), now=age)
+    after = choice.keep(record, most=0, gone=(), moved=(), now=age, all_linger=all_linger)
     lingers = choice.WITHDRAWN_LINGERS if withdrawn else REPLACED_LINGERS
-    assert bool(after.retired) == (age < lingers)
+    assert bool(after.retired) == (all_linger or age < lingers)
     assert after.kept == ()

@@ -1,7 +1,7 @@
 """The whole program in virtual time, over a registry and a disk that fail: many seeds.
 
-`SIMULATION_SEEDS` says how many. A failure names its seed; `SIMULATION_FIRST=N SIMULATION_SEEDS=1`
-repeats it.
+`SIMULATION_SEEDS` says how many. A failure names its seed, and the last hundred things that
+happened before it; `SIMULATION_FIRST=N SIMULATION_SEEDS=1` repeats it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 
 import pytest
 import structlog
+from simulation.chronicle import MOST
 from simulation.disk import ForgetfulDisk
 from simulation.loop import run_virtually
 from simulation.program import ForgetfulProgram
@@ -60,11 +61,13 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
     ids=["a touch during a run is lost", "published before it is synced", "a listing is believed"],
 )
 def test_the_simulation_bites(parts: Parts, broken: str) -> None:
-    """A deliberate bug in one part is found within some seeds."""
+    """A deliberate bug in one part is found within some seeds, with what happened before it."""
 
     def many() -> None:
         for seed in range(200):
             run_virtually(simulate(seed, parts, STEPS))
 
-    with pytest.raises(Broken, match=f"seed [0-9]+: {broken}"):
+    with pytest.raises(Broken, match=f"seed [0-9]+: {broken}") as found:
         many()
+    _, happened = str(found.value).split("What happened last:\n")
+    assert 10 < len(happened.splitlines()) <= MOST

@@ -97,16 +97,52 @@ async def test_files_are_named_as_long_as_any_record_names_them(tmp_path: Path) 
     assert catalog.by_digest(digest) is None
 
 
-def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path) -> None:
+async def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path) -> None:
     """Boards in the middle of a download go on; after the 15 minutes it is gone."""
     clock = [1000.0]
     catalog = Catalog(tmp_path, machine=Machine(now=lambda: clock[0]))
     old = release("1.0.0", b"old")
-    catalog.load(record(release("1.1.0", b"new"), retired=(Retired(old, 1000.0),)))
+    await catalog.put(record(release("1.1.0", b"new"), retired=(Retired(old, 1000.0),)))
     assert catalog.by_digest(old.firmware.firmware_digest) == old
     clock[0] += REPLACED_LINGERS
     assert catalog.by_digest(old.firmware.firmware_digest) is None
     assert catalog.references(old.firmware.firmware_digest)
+
+
+async def test_what_was_told_until_a_crash_is_served_by_content_for_a_while_after_it(
+    tmp_path: Path,
+) -> None:
+    """A record that reached the disk and could not be confirmed was not told before the crash.
+
+    What it retired was, however long ago it says so.
+    """
+    disk, seconds = Failing(), [1000.0]
+    old = release("1.0.0", b"old")
+    catalog = Catalog(tmp_path, machine=Machine(disk=disk))
+    await catalog.put(OLD)
+    disk.failing = True
+    with pytest.raises(Undecided):
+        await catalog.put(record(release("1.1.0", b"new"), retired=(Retired(old, 1000.0),)))
+    assert catalog.get(LAMP) == OLD, "it is told on"
+    machine = Machine(clock=lambda: seconds[0], now=lambda: 1000.0 + 10 * REPLACED_LINGERS)
+    again = Catalog(tmp_path, machine=machine)
+    again.load(read_record(again.path(LAMP).read_bytes()))
+    assert again.by_digest(old.firmware.firmware_digest) == old
+    seconds[0] += REPLACED_LINGERS
+    assert again.by_digest(old.firmware.firmware_digest) is None
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_what_was_withdrawn_long_before_a_start_is_served_to_nobody(
+    tmp_path: Path, served: bool
+) -> None:
+    """Its file lies there for people; what was withdrawn just before it may have been told."""
+    now = 1000.0 + REPLACED_LINGERS
+    catalog = Catalog(tmp_path, machine=Machine(clock=lambda: 0.0, now=lambda: now))
+    old = release("1.0.0", b"old")
+    left = Retired(old, 1001.0 if served else 1000.0, withdrawn=True)
+    catalog.load(record(release("0.9.0", b"lower"), retired=(left,)))
+    assert (catalog.by_digest(old.firmware.firmware_digest) == old) is served
 
 
 def test_names_of_devices_never_meet_in_a_file_name(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.state.recordfile import read_record
+from simulation.chronicle import Chronicle
 from simulation.disk import MemoryDisk
-from simulation.program import CHANNELS, URL, Program
+from simulation.program import CHANNELS, EPOCH, URL, Program
 from simulation.registry import Content, SimulatedRegistry
 from simulation.wire import Answer
 
@@ -56,12 +57,35 @@ def rank(tag: Tag) -> int:
     return ORDERED.index(tag)
 
 
+class _Shown:
+    """A record in a line, for who reads a failure."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def __str__(self) -> str:
+        record = self._record
+        told = {name: _short(standing.release) for name, standing in record.channels.items()}
+        retired = [
+            f"{_short(x.release)} since {x.at - EPOCH:.3f}{' withdrawn' * x.withdrawn}"
+            for x in record.retired
+        ]
+        return f"{told}, kept {[_short(each) for each in record.kept]}, retired {retired}"
+
+
+def _short(release: Release) -> str:
+    return f"{release.tag}={str(release.firmware.firmware_digest)[7:15]}"
+
+
 class Promises:
     """What one server told so far, and what is wrong about it."""
 
-    def __init__(self, registry: SimulatedRegistry, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, registry: SimulatedRegistry, clock: Callable[[], float], chronicle: Chronicle
+    ) -> None:
         self._registry = registry
         self._clock = clock
+        self._chronicle = chronicle
         self._told: dict[tuple[Device, str], Release | None] = {}
         self._since: dict[tuple[Device, str], float] = {}  # when the tag began to be told
         self._broken: list[str] = []
@@ -84,6 +108,7 @@ class Promises:
 
     def hear(self, device: Device, record: Record | None) -> None:
         """In the step of each publish, before anybody can be told."""
+        self._chronicle.note("{} has the record {}", device, record and _Shown(record))
         for channel in EVERY_CHANNEL:
             now = record.current(channel) if record else None
             before = self._told.get((device, channel))
@@ -140,6 +165,7 @@ class Promises:
         waited = self._clock() - began
         if waited > (0.0 if at_hand else PATIENCE + 0.1):
             self._broken.append(f"1: a poll of {device} waited {waited} s")
+        self._chronicle.note("{} {} is polled and told {}", device, channel, answer)
         told = self._would_be_told(device, channel)
         if not at_hand and answer.status in {404, 503}:
             return
@@ -155,6 +181,7 @@ class Promises:
         if self.disk.is_off:
             return
         answer = await self.program.wire.get(said["url"].removeprefix(URL), method="HEAD")
+        self._chronicle.note("{} is asked for: {}", said["url"], answer.status)
         if answer.status != 200 or int(answer.headers["content-length"]) != said["size"]:
             self._broken.append(f"2: {said} was told, and then its address answers {answer}")
         if self.disk.seen(self.program.store.path(Digest("sha256", said["sha256"]))) is None:

@@ -53,6 +53,9 @@ class Content:
         self.good = shape is not Shape.BAD
         self.data = f"firmware {number}".encode() * 4
 
+    def __str__(self) -> str:
+        return f"content {self.number} ({self.shape.name}, {str(self.firmware_digest)[7:15]})"
+
     @cached_property
     def firmware_digest(self) -> Digest:
         """The digest of the bytes that devices get."""
@@ -108,6 +111,7 @@ class SimulatedRegistry:
     ) -> None:
         self._chance = chance
         self._clock = clock
+        self.note: Callable[..., None] = lambda *_: None  # hears what is changed and answered
         self.tags_of: dict[Device, dict[Tag, Content]] = {device: {} for device in devices}
         self._listings: dict[Device, list[tuple[float, tuple[Tag, ...]]]] = {
             device: [(0.0, ())] for device in devices
@@ -128,6 +132,7 @@ class SimulatedRegistry:
 
     def put(self, device: Device, tag: Tag, content: Content) -> None:
         """Somebody pushes, or moves a tag."""
+        self.note("pushed {}:{} = {}", device, tag, content)
         self.tags_of[device][tag] = content
         self.contents[content.top.digest] = content
         self._blobs[content.firmware_digest] = content
@@ -137,6 +142,7 @@ class SimulatedRegistry:
 
     def delete(self, device: Device, tag: Tag) -> None:
         """Somebody deletes a tag."""
+        self.note("deleted {}:{}", device, tag)
         self.tags_of[device].pop(tag, None)
         self._since.pop((device, tag), None)
         self._changed(device)
@@ -149,6 +155,7 @@ class SimulatedRegistry:
     def hide(self, device: Device, tag: Tag, seconds: float) -> None:
         """The registry is being restored, and has all but this tag yet; once for each tag."""
         if not self.is_authoritative:
+            self.note("hidden for {} s: {}:{}", seconds, device, tag)
             self._hidden.setdefault((device, tag), self._clock() + seconds)
 
     def _is_hidden(self, device: Device, tag: Tag) -> bool:
@@ -187,6 +194,7 @@ class SimulatedRegistry:
         seen = self._clock() - self._chance.choice([0.0, self.staleness])
         listed = [tags for at, tags in self._listings[device] if at <= seen][-1]
         tags = [tag for tag in listed if not self._is_hidden(device, tag)]
+        self.note("{} is listed as {}", device, _Tags(tags))
         return Listing(tuple(self._chance.sample(tags, len(tags))))
 
     async def resolve(
@@ -204,6 +212,7 @@ class SimulatedRegistry:
             answer = content.top if content and there else None
         else:
             answer = self._by_digest(device, reference)
+        self.note("{}:{} is asked for, and is {}", device, reference, answer and answer.digest)
         if answer is None:
             return Gone()
         if known == answer.digest:
@@ -285,6 +294,16 @@ class CredulousRegistry(SimulatedRegistry):
             if isinstance(reference, Tag) and reference not in self._listed[device]
             else answer
         )
+
+
+class _Tags:
+    """Tags in few words, put together only where somebody reads them."""
+
+    def __init__(self, tags: Sequence[Tag]) -> None:
+        self._tags = tags
+
+    def __str__(self) -> str:
+        return f"[{', '.join(tag.text for tag in self._tags)}]"
 
 
 class _Reader:

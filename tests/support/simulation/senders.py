@@ -25,6 +25,9 @@ class Hook:
     body: bytes
     status: int = 202
 
+    def __str__(self) -> str:
+        return f"{self.path} {self.body[:300]!r}"
+
 
 def _proven(path: str, body: bytes, status: int = 202, **headers: str) -> Hook:
     return Hook(path, {"Authorization": f"Bearer {SECRET}", **headers}, body, status)

@@ -25,6 +25,9 @@ class Answer:
     headers: dict[str, str]
     body: bytes
 
+    def __str__(self) -> str:
+        return f"{self.status} {self.body!r}"
+
 
 class _Pipe(asyncio.Transport):
     """One connection, seen from the server; `ended` once it is closed."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from otaflux.model.names import Device, Tag
 from simulation import senders
+from simulation.chronicle import Chronicle
 from simulation.disk import MemoryDisk, PowerCut
 from simulation.program import RECHECK, Program
 from simulation.promises import (
@@ -52,13 +53,15 @@ class World:
     def __init__(self, seed: int, parts: Parts) -> None:
         self._clock = asyncio.get_running_loop().time
         self._chance = random.Random(seed)
+        self.chronicle = Chronicle(self._clock)
         self._parts = parts
         kind = (
             parts.registry or self._chance.choices([SimulatedRegistry, SimulatedFolder], [4, 1])[0]
         )
         self._registry = kind((*DEVICES, STRANGER), self._chance, self._clock)
+        self._registry.note = self.chronicle.note
         self._disk = parts.disk(self._chance)
-        self._promises = Promises(self._registry, self._clock)
+        self._promises = Promises(self._registry, self._clock, self.chronicle)
         self._number = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._may_cut = True
@@ -110,6 +113,7 @@ class World:
             content = self._content(good=self._chance.random() < 0.8)
         if self._chance.random() < 0.1:
             self._registry.missing_blobs.add(content.firmware_digest)
+            self.chronicle.note("the blob of {} is missing", content)
         if self._chance.random() < 0.8:
             self._registry.put(device, tag, content)
         else:
@@ -153,9 +157,18 @@ class World:
         self._registry.staleness = self._chance.choice([0.0, 3.0, 60.0])
         self._registry.away = self._chance.random() < 0.2
         self._disk.trouble = self._chance.choice([0.0, 0.1, 0.3])
+        self.chronicle.note(
+            "weather: registry trouble {}, slowness {}, staleness {}, away {}; disk trouble {}",
+            self._registry.trouble,
+            self._registry.slowness,
+            self._registry.staleness,
+            self._registry.away,
+            self._disk.trouble,
+        )
 
     def _mend(self) -> None:
         self._registry.missing_blobs.clear()
+        self.chronicle.note("all blobs are there")
 
     def _hide(self) -> None:
         """A registry that is being restored: for less than what two looks are apart."""
@@ -182,6 +195,7 @@ class World:
             await asyncio.sleep(delay)
         if self._disk.is_off:
             return
+        self.chronicle.note("hook {}", hook)
         began, program = self._clock(), self._program
         answer = await program.wire.post(hook.path, hook.headers, hook.body)
         if answer.status != hook.status or self._clock() != began:
@@ -202,11 +216,13 @@ class World:
         while True:
             self._program = self._parts.program(self._registry, self._disk, self._chance)
             self._promises.program, self._promises.disk = self._program, self._disk
+            self.chronicle.note("the server starts")
             try:
                 await self._program.restore()
                 await self._program.load()
                 break
             except PowerCut:
+                self.chronicle.note("the power goes while it starts")
                 self._disk.power_on()
                 self.crashes += 1
         self._program.catalog.listen(self._promises.hear)
@@ -240,6 +256,7 @@ class World:
     async def _restart(self) -> None:
         """The power is back."""
         self.crashes += 1
+        self.chronicle.note("the power went, and is back")
         possible = self._promises.possible()
         self._disk.power_on()
         trouble, self._disk.trouble = self._disk.trouble, 0.0
@@ -251,6 +268,7 @@ class World:
 
     async def _make_peace(self) -> None:
         """All faults end, moved tags are made whole, and each device has one last hook."""
+        self.chronicle.note("peace: all faults end")
         registry = self._registry
         registry.trouble = registry.staleness = self._disk.trouble = 0.0
         registry.away = False
@@ -308,7 +326,8 @@ class World:
         """5: another server with an empty folder comes to tell the same."""
         self._registry.staleness = 0.0
         self._disk = self._parts.disk(self._chance)
-        self._promises = Promises(self._registry, self._clock)
+        self.chronicle.note("another server begins with an empty folder")
+        self._promises = Promises(self._registry, self._clock, self.chronicle)
         await self._start()
         await asyncio.sleep(SETTLES_IN)
         self._promises.check()
@@ -317,7 +336,9 @@ class World:
 
 
 async def simulate(seed: int, parts: Parts, steps: int, cut_at: int | None = None) -> int:
-    """One seed; answers how many crashes there were. Raises `Broken`, which names the seed.
+    """One seed; returns how many crashes there were.
+
+    Raises `Broken`, which names the seed and the last things that happened.
 
     `cut_at` is an operation of the disk, counted from the first start, at which the power goes.
     """
@@ -326,5 +347,5 @@ async def simulate(seed: int, parts: Parts, steps: int, cut_at: int | None = Non
         await world.live(steps, cut_at)
     except Broken as error:
         at = "" if cut_at is None else f", power cut at operation {cut_at}"
-        raise Broken(f"seed {seed}{at}: {error}") from None
+        raise Broken(f"seed {seed}{at}: {error}\nWhat happened last:\n{world.chronicle}") from None
     return world.crashes
