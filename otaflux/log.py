@@ -32,6 +32,7 @@ class Event(StrEnum):
     RECORD_LEFT_OUT = "record_left_out"
     RECORD_DAMAGED = "record_damaged"
     FIRMWARE_MISSING = "firmware_missing"
+    FIRMWARE_DAMAGED = "firmware_damaged"
     DEVICE_FORGOTTEN = "device_forgotten"
     LISTING_UNAVAILABLE = "listing_unavailable"
     ONLY_DEVICES = "only_devices"

@@ -24,6 +24,7 @@ from otaflux.roster.wake import Wake
 from otaflux.state import restore
 from otaflux.state.catalog import Catalog
 from otaflux.state.datafolder import DataFolder
+from otaflux.state.scrub import Scrub
 from otaflux.state.store import Store
 from otaflux.work.queue import Outcome, WorkQueue
 
@@ -96,6 +97,7 @@ class Controller:
             events=events,
             machine=machine,
         )
+        self._scrub = Scrub(self.catalog, self.store, self.touch, machine=machine)
         self._judged = restore.Judged((), frozenset())
 
     def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
@@ -143,3 +145,4 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.queue.run(), name="work queue")
             tasks.create_task(self.wake.run(), name="wake")
+            tasks.create_task(self._scrub.run(), name="scrub")

@@ -2,6 +2,10 @@
 
 `Disk` names the few things that `durable.py`, the store and the catalog do to one; `RealDisk` does
 them. Everything here blocks and is for a thread, and raises `OSError` as the system does.
+
+Trust: other programs and people write to the same folders. So a file is opened for reading only
+where it is a regular one: a link would serve what lies elsewhere, and a pipe would hold its thread
+for ever. See `open_regular`.
 """
 
 from __future__ import annotations
@@ -9,6 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -61,16 +67,91 @@ class Disk(Protocol):
         ...
 
     def size(self, path: Path) -> int:
-        """The bytes that a file holds."""
+        """The bytes that a regular file holds."""
         ...
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
-        """A file's first `max_bytes` bytes."""
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
+        """A regular file's bytes from `offset` on, at most `max_bytes`; fewer only at its end."""
         ...
 
     def free(self, folder: Path) -> int:
         """The bytes that this user may still write to the disk that holds `folder`."""
         ...
+
+
+class Irregular(OSError):
+    """What is there is no regular file: a link, a pipe, a folder, a device, a socket."""
+
+    def __init__(self, path: Path | str, mode: int) -> None:
+        kind = next((words for is_one, words in _KINDS if is_one(mode)), "something else")
+        super().__init__(errno.EINVAL, f"it is {kind}, and no regular file", str(path))
+
+
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+# No link in the last place, and no waiting for whoever would write into a pipe.
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC | os.O_DIRECTORY
+
+
+def open_regular(path: Path, *, below: Path | None = None) -> int:
+    """A descriptor for reading a regular file; raises `Irregular` for anything else, at once.
+
+    The last part of `path` is never followed where it is a link; with `below`, a folder that it
+    lies in, none of the folders between the two is either.
+    """
+    if below is None:
+        return _opened(path, path, None)
+    folder = os.open(below, _PASSING)
+    try:
+        *between, name = path.relative_to(below).parts
+        for part in between:
+            inner = _passed(path, part, folder)
+            os.close(folder)
+            folder = inner
+        return _opened(path, name, folder)
+    finally:
+        os.close(folder)
+
+
+def _passed(path: Path, part: str, folder: int) -> int:
+    mode = os.lstat(part, dir_fd=folder).st_mode
+    if stat.S_ISLNK(mode):
+        raise Irregular(path, mode)
+    return os.open(part, _PASSING | os.O_NOFOLLOW, dir_fd=folder)
+
+
+def _opened(path: Path, name: Path | str, folder: int | None) -> int:
+    # Looked at first, for opening a device may do something; and again, for names change.
+    mode = os.lstat(name, dir_fd=folder).st_mode
+    if not stat.S_ISREG(mode):
+        raise Irregular(path, mode)
+    descriptor = os.open(name, _READING, dir_fd=folder)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise Irregular(path, mode)
+    return descriptor
+
+
+def read_regular(
+    path: Path, max_bytes: int, *, offset: int = 0, below: Path | None = None
+) -> bytes:
+    """A regular file's bytes from `offset` on, at most `max_bytes`; see `open_regular`."""
+    with FileIO(open_regular(path, below=below)) as file:
+        file.seek(offset)
+        pieces = []
+        while max_bytes and (piece := file.read(max_bytes)):
+            pieces.append(piece)
+            max_bytes -= len(piece)
+    return b"".join(pieces)
 
 
 class _RealFile:
@@ -105,7 +186,7 @@ class RealDisk:
 
     def sync(self, path: Path) -> None:
         """Return once a file's bytes, or a folder's names, are on the disk."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -132,13 +213,15 @@ class RealDisk:
         return [entry.name for entry in folder.iterdir()]
 
     def size(self, path: Path) -> int:
-        """The bytes that a file holds."""
-        return path.stat().st_size
+        """The bytes that a regular file holds."""
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Irregular(path, found.st_mode)
+        return found.st_size
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
-        """A file's first `max_bytes` bytes."""
-        with path.open("rb") as file:
-            return file.read(max_bytes)
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
+        """A regular file's bytes from `offset` on, at most `max_bytes`; fewer only at its end."""
+        return read_regular(path, max_bytes, offset=offset)
 
     def free(self, folder: Path) -> int:
         """The bytes that this user may still write to the disk that holds `folder`."""

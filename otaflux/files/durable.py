@@ -32,7 +32,7 @@ from types import TracebackType
 from typing import Self
 
 from otaflux.errors import DiskFailed, DiskUnsure, Undecided
-from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.files.disk import REAL_DISK, Disk, Irregular
 
 TEMPORARY_PREFIX = ".new-"  # of a file that has no name yet; beside its target, for rename
 
@@ -50,6 +50,8 @@ _HINTS = {
     errno.EISDIR: "Something that should be a file is a folder: was something put there by hand?",
 }
 
+_IRREGULAR = "Only regular files are read there, and links are not followed: remove what is there"
+
 
 @contextmanager
 def explained(doing: str, kind: type[DiskFailed] = DiskFailed) -> Iterator[None]:
@@ -61,7 +63,7 @@ def explained(doing: str, kind: type[DiskFailed] = DiskFailed) -> Iterator[None]
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        hint = _HINTS.get(error.errno or 0, "")
+        hint = _IRREGULAR if isinstance(error, Irregular) else _HINTS.get(error.errno or 0, "")
         raise kind(f"cannot {doing}: {reason}", hint=hint) from error
 
 

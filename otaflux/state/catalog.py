@@ -58,6 +58,14 @@ class Catalog:
         """Whether any record names that file, in memory or maybe on the disk. From any thread."""
         return firmware_digest in self._named
 
+    def files(self) -> list[Digest]:
+        """The firmware files that any record in memory names, in no order."""
+        return list(self._by_digest)
+
+    def devices_with(self, firmware_digest: Digest) -> frozenset[Device]:
+        """The devices whose record in memory names that file."""
+        return frozenset(self._by_digest.get(firmware_digest, ()))
+
     def by_digest(self, firmware_digest: Digest) -> Release | None:
         """A release with that content that may be served by its content.
 

@@ -43,9 +43,9 @@ class DataFolder:
         try:
             durable.make_folder(self.root)
             with durable.explained(f"open {self.root / 'lock'}"):
-                descriptor = os.open(
-                    self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-                )
+                # No link to elsewhere, and no waiting where a pipe stands in its place.
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+                descriptor = os.open(self.root / "lock", flags, 0o644)
         except Undecided as error:
             raise self._unusable(error) from error
         try:

@@ -7,14 +7,15 @@ built anew from the source. Blocks; for a thread.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import secrets
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from otaflux.errors import Undecided
+from otaflux.errors import DiskFailed, Undecided
 from otaflux.files import durable
-from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.files.disk import REAL_DISK, Disk, Irregular
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
 from otaflux.model.names import STABLE, Namespace, NotServed
@@ -84,11 +85,23 @@ def _read(path: Path, disk: Disk) -> Record | None:
     try:
         data = durable.read(path, max_bytes=MAX_RECORD, disk=disk)
         return read_record(data, path.name) if data is not None else None
-    except BadRecord as error:
-        aside = path.with_suffix(".damaged")
+    except (BadRecord, DiskFailed) as error:
+        if isinstance(error, DiskFailed) and not isinstance(error.__cause__, Irregular):
+            raise
+        aside = _set_aside(path, disk)
         log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=str(aside), reason=str(error))
-        durable.name(path, aside, synced=True, disk=disk)
     return None
+
+
+def _set_aside(path: Path, disk: Disk) -> Path:
+    """Give what lies in a record's place another name, whatever it is; returns that name."""
+    aside = path.with_suffix(".damaged")
+    try:
+        durable.name(path, aside, synced=True, disk=disk)
+    except DiskFailed:  # that name may be a folder's
+        aside = path.with_suffix(f".damaged-{secrets.token_hex(4)}")
+        durable.name(path, aside, synced=True, disk=disk)
+    return aside
 
 
 def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> str:
@@ -123,12 +136,33 @@ def _judge(record: Record, store: Store, channels: Collection[str]) -> Record:
     standings = {
         channel: standing
         for channel, standing in record.channels.items()
-        if (channel == STABLE or channel in channels) and whole(standing.release)
+        if channel == STABLE or channel in channels
+    }
+    asked = len(standings) == len(record.channels)
+    record = replace(
+        record,
+        channels=MappingProxyType(standings),
+        retired=tuple(x for x in record.retired if store.has(x.release.firmware)),
+        ever_synced=record.ever_synced and asked,
+    )
+    return with_releases(record, whole)
+
+
+def with_releases(record: Record, is_whole: Callable[[Release], bool]) -> Record:
+    """The record with only those releases whose file can be served.
+
+    Where one that is told is missing then, the device counts as never looked at: polls wait for
+    the look that pulls it again.
+    """
+    standings = {
+        channel: standing
+        for channel, standing in record.channels.items()
+        if is_whole(standing.release)
     }
     return replace(
         record,
         channels=MappingProxyType(standings),
-        kept=tuple(filter(whole, record.kept)),
-        retired=tuple(x for x in record.retired if store.has(x.release.firmware)),
+        kept=tuple(filter(is_whole, record.kept)),
+        retired=tuple(each for each in record.retired if is_whole(each.release)),
         ever_synced=record.ever_synced and len(standings) == len(record.channels),
     )

@@ -1,12 +1,16 @@
 """Firmware files, named by their content: written once, never rewritten, unlinked when unnamed.
 
-`FOLDER/sha256/HEX`. A file has no name until all of it was checked (`Store.keep`). One descriptor a
-digest serves all who read it, always by offset, for a position would be shared. Unlinking a file
-takes nothing from those who have it open.
+`FOLDER/sha256/HEX`. A file has no name until all of it was checked (`Claims.keep`). One descriptor
+a digest serves all who read it, always by offset, for a position would be shared. Unlinking a file
+takes nothing from those who have it open, and who opens one after it was replaced gets the new one.
+
+Trust: whoever writes to the disk may spoil a file that was whole. What lies there counts only where
+it is a regular file of the right size and nobody found its bytes to be others (`condemn`).
 
 Claims keep the sweep away: who names a file, or is about to write a record that does, holds a claim
 on it until the record is in the catalog. Methods that touch the disk block and are for a thread,
-but for `open`, which is one system call; claims and descriptors may be asked for from any thread.
+but for `open`, which is a few system calls; claims and descriptors may be asked for from any
+thread.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import Self
 
 from otaflux.errors import DiskFailed
 from otaflux.files import durable
+from otaflux.files.disk import Irregular, open_regular
 from otaflux.files.durable import NewFile
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
@@ -50,6 +55,7 @@ class Claims:
         self._digests.append(firmware.firmware_digest)
         self.created.add(firmware.firmware_digest)
         new.keep_as(self._store.path(firmware.firmware_digest))
+        self._store._replaced(firmware.firmware_digest)  # noqa: SLF001 - as above
 
     def __enter__(self) -> Self:
         return self
@@ -63,19 +69,30 @@ class Claims:
         self._store._unclaim(self._digests)  # noqa: SLF001 - one room, two classes
 
 
+class _Shared:
+    """One descriptor, and how many read by it."""
+
+    __slots__ = ("fd", "readers")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.readers = 0
+
+
 class Opened:
     """A firmware file open for reading by offset; `fd` is shared, so never by position."""
 
-    def __init__(self, store: Store, digest: Digest, fd: int) -> None:
+    def __init__(self, store: Store, digest: Digest, shared: _Shared) -> None:
         self._store = store
         self._digest = digest
-        self.fd = fd
+        self._shared = shared
+        self.fd = shared.fd
 
     def close(self) -> None:
         """Give the descriptor back; a second call does nothing."""
         if self.fd >= 0:
             self.fd = -1
-            self._store._closed(self._digest)  # noqa: SLF001 - one room, two classes
+            self._store._closed(self._digest, self._shared)  # noqa: SLF001 - one room, two classes
 
     def __enter__(self) -> Self:
         return self
@@ -98,13 +115,25 @@ class Store:
         self._lock = threading.Lock()  # of claims, held while a file is unlinked
         self._reading = threading.Lock()  # of descriptors, for `open` is on the event loop
         self._claims: Counter[Digest] = Counter()
-        self._open: dict[Digest, tuple[int, int]] = {}
+        self._open: dict[Digest, _Shared] = {}
         self._idle: OrderedDict[Digest, None] = OrderedDict()
         self._left: set[Digest] = set()  # could not be removed
+        self._condemned: set[Digest] = set()
 
     def prepare(self) -> int:
-        """Make the folder, and remove what killed writers left; returns how many. Blocks."""
+        """Make the folder, and remove what killed writers left; returns how many. Blocks.
+
+        What stands in a file's place and is none, such as a folder, gets another name.
+        """
         durable.make_folder(self._folder, disk=self._disk)
+        for digest in self._held():
+            try:
+                self._disk.size(self.path(digest))
+            except Irregular:
+                path = self.path(digest)
+                durable.name(path, path.with_suffix(".aside"), synced=True, disk=self._disk)
+            except OSError:
+                continue  # it will be found missing
         return durable.sweep_temporaries(self._folder, disk=self._disk)
 
     def path(self, firmware_digest: Digest) -> Path:
@@ -112,11 +141,25 @@ class Store:
         return self._folder / firmware_digest.hex
 
     def has(self, firmware: Firmware) -> bool:
-        """Whether the file is there with the right size. Blocks."""
+        """Whether the file is there with the right size, and not condemned. Blocks."""
+        if firmware.firmware_digest in self._condemned:
+            return False
         try:
             return self._disk.size(self.path(firmware.firmware_digest)) == firmware.sums.size
         except OSError:
             return False
+
+    def read(self, firmware_digest: Digest, max_bytes: int, offset: int) -> bytes:
+        """A file's bytes from `offset` on, as they lie on the disk now. Blocks.
+
+        At most `max_bytes`, fewer only at the end. Raises `OSError` as the disk does.
+        """
+        return self._disk.read(self.path(firmware_digest), max_bytes, offset)
+
+    def condemn(self, firmware_digest: Digest) -> None:
+        """Have a file that does not fit its name count as missing, until it is kept anew."""
+        self._condemned.add(firmware_digest)
+        self._let_go(firmware_digest)
 
     def draft(self, room: int) -> NewFile:
         """A file without a name yet, for at least `room` bytes. Blocks.
@@ -139,14 +182,17 @@ class Store:
 
     def open(self, firmware_digest: Digest) -> Opened:
         """Open a file for reading by offset; raises `Undecided` where it cannot be."""
+        if firmware_digest in self._condemned:
+            raise DiskFailed(f"the file of {firmware_digest} is damaged: it is pulled again")
         with self._reading:
-            fd, readers = self._open.get(firmware_digest, (-1, 0))
-            if fd < 0:
+            shared = self._open.get(firmware_digest)
+            if shared is None:
                 with durable.explained(f"open {firmware_digest}"):
-                    fd = os.open(self.path(firmware_digest), os.O_RDONLY | os.O_CLOEXEC)
-            self._open[firmware_digest] = (fd, readers + 1)
+                    shared = _Shared(open_regular(self.path(firmware_digest)))
+                self._open[firmware_digest] = shared
+            shared.readers += 1
             self._idle.pop(firmware_digest, None)
-        return Opened(self, firmware_digest, fd)
+        return Opened(self, firmware_digest, shared)
 
     def remove_unreferenced(
         self, dropped: Iterable[Digest], referenced: Callable[[Digest], bool]
@@ -169,10 +215,8 @@ class Store:
                 self._left.add(digest)
                 failed = failed or error
                 continue
-            with self._reading:
-                if digest in self._idle:
-                    del self._idle[digest]
-                    os.close(self._open.pop(digest)[0])
+            self._condemned.discard(digest)
+            self._let_go(digest)
         if failed is not None:
             raise failed
         return removed
@@ -199,13 +243,27 @@ class Store:
             self._claims.subtract(digests)
             self._claims = +self._claims
 
-    def _closed(self, digest: Digest) -> None:
+    def _replaced(self, digest: Digest) -> None:
+        self._condemned.discard(digest)
+        self._let_go(digest)
+
+    def _let_go(self, digest: Digest) -> None:
+        """Give no descriptor of a file to anyone any more; who reads by one reads on."""
         with self._reading:
-            fd, readers = self._open[digest]
-            self._open[digest] = (fd, readers - 1)
-            if readers > 1:
+            shared = self._open.pop(digest, None)
+            self._idle.pop(digest, None)
+            if shared is not None and not shared.readers:
+                os.close(shared.fd)
+
+    def _closed(self, digest: Digest, shared: _Shared) -> None:
+        with self._reading:
+            shared.readers -= 1
+            if shared.readers:
+                return
+            if self._open.get(digest) is not shared:
+                os.close(shared.fd)
                 return
             self._idle[digest] = None
             if len(self._idle) > KEPT_OPEN:
                 oldest, _ = self._idle.popitem(last=False)
-                os.close(self._open.pop(oldest)[0])
+                os.close(self._open.pop(oldest).fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,58 @@ def test_a_reader_of_a_removed_file_reads_on(store: Store) -> None:
         assert os.pread(reader.fd, 100, 0) == b"firmware"
     with pytest.raises(Undecided):
         Store(store.path(made.firmware_digest).parents[1]).open(made.firmware_digest)
+
+
+def test_who_opens_a_file_after_it_was_kept_anew_gets_the_new_one(store: Store) -> None:
+    """A descriptor that is kept open on a file that was cut short serves nobody else."""
+    made = stored(store, b"firmware")
+    store.open(made.firmware_digest).close()
+    with store.open(made.firmware_digest) as early:
+        os.truncate(store.path(made.firmware_digest), 4)
+        assert not store.has(made)
+        stored(store, b"firmware")
+        with store.open(made.firmware_digest) as late:
+            assert os.pread(late.fd, 100, 0) == b"firmware"
+            assert os.pread(early.fd, 100, 0) == b"firm"
+        early_fd = early.fd
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(early_fd)
+
+
+def test_a_condemned_file_is_not_there_until_it_is_kept_anew(store: Store) -> None:
+    """Nobody opens it, and a pull does not take it for what it needs."""
+    made = stored(store, b"firmware")
+    store.open(made.firmware_digest).close()
+    store.condemn(made.firmware_digest)
+    assert not store.has(made)
+    with pytest.raises(Undecided, match="damaged"):
+        store.open(made.firmware_digest)
+    stored(store, b"firmware")
+    assert store.has(made)
+    store.open(made.firmware_digest).close()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "socket"])
+def test_only_regular_files_are_there(store: Store, tmp_path: Path, kind: str) -> None:
+    """Whatever stands in a file's place is not opened, not waited for, and gives way to a pull."""
+    made = stored(store, b"firmware")
+    path = store.path(made.firmware_digest)
+    path.rename(tmp_path / "elsewhere")
+    match kind:
+        case "link":
+            path.symlink_to(tmp_path / "elsewhere")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            os.mknod(path, stat.S_IFSOCK | 0o600)
+    assert not store.has(made)
+    with pytest.raises(Undecided, match="no regular file"):
+        store.open(made.firmware_digest)
+    store.prepare()
+    stored(store, b"firmware")
+    assert store.has(made)
 
 
 def test_open_files_are_shared_and_few_stay_open(store: Store) -> None:

@@ -141,10 +141,10 @@ class LossyDisk:
         self._do(f"size of {path.name}")
         return REAL_DISK.size(path)
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """See `disk.Disk`."""
         self._do(f"read {path.name}")
-        return REAL_DISK.read(path, max_bytes)
+        return REAL_DISK.read(path, max_bytes, offset)
 
     def free(self, folder: Path) -> int:
         """See `disk.Disk`."""

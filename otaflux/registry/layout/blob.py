@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path
 
 from otaflux.errors import Incomplete, Undecided
+from otaflux.files.disk import open_regular
 from otaflux.files.durable import explained
 from otaflux.model.artifact import Descriptor
 from otaflux.registry.layout.places import Place, check_root
@@ -79,7 +80,7 @@ class LayoutReader:
 
     def _opened(self) -> FileIO:
         try:
-            return FileIO(self._path)
+            return FileIO(open_regular(self._path, below=self._root))
         except (FileNotFoundError, NotADirectoryError):
             check_root(self._root)
             raise Incomplete(

@@ -139,7 +139,7 @@ def _look_into(
     for entry in entries:
         if entry.name == INDEX and name:
             with suppress(FileNotFoundError):  # gone since the folder was read
-                seen = entry.stat()
+                seen = entry.stat(follow_symlinks=False)
                 found[device] = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         elif entry.name == MARKER and name:
             found.setdefault(device, _NO_INDEX)

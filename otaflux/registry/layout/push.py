@@ -9,13 +9,16 @@ it is synced all the same, for another tool may have written it and not waited f
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 
 import msgspec
 
 from otaflux.errors import Refused
 from otaflux.files import durable
+from otaflux.files.disk import Irregular, open_regular
 from otaflux.files.durable import explained
 from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Device, Tag
@@ -130,11 +133,11 @@ class LayoutPush:
     def _is_whole(self, path: Path, digest: Digest, size: int) -> bool:
         with explained(f"read {path}"):
             try:
-                if path.stat().st_size != size:
-                    return False
-                with path.open("rb") as file:
+                with FileIO(open_regular(path)) as file:
+                    if os.fstat(file.fileno()).st_size != size:
+                        return False
                     return hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
-            except FileNotFoundError:
+            except (FileNotFoundError, Irregular):
                 return False
 
     def _mark(self) -> None:

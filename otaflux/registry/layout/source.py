@@ -1,9 +1,9 @@
 """`Layout`: the embedded folder as a source, behind the methods that a remote registry has too.
 
-Coroutines of the event loop; files are read by aiofiles or in a thread, never on the loop. Nothing
-is remembered but which manifests are about which (content, so it cannot change), and readers take
-no lock: our own writes go by rename. An index or a manifest that another tool is just writing in
-place does not parse, is read once more a moment later, and is `Undecided` after that.
+Coroutines of the event loop; files are read in a thread, never on the loop. Nothing is remembered
+but which manifests are about which (content, so it cannot change), and readers take no lock: our
+own writes go by rename. An index or a manifest that another tool is just writing in place does not
+parse, is read once more a moment later, and is `Undecided` after that.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiofiles
-
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
-from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.files.disk import REAL_DISK, Disk, read_regular
 from otaflux.files.durable import explained, make_folder
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
 from otaflux.model.names import Device, Tag
@@ -227,7 +225,7 @@ class Layout:
 
     async def _parsed(self, place: Place) -> LayoutIndex | Undecided | None:
         """What one reading of an index gives; raises where the disk does."""
-        body = await _read(place.index, MAX_INDEX)
+        body = await self._read(place.index, MAX_INDEX)
         if body is None:
             return None
         try:
@@ -259,7 +257,7 @@ class Layout:
         """A manifest whose bytes have that digest, and the size that the index says."""
         if entry and entry.size > MAX_MANIFEST:
             raise too_large(digest)
-        body = await _read(place.blob(digest), MAX_MANIFEST)
+        body = await self._read(place.blob(digest), MAX_MANIFEST)
         if body is None:
             return None
         if len(body) > MAX_MANIFEST or (entry and len(body) != entry.size):
@@ -298,12 +296,13 @@ class Layout:
             artifact_type=artifact.artifact_type,
         )
 
-
-async def _read(path: Path, max_bytes: int) -> bytes | None:
-    """A small file, and one byte more where it is too large; None where it is not there."""
-    with explained(f"read {path}"):
-        try:
-            async with aiofiles.open(path, "rb") as file:
-                return await file.read(max_bytes + 1)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+    async def _read(self, path: Path, max_bytes: int) -> bytes | None:
+        """A small file, and one byte more where it is too large; None where it is not there."""
+        with explained(f"read {path}"):
+            try:
+                body: bytes = await self._in_thread(
+                    read_regular, path, max_bytes + 1, below=self._root
+                )
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return body

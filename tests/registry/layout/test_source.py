@@ -203,7 +203,7 @@ async def test_an_index_that_cannot_be_read_says_nothing(root: Path, layout: Sou
         await layout.tags(LAMP)
     (root / "lamp" / "index.json").unlink()
     (root / "lamp" / "index.json").mkdir()
-    with pytest.raises(Undecided, match="directory"):
+    with pytest.raises(Undecided, match="folder"):
         await layout.tags(LAMP)
 
 

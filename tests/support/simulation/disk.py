@@ -167,10 +167,10 @@ class MemoryDisk:
         self._do()
         return len(self._find(path).data)
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """See `disk.Disk`."""
         self._do()
-        return self._find(path).data[:max_bytes]
+        return self._find(path).data[offset : offset + max_bytes]
 
     def free(self, folder: Path) -> int:
         """See `disk.Disk`."""
