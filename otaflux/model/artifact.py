@@ -7,12 +7,13 @@ Source of the formats: the OCI image specification 1.1 (`descriptor.md`, `manife
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaflux.errors import BadName
 from otaflux.model.names import Tag
+from otaflux.model.taglist import TagList
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -133,14 +134,21 @@ Artifact = Manifest | Index
 class Listing:
     """The tags of a repository.
 
-    `tags` are those that the OCI grammar allows, in no order. `repository_known` is False where the
-    source said that it does not know the repository; `tags` is empty then. `is_cache` is True where
-    the source says that it only caches what another registry has: what it lacks may be there.
+    `tags` are those that the OCI grammar allows, in no order; very many are a `TagList`.
+    `repository_known` is False where the source said that it does not know the repository; `tags`
+    is empty then. `is_cache` is True where the source says that it only caches what another
+    registry has: what it lacks may be there.
     """
 
-    tags: tuple[Tag, ...]
+    tags: tuple[Tag, ...] | TagList
     repository_known: bool = True
     is_cache: bool = False
+
+    def texts(self) -> Iterator[str]:
+        """Each tag's text; of very many some may be there twice."""
+        if isinstance(self.tags, TagList):
+            return self.tags.texts()
+        return (tag.text for tag in self.tags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,13 @@ from otaflux.errors import BadName
 
 MAX_VERSION = 128  # characters; a version comes from a tag
 
+_IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
+_BUILD = r"[0-9a-zA-Z-]+"
+_VERSION = re.compile(
+    r"[vV]?(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+    rf"(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
+    rf"(?:[+_ ]({_BUILD}(?:\.{_BUILD})*))?"
+)
 _MEANT = re.compile(r"[vV]?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[-_+].*)?")
 
 
@@ -76,6 +83,33 @@ class Version:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Where a text stands among versions, for less than a `Version` costs: of very many, say.
+
+    `key` is that of the version, `channel` is the first pre-release identifier or empty.
+    """
+
+    key: tuple[object, ...]
+    channel: str
+
+
+def rank(text: str) -> Rank | None:
+    """The rank of what `Version.parse` would read; None for what is no version."""
+    match = _VERSION.fullmatch(text) if len(text) <= MAX_VERSION else None
+    if match is None:
+        return None
+    major, minor, patch, pre, build = match.groups()
+    key = (
+        int(major),
+        int(minor),
+        int(patch),
+        (0, _identifiers(pre)) if pre else (1, ()),
+        _identifiers(build) if build else (),
+    )
+    return Rank(key, pre.partition(".")[0] if pre else "")
 
 
 def meant(tag: str) -> Version | None:

@@ -9,19 +9,21 @@ registries put all tags on one page, and polls are answered meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sized
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing
+from otaflux.model.taglist import TagList
 from otaflux.registry.remote import pages
 from otaflux.registry.remote.auth import CATALOG, Denied, Scope
 from otaflux.registry.remote.requests import MAX_BODY, Call, RegistryAnswer, Requests
 
 LARGE_PAGE = 32 * 1024  # bytes, from which on a page is for a thread
-LARGE_LISTING = 2000  # names, from which on sorting out tags is
+LARGE_LISTING = 2000  # names, from which on sorting out devices is, and tags lie closer together
 
+T = TypeVar("T")
 InThread = Callable[..., Awaitable[Any]]
 
 HARBOR_PAGE = 100  # repositories; the most that Harbor gives
@@ -51,11 +53,13 @@ async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread)
         codes = pages.oci_codes(first.body)
         if codes and codes <= _UNKNOWN:
             return Listing((), repository_known=False)
-    names = await _followed(requests, call, first, pages.read_tags, in_thread, most=most)
-    del first  # its body need not wait for the names to be sorted out
-    if len(names) < LARGE_LISTING:
-        return Listing(pages.possible_tags(names))
-    return Listing(await in_thread(pages.possible_tags, names))
+    found = TagList()
+    bodies = _bodies(requests, call, first, most=most)
+    del first  # or it would be held until the last page
+    async for body in bodies:
+        found.extend(await _read(pages.read_tags, body, in_thread))
+        _check_number(found)
+    return Listing(found if len(found) >= LARGE_LISTING else tuple(dict.fromkeys(found)))
 
 
 async def repositories(requests: Requests, prefix: str, in_thread: InThread) -> list[str] | None:
@@ -75,9 +79,11 @@ async def repositories(requests: Requests, prefix: str, in_thread: InThread) -> 
         return await _harbor(requests, prefix)
     if _BAD_REQUEST <= first.status < _NOT_IMPLEMENTED + 1:
         return await _harbor(requests, prefix)
-    return await _followed(
-        requests, call, first, pages.read_catalog, in_thread, most=pages.MAX_CATALOG
-    )
+    names: list[str] = []
+    async for body in _bodies(requests, call, first, most=pages.MAX_CATALOG):
+        names += await _read(pages.read_catalog, body, in_thread)
+        _check_number(names)
+    return names
 
 
 async def _harbor(requests: Requests, prefix: str) -> list[str] | None:
@@ -116,29 +122,19 @@ def _is_harbor(answer: RegistryAnswer) -> bool:
     return True
 
 
-async def _followed(
-    requests: Requests,
-    call: Call,
-    first: RegistryAnswer,
-    read: Callable[[bytes], list[str]],
-    in_thread: InThread,
-    *,
-    most: int,
-) -> list[str]:
-    """The names of a page and of all that it links to; a link seen before ends it.
+async def _bodies(
+    requests: Requests, call: Call, answer: RegistryAnswer, *, most: int
+) -> AsyncIterator[bytes]:
+    """A page's body and those of all that it links to; a link seen before ends it.
 
     `most` is the bytes that all pages may have together.
     """
-    names: list[str] = []
     seen = {str(call.url)}
-    answer = first
     size = 0
     for _ in range(pages.MAX_PAGES):
         if answer.status != _OK:
             raise _failed(answer, call.kind)
-        large = len(answer.body) >= LARGE_PAGE
-        names += await in_thread(read, answer.body) if large else read(answer.body)
-        _check_number(names)
+        yield answer.body
         size += len(answer.body)
         if size > most:
             raise Undecided(
@@ -147,16 +143,24 @@ async def _followed(
             )
         link = pages.next_link(answer.headers.getall("Link", []))
         if link is None:
-            return names
+            return
         url = requests.endpoint.page(answer.url, link)
         if str(url) in seen:
-            return names
+            return
         seen.add(str(url))
         answer = await requests.ask(replace(call, url=url), max_bytes=min(most, MAX_BODY))
     raise Undecided(f"the registry lists more than {pages.MAX_PAGES} pages")
 
 
-def _check_number(names: list[str]) -> None:
+async def _read(read: Callable[[bytes], T], body: bytes, in_thread: InThread) -> T:
+    """What is on a page, read in a thread where that takes long."""
+    if len(body) < LARGE_PAGE:
+        return read(body)
+    names: T = await in_thread(read, body)
+    return names
+
+
+def _check_number(names: Sized) -> None:
     if len(names) > pages.MAX_NAMES:
         raise Undecided(f"the registry lists more than {pages.MAX_NAMES} names")
 

@@ -1,0 +1,168 @@
+"""The few tags at the top of very many: which of a listing a run looks at. Pure.
+
+Texts are ranked as they come, and only those at the top become versions, so a hundred thousand of
+them take some time, which is for a thread, and next to no memory. What a run could not see to the
+end goes on in a later one, below where it stopped: `Progress` says where that was, and a sum over
+the tags above it, for where others are there now it begins at the top again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+
+from otaflux.model.names import STABLE, Tag
+from otaflux.model.version import Version, rank
+from otaflux.reconcile.choice import Candidate
+
+Order = tuple[object, ...]
+
+_BITS = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Down to where a channel was looked through: nothing from the top to `last` can be used."""
+
+    last: Order
+    above: int  # the sum over the tags from the top to there
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """The candidates that a channel's look begins with, highest first.
+
+    `is_cut` says that there are lower ones; `above` is the sum over those higher ones that an
+    earlier run looked through.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    is_cut: bool = False
+    above: int = 0
+    begins_below: Order | None = None
+
+    def progress(self, looked_at: Collection[Tag]) -> Progress | None:
+        """Where the next run begins, after one that looked at these; None for at the top."""
+        last, above = self.begins_below, self.above
+        for candidate in self.candidates:
+            if self.begins_below is not None and candidate.order >= self.begins_below:
+                continue  # a hook named it: it counts among those above
+            if candidate.tag not in looked_at:
+                break
+            last, above = candidate.order, above + hash(candidate.tag.text) & _BITS
+        return None if last is None else Progress(last, above)
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """What a run needs of a listing: which of the tags that it asked for are there, and the top."""
+
+    there: frozenset[Tag]
+    channels: Mapping[str, Shortlist]
+
+
+def sift(
+    texts: Iterable[str],
+    channels: Iterable[str],
+    *,
+    most: int,
+    asked: Collection[Tag] = (),
+    named: Collection[Tag] = (),
+    progress: Mapping[str, Progress] | None = None,
+) -> Sifted:
+    """The `most` highest versions of each channel below its progress, and those `named` above it.
+
+    `named` are looked at wherever they stand, for a hook says that they changed. `asked` are
+    tags of which it is worth knowing whether they are among the texts. Takes some 5 µs for each.
+    """
+    lists = [_Channel(channel, most, named, (progress or {}).get(channel)) for channel in channels]
+    wanted = {tag.text for tag in asked}
+    there = set()
+    for text in texts:
+        if text in wanted:
+            there.add(Tag(text))
+        ranked = rank(text)
+        if ranked is not None:
+            order = (*ranked.key, text)
+            for each in lists:
+                if not ranked.channel or ranked.channel == each.own:
+                    each.offer(text, order)
+    return Sifted(frozenset(there), {each.name: each.shortlist() for each in lists})
+
+
+class _Top:
+    """The highest of what is offered, each once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._best: dict[str, Order] = {}
+        self._floor: Order | None = None
+        self.is_cut = False
+
+    def offer(self, text: str, order: Order) -> None:
+        if self._floor is not None and order <= self._floor:
+            return
+        self._best[text] = order
+        if len(self._best) > 4 * self._most:
+            self._cut()
+
+    def _cut(self) -> None:
+        if len(self._best) > self._most:
+            self._best = dict(heapq.nlargest(self._most, self._best.items(), key=itemgetter(1)))
+            self._floor = min(self._best.values(), default=None)
+            self.is_cut = True
+
+    def texts(self) -> list[str]:
+        """Highest first."""
+        self._cut()
+        return sorted(self._best, key=self._best.__getitem__, reverse=True)
+
+
+class _Channel:
+    """One channel's top, from where an earlier run stopped and from the very top."""
+
+    def __init__(
+        self, name: str, most: int, named: Collection[Tag], progress: Progress | None
+    ) -> None:
+        self.name = name
+        self.own = "" if name == STABLE else name
+        self._progress = progress
+        self._named = {tag.text for tag in named}
+        self._named_above: dict[str, Order] = {}
+        self._from_top = _Top(most)
+        self._onward = _Top(most)
+        self._seen: set[int] = set()
+        self._above = 0
+
+    def offer(self, text: str, order: Order) -> None:
+        self._from_top.offer(text, order)
+        if self._progress is None:
+            return
+        if order < self._progress.last:
+            self._onward.offer(text, order)
+            return
+        if text in self._named:
+            self._named_above[text] = order
+        number = hash(text)
+        if number not in self._seen:  # some registries list a tag twice
+            self._seen.add(number)
+            self._above = self._above + number & _BITS
+
+    def shortlist(self) -> Shortlist:
+        if self._progress is None or self._above != self._progress.above:
+            texts = self._from_top.texts()
+            return Shortlist(_candidates(texts), self._from_top.is_cut)
+        onward = self._onward.texts()
+        named = sorted(self._named_above, key=self._named_above.__getitem__, reverse=True)
+        return Shortlist(
+            _candidates([*named, *onward]),
+            self._onward.is_cut,
+            self._above,
+            self._progress.last,
+        )
+
+
+def _candidates(texts: Iterable[str]) -> tuple[Candidate, ...]:
+    return tuple(Candidate(Tag(text), Version.parse(text)) for text in texts)
