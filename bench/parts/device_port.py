@@ -17,8 +17,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 
-from aiohttp import web
-
 from otaflux import log
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
@@ -29,7 +27,6 @@ from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
-from otaflux.web.answers import PlainPolls
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.exchange import Parts
@@ -37,6 +34,7 @@ from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
+from otaflux.web.port.addresses import Addresses, Answers
 from otaflux.web.port.openfiles import make_room
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.server import Port
@@ -66,12 +64,12 @@ def lamp(content: bytes) -> Record:
 
 
 async def serve(
-    port: int, firmware: Path, folder: Path, *, more: Iterable[web.RouteDef] = ()
+    port: int, firmware: Path, folder: Path, *, more: Iterable[tuple[str, Answers]] = ()
 ) -> None:
     """Serve until SIGTERM, and `more` addresses beside those of devices."""
     content = firmware.read_bytes()  # noqa: ASYNC240 - nothing else runs yet
     record = lamp(content)
-    catalog, store, polls = Catalog(folder / "catalog"), Store(folder / "firmware"), PlainPolls()
+    catalog, store = Catalog(folder / "catalog"), Store(folder / "firmware")
     store.prepare()
     store.path(Digest("sha256", hashlib.sha256(content).hexdigest())).write_bytes(content)
     room = make_room(2000)
@@ -82,13 +80,11 @@ async def serve(
         catalog=catalog, store=store, first_looks=newcomers, downloads=sender,
         last_told=connections, memory=downloads, origins=Origins(), observer=Nobody(),
     ))  # fmt: skip
-    for part in (polls, downloads):
+    for part in (downloads,):
         catalog.listen(part.hear)
     del content
-    app = web.Application()
-    app.add_routes([*devices.routes(), *more])
     cache = RequestCache(
-        polls, ready_record=newcomers.ready_record, sender=sender, connections=connections,
+        ready_record=newcomers.ready_record, sender=sender, connections=connections,
         origins=Origins(), observer=Nobody(),
     )  # fmt: skip
     catalog.listen(cache.hear)
@@ -96,7 +92,7 @@ async def serve(
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Port(
-        app, "127.0.0.1", port, direct=devices.answer, cache=cache, sender=sender,
+        Addresses(list(more), devices.answer), "127.0.0.1", port, cache=cache, sender=sender,
         max_connections=room.connections, shutdown_timeout=0.5,
     ):  # fmt: skip
         await stop.wait()

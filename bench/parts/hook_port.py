@@ -20,7 +20,7 @@ from otaflux.hooks.intake import Intake
 from otaflux.loglines import LogLines
 from otaflux.model.event import Touch
 from otaflux.model.names import Namespace
-from otaflux.web.hooks.receiver import Receiver
+from otaflux.web.hooks.receiver import ADDRESSES, Receiver
 from otaflux.work.queue import Done, Outcome, WorkQueue
 
 SECRET = "bench"
@@ -46,7 +46,7 @@ async def main(port: int, firmware: Path, folder: Path) -> int:
         events=Events(LogLines().hear),
     )
     running = asyncio.create_task(queue.run())
-    await serve(port, firmware, folder, more=receiver.routes())
+    await serve(port, firmware, folder, more=[(path, receiver.answer) for path in ADDRESSES])
     running.cancel()
     return looks
 

@@ -1,27 +1,26 @@
 """What devices and registries reach, bound to what keeps devices up to date; no socket yet.
 
-Decides nothing. Addresses of devices go to `answer`, hooks and all else through `app`; plain polls
-are answered by `cache` before either. On one event loop.
+Decides nothing. `answer` answers each request: the table of addresses says who does. Plain polls
+are answered by `cache` before. On one event loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from aiohttp import web
-
 from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
 from otaflux.model.event import Touch
-from otaflux.web.answers import PlainPolls
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.exchange import Parts
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.handlers import Devices
+from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
 from otaflux.web.hooks.receiver import Receiver
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
+from otaflux.web.port.addresses import Addresses
 from otaflux.web.port.requestcache import RequestCache
 
 
@@ -45,7 +44,6 @@ class Edge:
         self._controller = controller
         self._origins = origins
         machine = controller.machine
-        polls = PlainPolls()
         last_told, memory = LastTold(machine.clock), DownloadMemory(machine)
         first_looks = FirstLooks(
             controller.catalog,
@@ -55,7 +53,6 @@ class Edge:
         )
         self.downloads = Downloads(downloads, clock=machine.clock)
         self.cache = RequestCache(
-            polls,
             ready_record=first_looks.ready_record,
             sender=self.downloads,
             connections=last_told,
@@ -66,7 +63,7 @@ class Edge:
             clock=machine.clock,
             now=machine.now,
         )
-        for part in (polls, self.cache, memory):
+        for part in (self.cache, memory):
             controller.catalog.listen(part.hear)
         devices = Devices(
             Parts(
@@ -82,12 +79,9 @@ class Edge:
                 machine=machine,
             )
         )
-        self.answer = devices.answer
         receiver = self._receiver(secrets)
         self.unreadable = receiver.unreadable
-        self.app = web.Application()
-        self.app.add_routes(receiver.routes())
-        self.app.add_routes(devices.routes())
+        self.answer = Addresses([(path, receiver.answer) for path in HOOKS], devices.answer)
 
     def _receiver(self, secrets: Callable[[], Sequence[str]]) -> Receiver:
         controller = self._controller

@@ -159,10 +159,9 @@ class _Server:
             secure=settings.tls_cert_path is not None,
         )
         self._port = Port(
-            self._edge.app,
+            self._edge.answer,
             settings.listen_addr.host,
             settings.listen_addr.port,
-            direct=self._edge.answer,
             cache=self._edge.cache,
             sender=self._edge.downloads,
             certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)

@@ -1,4 +1,4 @@
-"""Every head and body that devices get, and the table of ready ones for plain polls.
+"""Every head and body that devices get.
 
 Pure. An `Answer` is a value: status, headers in their order and capitals, and a body or a span of
 a firmware file. What differs from one sending of it to the next (the protocol's version, `Date`,
@@ -19,8 +19,6 @@ from http import HTTPStatus
 
 import msgspec
 
-from otaflux.model.names import Device
-from otaflux.model.record import Record
 from otaflux.model.release import Firmware, Release
 
 TEXT = "text/plain; charset=utf-8"
@@ -244,44 +242,6 @@ def busy() -> Answer:
         "All download places are taken",
         retry_after=BUSY_RETRY_AFTER,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class PlainPoll:
-    """What a plain poll is answered with, and which release it tells."""
-
-    release: Release
-    ready: Ready
-
-
-class PlainPolls:
-    """Targets of plain polls and their ready answers; on the event loop alone.
-
-    Hears of each record in the step in which it changes. A device has one target, or three where
-    its name has a `/`, which clients may escape.
-    """
-
-    def __init__(self) -> None:
-        self._ready: dict[str, PlainPoll] = {}
-
-    def __len__(self) -> int:
-        return len(self._ready)
-
-    def get(self, target: str) -> PlainPoll | None:
-        """The answer to a plain poll for that target, byte for byte; None where there is none."""
-        return self._ready.get(target)
-
-    def hear(self, device: Device, record: Record | None) -> None:
-        """A device is told something else from now on, or nothing."""
-        release = record.current() if record else None
-        names = {device.name, device.name.replace("/", "%2F"), device.name.replace("/", "%2f")}
-        targets = [f"/version?device={name}" for name in names]
-        if release is None:
-            for target in targets:
-                self._ready.pop(target, None)
-            return
-        poll = PlainPoll(release, version_text(release).ready())
-        self._ready.update(dict.fromkeys(targets, poll))
 
 
 def _whole(body: bytes, content_type: str) -> Answer:

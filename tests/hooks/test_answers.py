@@ -7,10 +7,10 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
 from hook_files import payload
 
 from otaflux import hooks
+from otaflux.events import Events
 from otaflux.hooks.intake import Intake
 from otaflux.hooks.payload import MAX_PARTS
 from otaflux.model.event import Touch
@@ -32,6 +32,7 @@ class Server:
             intake=Intake(Namespace("firmware"), frozenset(), lambda _device: False),
             touch=self.touches.append,
             known=lambda _device: None,
+            events=Events(),
         )
 
     async def post(
@@ -62,9 +63,7 @@ class Server:
 async def server() -> AsyncIterator[Server]:
     """A receiver that listens, for the prefix `firmware`."""
     made = Server()
-    app = web.Application()
-    app.add_routes(made.receiver.routes())
-    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
+    async with Port(made.receiver.answer, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
         made.port = int(port.url.rpartition(":")[2])
         yield made
 

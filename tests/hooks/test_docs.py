@@ -10,10 +10,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 from hook_files import payload
 
 from otaflux import hooks
+from otaflux.events import Events
 from otaflux.hooks.intake import Intake
 from otaflux.hooks.payload import MAX_PARTS
 from otaflux.log import Event
@@ -89,11 +89,10 @@ async def test_the_relay_makes_a_hook_of_nexus_a_generic_one() -> None:
         intake=Intake(Namespace("firmware"), frozenset(), lambda _device: False),
         touch=touches.append,
         known=lambda _device: None,
+        events=Events(),
     )
-    app = web.Application()
-    app.add_routes(receiver.routes())
     sent = payload("nexus-component_created.json")
-    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
+    async with Port(receiver.answer, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
         with socket.create_server(("127.0.0.1", 0)) as free:
             listen = f"127.0.0.1:{free.getsockname()[1]}"
         relay = await asyncio.create_subprocess_exec(

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otaflux import hooks
 from otaflux.cli.hook_example import PLACEHOLDER, command, curl
+from otaflux.events import Events
 from otaflux.hooks import Pushed
 from otaflux.hooks.intake import Intake
 from otaflux.model.event import Action, HookEvent, Touch
@@ -70,10 +70,9 @@ async def test_the_printed_command_is_accepted_by_a_server() -> None:
         intake=Intake(Namespace("firmware"), frozenset(), lambda _device: False),
         touch=touches.append,
         known=lambda _device: None,
+        events=Events(),
     )
-    app = web.Application()
-    app.add_routes(receiver.routes())
-    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
+    async with Port(receiver.answer, "127.0.0.1", 0, shutdown_timeout=0.1) as port:
         for name in sorted(hooks.EXAMPLES):
             touches.clear()
             code, printed, said = run(

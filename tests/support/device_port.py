@@ -5,26 +5,26 @@ r"""The device port as the program builds it: `DeviceServer` behind the real `Po
         async with await server.connect() as connection:
             await connection.get("/version?device=lamp")  # by the shortcut
 
-`shortcut=False` leaves all to aiohttp. The clock stands still but for the test; `server.port_.look`
-is what the port does every few seconds.
+`shortcut=False` leaves all to aiohttp; `routes` are addresses of the test. The clock stands still
+but for the test; `server.port_.look` is what the port does every few seconds.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
 from device_server import Connection, DeviceServer
 
 from otaflux.model.names import Device
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.observer import Nobody
+from otaflux.web.port.addresses import Addresses, Answers
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
@@ -58,7 +58,6 @@ class PortServer(DeviceServer):
     """See the module's docstring."""
 
     shortcut: bool = True
-    direct: bool = True
     places: int = 100
     place_patience: float = 0.05
     certificate: Certificate | None = None
@@ -66,14 +65,13 @@ class PortServer(DeviceServer):
     shutdown_timeout: float = 0.5
     host: str = "127.0.0.1"
     observer: Any = field(default_factory=Ears)
-    routes: list[web.RouteDef] = field(default_factory=list)
+    routes: Sequence[tuple[str, Answers]] = ()
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
         self.sender = Downloads(self.places, patience=self.place_patience, clock=self.tick)
         super().__post_init__()
         self.cache = RequestCache(
-            self.polls,
             ready_record=self.newcomers.ready_record,
             sender=self.sender,
             connections=self.connections,
@@ -91,14 +89,10 @@ class PortServer(DeviceServer):
         return self.clock()
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.add_routes(self.routes)
-        app.add_routes(self.devices.routes())
         self.port_ = Port(
-            app,
+            Addresses(self.routes, self.devices.answer),
             self.host,
             0,
-            direct=self.devices.answer if self.direct else None,
             cache=self.cache if self.shortcut else None,
             sender=self.sender,
             certificate=self.certificate,

@@ -33,7 +33,7 @@ from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
-from otaflux.web.answers import Answer, PlainPolls, Span
+from otaflux.web.answers import Answer, Span
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.exchange import Parts
 from otaflux.web.devices.firstlooks import FirstLooks
@@ -228,7 +228,6 @@ class DeviceServer:
         self.store = Store(self.folder / "firmware")
         self.store.prepare()
         self.queue = HandQueue()
-        self.polls = PlainPolls()
         self.machine = Machine(clock=self.clock, now=self.now)
         self.connections = LastTold(self.clock)
         self.downloads = DownloadMemory(self.machine)
@@ -253,7 +252,7 @@ class DeviceServer:
             machine=self.machine,
         )
         self.devices = Devices(self.parts)
-        for part in (self.polls, self.downloads):
+        for part in (self.downloads,):
             self.catalog.listen(part.hear)
 
     def now(self) -> float:
@@ -261,9 +260,8 @@ class DeviceServer:
         return EPOCH + self.clock()
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.add_routes(self.devices.routes())
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        server = web.Server(self.devices.answer, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

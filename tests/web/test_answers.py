@@ -7,15 +7,13 @@ import json
 import re
 
 import pytest
-from device_server import Clock, release, sums
+from device_server import release, sums
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaflux.model.names import Device
-from otaflux.model.record import Record, Standing
 from otaflux.model.release import Firmware, Release, Sums
 from otaflux.web import answers
-from otaflux.web.answers import Answer, PlainPolls, Span, http_date
+from otaflux.web.answers import Answer, Span, http_date
 from otaflux.web.refusals import STATUS
 
 DATE = b"Tue, 15 Nov 1994 08:12:31 GMT"
@@ -177,30 +175,3 @@ def test_retry_after_is_in_whole_seconds_and_never_none() -> None:
     """Clients wait at least a second."""
     assert dict(answers.failed(503, "x", retry_after=0.2).headers)["Retry-After"] == "1"
     assert dict(answers.busy().headers)["Retry-After"] == "10"
-
-
-def record(told: Release | None, device: str = "a/b") -> Record:
-    """A record whose stable channel is told that."""
-    channels = {"stable": Standing(told, Clock()())} if told else {}
-    return Record(Device(device), "test", channels=channels, ever_synced=True)
-
-
-def test_plain_polls_follow_the_record() -> None:
-    """A device's targets are answered as its record says, and not at all without a release."""
-    polls = PlainPolls()
-    device = Device("a/b")
-    targets = [f"/version?device=a{slash}b" for slash in ("/", "%2F", "%2f")]
-    first, second = release("a/b", "1.0.0"), release("a/b", "1.1.0", b"new")
-    for told in (first, second):
-        polls.hear(device, record(told))
-        for target in targets:
-            poll = polls.get(target)
-            assert poll is not None
-            assert poll.release is told
-            assert poll.ready.at(DATE) == answers.version_text(told).render(DATE)
-    assert len(polls) == 3
-    polls.hear(device, record(None))
-    assert len(polls) == 0
-    polls.hear(device, record(first))
-    polls.hear(device, None)
-    assert polls.get(targets[0]) is None

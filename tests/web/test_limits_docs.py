@@ -10,7 +10,7 @@ import pytest
 from otaflux.model.names import MAX_DEVICE
 from otaflux.web import answers
 from otaflux.web.devices import downloads, sending
-from otaflux.web.port import handler, listening, openfiles, tls
+from otaflux.web.port import handler, listening, openfiles, parsing, tls
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
 
@@ -31,9 +31,9 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
         (r"kernel holds (\d+) KiB", sending.QUEUE / 1024),
         (r"within (\d+) ms", sending.QUICK * 1000),
         (r"given\s+up to (\d+) MiB", sending.WIDE_QUEUE / (1 << 20)),
-        (r"one header \| ([\d,]+) bytes", handler.MAX_LINE),
-        (r"headers \| (\d+) \|", handler.MAX_FIELDS),
-        (r"whole head \| (\d+) KiB", handler.MAX_HEAD / 1024),
+        (r"one header \| ([\d,]+) bytes", parsing.MAX_LINE),
+        (r"headers \| (\d+) \|", parsing.MAX_FIELDS),
+        (r"whole head \| (\d+) KiB", parsing.MAX_HEAD / 1024),
         (r"name \| (\d+) characters", MAX_DEVICE),
         (r"(\d+) KiB may still be", sending.CHUNK / 1024),
     ],

@@ -13,39 +13,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from multidict import MultiMapping
 
-from otaflux.errors import BadName, NotFound
+from otaflux.errors import BadName
 from otaflux.model.names import STABLE, Device, parse_channel
 from otaflux.model.version import Version
 from otaflux.web.devices.offer import NOBODY, Unit
+from otaflux.web.target import Target, decoded
 
 _PARAMETERS = frozenset({"device", "channel", "version", "unit"})
 _UNIT_HEADERS = ("x-ESP32-STA-MAC", "x-ESP8266-STA-MAC", "RAUC-Serial")
 _PROXY_HEADERS = ("Via", "Forwarded", "X-Forwarded-For")
-# Headers that a plain answer does not depend on are all others: Range and dates among them, for
-# /version ignores ranges and has no date of its own (RFC 9110 sections 13.1.3 and 13.1.4).
-_SPECIAL_HEADERS = ("If-None-Match", "If-Match", "Want-Repr-Digest", *_PROXY_HEADERS)
-_AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _UNIT = re.compile(r"[!-~]{1,64}")
 _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes: the decoded `path`, without empty parts, and the `query` as it came."""
-
-    path: str
-    query: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """Read a request target as it came; raises `NotFound` for one that is no address."""
-        path, _, query = _origin_form(text).partition("?")
-        parts = (part for part in _decoded(path).split("/") if part)
-        return cls("/" + "/".join(parts), query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +35,7 @@ class Ask:
 
     `version` is the pin, or None. `unit` is the board that asks, as far as it names itself.
     `proxied` says that the request names a proxy, behind which many clients may share the
-    connection. `plain` says that the answer of `/version` depends on nothing but the device.
+    connection.
     """
 
     device: Device
@@ -64,7 +45,6 @@ class Ask:
     json: bool = False
     wants_digest: bool = False
     proxied: bool = False
-    plain: bool = False
 
 
 def read(
@@ -86,7 +66,6 @@ def read(
     version = Version.parse(asked["version"]) if "version" in asked else None
     unit = _unit(asked.get("unit", ""), headers)
     json = _prefers_json(headers)
-    special = any(header in headers for header in _SPECIAL_HEADERS)
     return Ask(
         _device(device or asked.get("device", "")),
         channel,
@@ -95,7 +74,6 @@ def read(
         json=json,
         wants_digest=wants_digest(headers),
         proxied=any(header in headers for header in _PROXY_HEADERS),
-        plain=not (json or special or unit.name or version) and channel == STABLE,
     )
 
 
@@ -104,29 +82,11 @@ def wants_digest(headers: MultiMapping[str]) -> bool:
     return "sha-256" in _weighted(headers.getall("Want-Repr-Digest", []), separator="=")
 
 
-def _origin_form(target: str) -> str:
-    """The path and query; servers accept the absolute form too (RFC 9112 section 3.2.2)."""
-    if target.startswith("/"):
-        return target
-    authority = _AUTHORITY.match(target)
-    if authority is None:
-        raise NotFound("Nothing is at this address")
-    rest = target[authority.end() :]
-    return rest if rest.startswith("/") else f"/{rest}"
-
-
-def _decoded(text: str) -> str:
-    """Percent-decoded; bytes that are no UTF-8 become U+FFFD, which no name allows."""
-    if "%" in text or not text.isascii():
-        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
-    return text
-
-
 def _query(query: str) -> dict[str, str]:
     """The parameters that mean something here; others are left alone."""
     found: dict[str, str] = {}
     for pair in query.split("&"):
-        name, _, value = (_decoded(part.replace("+", " ")) for part in pair.partition("="))
+        name, _, value = (decoded(part.replace("+", " ")) for part in pair.partition("="))
         if name not in _PARAMETERS:
             continue
         if name in found:

@@ -18,7 +18,7 @@ from otaflux.model.record import Record
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.web.answers import Answer
-from otaflux.web.devices.ask import Ask, Target, read
+from otaflux.web.devices.ask import Ask, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
 from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
@@ -27,6 +27,7 @@ from otaflux.web.devices.offer import Offer
 from otaflux.web.devices.polls import judged, offered
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
+from otaflux.web.target import Target
 
 Reply = Answer | FirmwareAnswer
 Handle = Callable[["Exchange"], Awaitable[Reply]]

@@ -10,15 +10,13 @@ from aiohttp import web
 
 from otaflux.errors import WrongMethod
 from otaflux.web.answers import Answer
-from otaflux.web.devices.ask import Target
 from otaflux.web.devices.delivery import Deliveries
 from otaflux.web.devices.exchange import Exchange, Parts
 from otaflux.web.devices.protocols.route import Route
 from otaflux.web.devices.protocols.table import ROUTES, find
 from otaflux.web.refusals import refuse
+from otaflux.web.target import Target
 from otaflux.web.written import Written
-
-ADDRESSES = ("/version", "/firmware", "/health", "/esphome")  # what theirs begin with
 
 
 class Devices:
@@ -30,10 +28,6 @@ class Devices:
         self._deliveries = Deliveries(
             parts.catalog, parts.store, parts.memory, parts.downloads, parts.machine
         )
-
-    def routes(self) -> list[web.RouteDef]:
-        """Every address that is nobody else's; to be added last."""
-        return [web.route("*", "/{rest:.*}", self.answer, expect_handler=_no_continue)]
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
@@ -68,7 +62,3 @@ class Devices:
 def _for(request: web.BaseRequest, answer: Answer) -> Answer:
     """The answer as this method gets it."""
     return answer.without_body() if request.method == "HEAD" else answer
-
-
-async def _no_continue(request: web.BaseRequest) -> None:
-    """Answer an `Expect` with the answer itself: no body of these requests is read."""

@@ -16,9 +16,10 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import Answer
-from otaflux.web.devices.ask import Ask, Target, read, wants_digest
+from otaflux.web.devices.ask import Ask, read, wants_digest
 from otaflux.web.devices.conditions import weigh
 from otaflux.web.devices.offer import Offer, nothing_for, offer
+from otaflux.web.target import Target
 
 VERSION = "/version"
 

@@ -35,6 +35,7 @@ from otaflux.web.answers import JSON, Answer, failed, http_date
 from otaflux.web.hooks import proof
 from otaflux.web.hooks.rejections import Rejections
 from otaflux.web.refusals import refuse
+from otaflux.web.target import Target
 from otaflux.web.written import Written
 from otaflux.wording import MAX_SENTENCE, plain
 
@@ -49,6 +50,7 @@ T = TypeVar("T")
 
 ADDRESS = "/hooks/registry"
 HARBOR_ALIAS = "/webhooks/harbor"
+ADDRESSES = (ADDRESS, HARBOR_ALIAS)  # what the paths of hooks begin with
 _SECRET_IN_QUERY = frozenset({"dockerhub", "quay", "generic"})  # they can send it nowhere else
 
 NO_POST = failed(
@@ -56,6 +58,7 @@ NO_POST = failed(
     "Hooks are sent here with POST. docs/hooks.md says how each registry is set up, and"
     " 'otaflux hook-example' prints a request to try",
 ).with_headers(("Allow", "POST"))
+NOT_EXPECTED = failed(417, "Only 'Expect: 100-continue' is understood")
 NO_SOURCE = (
     f"There is no such source. {ADDRESS}/SOURCE takes {', '.join(sorted(hooks.SOURCES))};"
     f" {ADDRESS} takes all of them"
@@ -106,37 +109,20 @@ class Receiver:
         """How many bodies are being read whose sender is not proven yet."""
         return self._unproven
 
-    def routes(self) -> list[web.RouteDef]:
-        """The addresses, for `Application.add_routes`."""
-        handlers = {
-            ADDRESS: self._any,
-            f"{ADDRESS}/": self._any,
-            f"{ADDRESS}/{{source}}": self._any,
-            HARBOR_ALIAS: self._harbor,
-        }
-        return [
-            web.route("*", path, handler, expect_handler=_expected)
-            for path, handler in handlers.items()
-        ]
-
     def unreadable(self, client: str, began: bytes) -> None:
         """A request that began so is no HTTP that can be read, and was answered 400."""
         if began.startswith(_HOOKS):
             self._rejections.note(client, "unknown", 400, NO_HTTP)
             self._events.tell(HookAnswered("unknown", "rejected"))
 
-    async def _any(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, request.match_info.get("source"))
-
-    async def _harbor(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, "harbor")
-
-    async def _answer(self, request: web.Request, source: str | None) -> web.StreamResponse:
-        """One hook from its head to its answer."""
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One hook from its head to its answer, at whichever address of ours it came."""
         if request.method != hdrs.METH_POST:
-            head = request.method == hdrs.METH_HEAD
-            return Written(NO_POST.without_body() if head else NO_POST)
+            return Written(_not_posted(request))
+        if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+            return Written(NOT_EXPECTED)
         hook = self._new_id()
+        source = source_of(Target.parse(request.raw_path).path)
         with bound_contextvars(hook=hook):
             try:
                 secrets = proof.check_open(self._secrets())
@@ -152,7 +138,7 @@ class Receiver:
 
     async def _proven(
         self,
-        request: web.Request,
+        request: web.BaseRequest,
         headers: proof.Headers,
         source: str | None,
         secrets: Sequence[bytes],
@@ -181,7 +167,7 @@ class Receiver:
         finally:
             self._unproven -= 1
 
-    async def _read(self, request: web.Request) -> bytes:
+    async def _read(self, request: web.BaseRequest) -> bytes:
         """The body, whole, within the limits of size and time."""
         body = bytearray()
         try:
@@ -229,7 +215,7 @@ class Receiver:
         return {"device": device.name, "tag": judged.tag, "action": judged.action.value}
 
     def _rejected(
-        self, request: web.Request, source: str | None, error: OtaFluxError
+        self, request: web.BaseRequest, source: str | None, error: OtaFluxError
     ) -> web.StreamResponse:
         answer = refuse(error)
         name = source if source in hooks.SOURCES else "unknown"
@@ -275,14 +261,18 @@ def _ignored(source: str, part: Ignored | Noise) -> dict[str, str]:
     return said
 
 
-async def _expected(request: web.Request) -> None:
-    """Send no `100 Continue` yet: the body is not wanted before the head was judged."""
-    expected = request.headers.get(hdrs.EXPECT, "").lower()
-    if expected != "100-continue":
-        raise web.HTTPExpectationFailed(text="Only 'Expect: 100-continue' is understood")
+def source_of(path: str) -> str | None:
+    """The one source that an address of hooks takes; None where it takes all of them."""
+    if path == HARBOR_ALIAS:
+        return "harbor"
+    return path.removeprefix(ADDRESS).strip("/") or None
 
 
-async def _continue(request: web.Request) -> None:
+def _not_posted(request: web.BaseRequest) -> Answer:
+    return NO_POST.without_body() if request.method == hdrs.METH_HEAD else NO_POST
+
+
+async def _continue(request: web.BaseRequest) -> None:
     """Ask for the body, where the sender waits to be asked (RFC 9110 section 10.1.1)."""
     if hdrs.EXPECT in request.headers and request.version == aiohttp.HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

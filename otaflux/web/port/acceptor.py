@@ -1,9 +1,10 @@
-"""LastTold as they arrive, without TLS: accepted, and looked at once, before asyncio.
+"""Connections as they arrive, without TLS: accepted, and looked at once, before asyncio.
 
 A board that connects anew for each poll is asyncio's dearest guest: a task, a future, a transport
 and a protocol, all for one read and one write. So a first read that is a whole poll, after which
 the connection closes, is answered on the bare socket. Every other connection becomes a transport,
-with what was read so far. On the event loop; nothing here is parsed either, see `requestcache.py`.
+with what was read and found so far. On the event loop; nothing here is parsed either, see
+`requestcache.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from otaflux.log import Event, log
-from otaflux.web.port.connection import Connection
+from otaflux.web.port.connection import NOTHING, Begun, Connection
 from otaflux.web.port.handler import KEEPALIVE
-from otaflux.web.port.requestcache import RequestCache
+from otaflux.web.port.requestcache import CachedAnswer, RequestCache
 
 ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
 RETRY = 1.0  # seconds until accepting is tried again where there were no files or memory left
@@ -25,10 +26,10 @@ READ = 64 << 10  # bytes of a first read
 
 
 class Taker(Protocol):
-    """Makes the protocol of a connection from what was read of it."""
+    """Makes the protocol of a connection from what is known of it."""
 
-    def __call__(self, data: bytes) -> asyncio.Protocol:
-        """The protocol; `data` is still to be answered."""
+    def __call__(self, begun: Begun) -> asyncio.Protocol:
+        """The protocol; what was read is still to be answered."""
         ...
 
 
@@ -64,10 +65,10 @@ class Acceptor:
         self._listening.clear()
         await asyncio.gather(*self._adopting, return_exceptions=True)
 
-    def adopt(self, sock: socket.socket, data: bytes) -> None:
-        """Make a connection a transport, whose protocol begins with `data`."""
+    def adopt(self, sock: socket.socket, begun: Begun) -> None:
+        """Make a connection a transport, whose protocol goes on from there."""
         loop = asyncio.get_running_loop()
-        task = loop.create_task(loop.connect_accepted_socket(lambda: self._take(data), sock))
+        task = loop.create_task(loop.connect_accepted_socket(lambda: self._take(begun), sock))
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
 
@@ -84,8 +85,10 @@ class Acceptor:
                 loop.call_later(RETRY, self._resume, listening)
                 return
             sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
-            if self._crowded() or self._cache.trusts(peer):
-                self.adopt(sock, b"")
+            if self._crowded():
+                self.adopt(sock, NOTHING)
+            elif self._cache.trusts(peer):
+                self.adopt(sock, Begun(shared=True))
             else:
                 arrival = _Arriving(sock, self, self._cache, self._live)
                 arrival.read()
@@ -126,8 +129,8 @@ class _Arriving:
             self._sock.close()
             return
         known = self._cache.lookup(data)
-        if known is None or not known.closes:
-            self._arrivals.adopt(self._sock, data)
+        if not isinstance(known, CachedAnswer) or not known.closes:
+            self._arrivals.adopt(self._sock, Begun(data, known))
             return
         # Nothing is in the way of a connection's first bytes, unless its client is gone.
         with suppress(OSError):

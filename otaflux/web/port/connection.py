@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
+
+from aiohttp.http import RawRequestMessage
+
+from otaflux.web.port.requestcache import CachedAnswer
 
 
 class Connection(Protocol):
@@ -19,3 +24,19 @@ class Connection(Protocol):
     def abort(self) -> None:
         """End it at once, whatever is still to be sent."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known of a connection that is handed over.
+
+    `data` was read of it, and `found` is what the cache of requests knows that to be. A `shared`
+    one is a trusted proxy's: many clients may use it.
+    """
+
+    data: bytes = b""
+    found: CachedAnswer | RawRequestMessage | None = None
+    shared: bool = False
+
+
+NOTHING = Begun()

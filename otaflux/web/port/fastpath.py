@@ -1,8 +1,8 @@
 """Polls that can be answered at once, before aiohttp, by bytes that are ready.
 
 An `asyncio.Protocol` that parses nothing itself: the `RequestCache` knows whole requests by their
-bytes. Whatever else comes, and whoever is a trusted proxy, goes to aiohttp for good, with the bytes
-that came; both ways give the same bytes. On the event loop.
+bytes. Whatever else comes goes to aiohttp for good, as far as it was read; both ways give the same
+bytes. On the event loop.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from aiohttp import web
-
-from otaflux.web.port.connection import Connection
-from otaflux.web.port.handler import KEEPALIVE
+from otaflux.web.port.connection import Begun, Connection
+from otaflux.web.port.handler import KEEPALIVE, Handler
 from otaflux.web.port.requestcache import CachedAnswer, RequestCache
 
 
 class FastPath(asyncio.Protocol):
     """One connection, until something else than a poll comes; while open it is in `live`.
 
-    `data` was read of it already.
+    `known` is what was asked there already, and found.
     """
 
-    __slots__ = ("_cache", "_data", "_last", "_live", "_to_aiohttp", "_told", "_transport")
+    __slots__ = ("_cache", "_first", "_last", "_live", "_to_aiohttp", "_told", "_transport")
     _transport: asyncio.Transport
 
     def __init__(
@@ -32,13 +30,13 @@ class FastPath(asyncio.Protocol):
         cache: RequestCache,
         *,
         live: set[Connection],
-        to_aiohttp: Callable[[], web.RequestHandler],
-        data: bytes = b"",
+        to_aiohttp: Callable[[Begun], Handler],
+        known: CachedAnswer | None = None,
     ) -> None:
         self._cache = cache
         self._live = live
         self._to_aiohttp = to_aiohttp
-        self._data = data
+        self._first = known
         self._told: CachedAnswer | None = None
         self._last = cache.clock()
 
@@ -46,11 +44,11 @@ class FastPath(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._live.add(self)
-        data, self._data = self._data, b""
         if self._cache.trusts(transport.get_extra_info("peername")):
-            self._hand_over(data)
-        elif data:
-            self.data_received(data)
+            self._hand_over(Begun())
+        elif self._first is not None:
+            self._answer(self._first)
+            self._first = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -58,13 +56,15 @@ class FastPath(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer a poll, and hand over everything else."""
-        cache = self._cache
-        known = cache.lookup(data)
-        if known is None:
-            self._hand_over(data)
-            return
-        self._last = cache.clock()
-        answer, self._told = cache.answer(known)
+        known = self._cache.lookup(data)
+        if isinstance(known, CachedAnswer):
+            self._answer(known)
+        else:
+            self._hand_over(Begun(data, known))
+
+    def _answer(self, known: CachedAnswer) -> None:
+        self._last = self._cache.clock()
+        answer, self._told = self._cache.answer(known)
         self._transport.write(answer)
         if known.closes:
             self._transport.close()
@@ -93,12 +93,10 @@ class FastPath(asyncio.Protocol):
         """End it at once."""
         self._transport.abort()
 
-    def _hand_over(self, data: bytes) -> None:
+    def _hand_over(self, begun: Begun) -> None:
         self._live.discard(self)
-        handler = self._to_aiohttp()
-        self._transport.set_protocol(handler)
-        handler.connection_made(self._transport)
         if self._told is not None:
             self._cache.tell(self._transport, self._told, self._last)
-        if data:
-            handler.data_received(data)
+        handler = self._to_aiohttp(begun)
+        self._transport.set_protocol(handler)
+        handler.connection_made(self._transport)

@@ -3,8 +3,12 @@
 aiohttp answers what it cannot parse by itself: over HTTP/1.0, with `Server`, an echo of the request
 and in places a traceback. Here that is a short answer like all others. Besides, a whole head is
 bounded (aiohttp bounds its lines), a client that is refused while it still sends gets to read why,
-one that shuts down its sending side gets its answer, and one that takes nothing of an answer for
-minutes is dropped, as `sending.py` does it for firmware.
+and one that takes nothing of an answer for minutes is dropped, as `sending.py` does it for
+firmware.
+
+Requests are read one at a time. While one that came whole waits for its answer nothing is read,
+so what is behind it holds no more memory than one read, and who closes the sending side gets all
+answers first.
 
 `KEEPALIVE` bounds slow heads too. A slow body is its reader's to bound; one that nobody reads is
 waited for `lingering_time`, which is aiohttp's ten seconds.
@@ -20,18 +24,17 @@ from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from otaflux.web.answers import Answer, failed, http_date
-from otaflux.web.port.connection import Connection
+from otaflux.web.port.connection import NOTHING, Begun, Connection
+from otaflux.web.port.parsing import BODY_BUFFER, MAX_HEAD, request_parser
 from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
 
 KEEPALIVE = 75.0  # seconds; above the 60 s of most load balancers, or requests meet a closing end
-MAX_LINE = 8190  # bytes of the request's line, and of each field
-MAX_FIELDS = 64
-MAX_HEAD = 32 << 10  # bytes of a whole head
 BEGINNING = 64  # bytes of a request that are kept until it is read, to say which it was
 STALLED = 5 * 60.0  # seconds in which nothing of an answer was taken
 LAST_WORDS = 2.0  # seconds to read a refusal in; what is sent meanwhile is dropped
@@ -41,14 +44,16 @@ UNREADABLE = failed(400, "This is no HTTP request that can be read")
 
 
 class Handler(web.RequestHandler):
-    """aiohttp's handler of one connection; while that is open it is in `live`.
+    """aiohttp's handler of one connection, from where that has `begun`; while open it is in `live`.
 
     `sends` says whether firmware goes out on a transport: that is judged elsewhere. `unreadable`
     hears of requests that are no HTTP: the client's address, and how the request began.
     """
 
     __slots__ = (
+        "_answered",
         "_began",
+        "_begun",
         "_body",
         "_head",
         "_heard_out",
@@ -68,25 +73,28 @@ class Handler(web.RequestHandler):
         live: set[Connection],
         sends: Callable[[asyncio.BaseTransport], bool],
         unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
+        begun: Begun = NOTHING,
     ) -> None:
         super().__init__(
             server,
             loop=loop,
             keepalive_timeout=KEEPALIVE,
             access_log=None,  # type: ignore[arg-type] # aiohttp takes None, its types do not
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            max_headers=MAX_FIELDS,
-            # Nobody's body is unpacked on the event loop: a stranger's few bytes may be gigabytes.
-            auto_decompress=False,
+            read_bufsize=BODY_BUFFER,
         )
+        # One request at a time, see `parsing.py`; aiohttp takes no such number, but it has them.
+        self._parser = request_parser(self, loop)
+        self._max_msg_queue_size = 1
+        self._msg_queue_resume_size = 0
         self._live = live
         self._sends = sends
         self._unreadable = unreadable
         self._began = b""
+        self._begun = begun
         self._wire: asyncio.Transport | None = None
         self._heard_out = asyncio.Event()
-        self._body: StreamReader | None = None
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._answered = True
         self._head = 0
         self._owed = 0
         self._owed_since = 0.0
@@ -96,6 +104,11 @@ class Handler(web.RequestHandler):
         super().connection_made(transport)
         self._wire = self.transport
         self._live.add(self)
+        begun, self._begun = self._begun, NOTHING
+        if isinstance(begun.found, RawRequestMessage):
+            self._take(begun.found)
+        elif begun.data:
+            self.data_received(begun.data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
@@ -105,16 +118,18 @@ class Handler(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and count what belongs to a head that is not whole yet."""
-        waits = self._waiter is not None
-        if not self._head and (self._body is None or self._body.is_eof()):
+        if self._close or self._force_close:
+            return  # what comes now is dropped
+        if data and not self._head and self._body.is_eof():
             self._began = data[:BEGINNING]
-        super().data_received(data)
-        if self._messages:
-            self._body = self._messages[-1][1]
-        if not waits or self._messages:
-            self._head = 0
-            return
-        self._head += len(data)
+        self._feed(data)
+        if not self._messages and self._body.is_eof():
+            if self._answered:  # a body that nobody wanted ended here, and more may be behind it
+                self._feed(b"")
+            else:
+                self._pause_reading_for_buffer()
+        waits = self._answered and not self._messages and self._body.is_eof()
+        self._head = self._head + len(data) if waits else 0
         if self._head > MAX_HEAD and self._wire is not None and not self._close:
             self._wire.write(_closing(TOO_LONG))
             if self._wire.can_write_eof():
@@ -122,22 +137,39 @@ class Handler(web.RequestHandler):
             self.close()
             self._loop.call_later(LAST_WORDS, self._wire.close)
 
-    def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio's, aiohttp narrows it
-        """Keep the way out open while an answer is owed: the client only said that it is done."""
-        self._heard_out.set()
-        if self._close or not self._owes_answer():
-            return None  # closes the connection
-        if self._wire is not None and self._wire.get_extra_info("sslcontext") is not None:
-            # asyncio's TLS cannot do that, and would take what is written on and throw it away.
-            self._wire.abort()
-            return None
-        self.close()
-        return True
+    def _feed(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
+            self._answered = False
 
-    def _owes_answer(self) -> bool:
-        """Whether a request that came whole waits for its answer."""
-        waits = self._waiter is not None and not self._messages
-        return not waits and self._body is not None and self._body.is_eof()
+    def _take(self, message: RawRequestMessage) -> None:
+        """Take a whole request without a body that was parsed already, and nothing behind it."""
+        self._answered = False
+        self._messages.append((message, EMPTY_PAYLOAD))
+        self._pause_reading_for_buffer()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _resume_reading_if_drained(self) -> None:
+        """Read on for a body; what is behind a whole request waits until that was answered."""
+        if not self._body.is_eof():
+            super()._resume_reading_if_drained()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; then the next request's turn comes."""
+        result = await super().finish_response(request, resp, start_time)
+        self._answered = True
+        if self._buffer_paused and self._parser is not None:
+            super()._resume_reading_if_drained()
+        return result
+
+    def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio's, aiohttp narrows it
+        """Close: every whole request was answered before, for nothing is read meanwhile."""
+        self._heard_out.set()
+        return None
 
     def handle_error(
         self,
@@ -157,6 +189,7 @@ class Handler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionAbortedError  # part of another answer is out, so nothing can be said
         self.close()
+        self._resume_reading_for_buffer()  # what comes now is dropped, so that no reset is sent
         return LastWords(answer, self._heard_out)
 
     def check_idle(self, now: float) -> None:

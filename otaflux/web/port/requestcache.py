@@ -1,44 +1,41 @@
 """Whole requests that were seen before, and the bytes that answer them.
 
 Trust: nothing is parsed here. A read is looked up, byte for byte, among whole requests. A new one
-is parsed once by aiohttp's `HttpRequestParser`, and read and answered by `polls.py`, as the
-handlers do it; what is remembered is a single, whole `GET /version` without a body, for a
-device that has a record. Whole is a matter of bytes, for the parser keeps the beginning of a next
-request without a word. When a record changes, what was remembered for its device is forgotten in
-the same step, so an answer that is found is the one that the handlers would give.
+is parsed once by aiohttp's parser, and read and answered by `polls.py`, as the handlers do it; what
+is remembered is a single, whole `GET /version` without a body, for a device that has a record. What
+was parsed and is not answered here is handed on as it was parsed. When a record changes, what was
+remembered for its device is forgotten in the same step, so an answer that is found is the one that
+the handlers would give.
 
 On the event loop. Memory is bounded; the oldest requests go first.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http import RawRequestMessage
 
 from otaflux.errors import Refused
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
-from otaflux.web.answers import PlainPolls, http_date
+from otaflux.web.answers import http_date
 from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.polls import gives_way, offered, read_poll, version_answer
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
+from otaflux.web.port.parsing import whole_request
 
 MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
 _ENTRY = 600  # bytes that an entry takes besides its own
-_PARSER_BUFFER = 64 << 10  # bytes; for bodies, and there are none here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +65,6 @@ class RequestCache:
 
     def __init__(
         self,
-        polls: PlainPolls,
         *,
         ready_record: Callable[[Device], Record | None],
         sender: Downloads,
@@ -80,7 +76,6 @@ class RequestCache:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._polls = polls
         self._ready_record = ready_record
         self._sender = sender
         self._connections = connections
@@ -97,8 +92,11 @@ class RequestCache:
         self._busy = answers.busy().ready()
         self.clock = clock
 
-    def lookup(self, data: bytes) -> CachedAnswer | None:
-        """What a read is, where it is a whole poll that can be answered at once."""
+    def lookup(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
+        """What a read is: a whole poll that can be answered at once, or another whole request.
+
+        None where it is neither, or was not looked at.
+        """
         return self._known.get(data) or self._judge(data)
 
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
@@ -145,20 +143,19 @@ class RequestCache:
         if devices:
             self._observer.quick(devices, +statuses)
 
-    def _judge(self, data: bytes) -> CachedAnswer | None:
+    def _judge(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
         """Read a request that was not seen before, and remember it if it can be answered here."""
-        if len(data) > MAX_READ or data.find(b"\r\n\r\n") != len(data) - 4:
-            return None
-        message = _parsed(data)
+        message = whole_request(data) if len(data) <= MAX_READ else None
         if message is None:
             return None
         try:
             ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
             known = self._answered_by(ask, message) if ask is not None else None
         except Refused:
-            return None
-        if known is not None:
-            self._remember(data, known)
+            return message
+        if known is None:
+            return message
+        self._remember(data, known)
         return known
 
     def _answered_by(self, ask: Ask, message: RawRequestMessage) -> CachedAnswer | None:
@@ -167,23 +164,20 @@ class RequestCache:
         if record is None:
             return None
         release = offered(record, ask, self._now()).release
-        plain = self._polls.get(message.path) if ask.plain else None
-        status, gives, ready = 200, True, plain.ready if plain else None
-        if ready is None:
-            origin = self._origins.url("", message.headers, secure=self._secure, local="")
-            if ask.json and origin.endswith("/"):
-                return None  # its link needs an address that only the connection knows
-            answer = version_answer(release, ask, message.headers, lambda: origin)
-            status, gives, ready = answer.status, gives_way(ask, answer), answer.ready()
+        origin = self._origins.url("", message.headers, secure=self._secure, local="")
+        if ask.json and origin.endswith("/"):
+            return None  # its link needs an address that only the connection knows
+        answer = version_answer(release, ask, message.headers, lambda: origin)
+        ready = answer.ready()
         closes = bool(message.should_close)
         return CachedAnswer(
             ask,
             ask.device,
-            status,
+            answer.status,
             ready.before,
             ready.closed if closes else ready.kept,
             closes,
-            gives,
+            gives_way(ask, answer),
             None if ask.proxied else release,
         )
 
@@ -195,22 +189,6 @@ class RequestCache:
             self._of[self._known.pop(oldest).device].discard(oldest)
         self._known[data] = known
         self._of.setdefault(known.device, set()).add(data)
-
-
-def _parsed(data: bytes) -> RawRequestMessage | None:
-    """One request over HTTP/1.1 that has no body and wants no other protocol."""
-    loop = asyncio.get_running_loop()
-    parser = HttpRequestParser(BaseProtocol(loop), loop, _PARSER_BUFFER)
-    try:
-        messages, upgraded, _ = parser.feed_data(data)
-    except HttpProcessingError:
-        return None
-    if len(messages) != 1 or upgraded:
-        return None
-    message, body = messages[0]
-    if message.version != HttpVersion11 or message.upgrade or "Expect" in message.headers:
-        return None
-    return message if body.is_eof() else None
 
 
 def _size(data: bytes, known: CachedAnswer) -> int:

@@ -1,8 +1,8 @@
 """The port that devices and hooks reach: listens, owns its connections, ends them in good order.
 
-One event loop. A connection begins in a `FastPath`, where there is a `RequestCache`, and else with
-aiohttp; both are in one set, which is looked through every few seconds, so that an idle one costs
-no timer.
+One event loop and one way in: who answers is handed in as one function. A connection begins in a
+`FastPath`, where there is a `RequestCache`, and else with aiohttp; both are in one set, which is
+looked through every few seconds, so that an idle one costs no timer.
 Where there are more than `max_connections`, each further one gets a small answer and is closed, for
 past the limit on open files the kernel would leave it waiting without one.
 
@@ -20,47 +20,40 @@ from types import TracebackType
 from typing import Self, cast
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
 
 from otaflux.log import Event, log
 from otaflux.web import answers
 from otaflux.web.answers import http_date
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.handlers import ADDRESSES
 from otaflux.web.port.acceptor import ACCEPT, Acceptor
-from otaflux.web.port.connection import Connection
+from otaflux.web.port.addresses import Answers
+from otaflux.web.port.connection import NOTHING, Begun, Connection
 from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import KEEPALIVE, Handler
 from otaflux.web.port.listening import BACKLOG, listen
-from otaflux.web.port.requestcache import RequestCache
+from otaflux.web.port.requestcache import CachedAnswer, RequestCache
 from otaflux.web.port.tls import GOODBYE, HANDSHAKE, Certificate
 
-LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
-Answers = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
 LAST = 1.0  # seconds for handlers that were cut off to notice
+LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
 
 
 class Port:
-    """One listening address with one application behind it; an async context manager.
+    """One listening address, whose requests `answer` answers; an async context manager.
 
     `setting` is what an address that cannot be listened on is blamed on: entering raises
     `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `cache` all goes to
-    aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. Addresses that
-    begin as `devices.ADDRESSES` do go to `direct`, if it is there, past the routes of `app`.
-    `unreadable` hears of requests that are no HTTP, see `Handler`.
+    aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. `unreadable`
+    hears of requests that are no HTTP, see `Handler`.
     """
 
     def __init__(
         self,
-        app: web.Application,
+        answer: Answers,
         host: str,
         port: int,
         *,
         setting: str = "LISTEN_ADDR",
-        direct: Answers | None = None,
         cache: RequestCache | None = None,
         sender: Downloads | None = None,
         certificate: Certificate | None = None,
@@ -73,7 +66,7 @@ class Port:
         self._host = host
         self._wanted = port
         self._setting = setting
-        self._direct = direct
+        self._answer = answer
         self._cache = cache
         self._sender = sender
         self._certificate = certificate
@@ -84,10 +77,6 @@ class Port:
         self._sleep = sleep
         self._live: set[Connection] = set()
         self._crowded = False
-        self._runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, shutdown_timeout=LAST
-        )
-        app.on_response_prepare.append(_without_server)
         self._aiohttp: web.Server | None = None
         self._sockets: list[socket.socket] = []
         self._port = port
@@ -122,8 +111,7 @@ class Port:
         self._port = self._sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
         try:
-            await self._runner.setup()
-            self._aiohttp = _past_routes(cast("web.Server", self._runner.server), self._direct)
+            self._aiohttp = web.Server(self._answer)
             for sock in self._sockets:
                 if self._arrivals is not None:
                     self._arrivals.listen(sock)
@@ -178,13 +166,16 @@ class Port:
             except Exception:  # noqa: BLE001 - a bug in one look must not end all others
                 log.error(Event.REQUEST_CRASHED, reason="looking after connections", exc_info=True)
 
-    def _protocol(self, data: bytes = b"") -> asyncio.Protocol:
-        """Whoever takes a new connection; `data` was read of it already."""
+    def _protocol(self, begun: Begun = NOTHING) -> asyncio.Protocol:
+        """Whoever takes a new connection."""
         if self._is_crowded():
             return _TurnedAway(self._live, self._clock)
-        if self._cache is None:
-            return self._handler()
-        return FastPath(self._cache, live=self._live, to_aiohttp=self._handler, data=data)
+        if self._cache is None or begun.shared:
+            return self._handler(begun)
+        known = begun.found if isinstance(begun.found, CachedAnswer) else None
+        if begun.data and known is None:
+            return self._handler(begun)
+        return FastPath(self._cache, live=self._live, to_aiohttp=self._handler, known=known)
 
     def _is_crowded(self) -> bool:
         crowded = len(self._live) >= self._max_connections
@@ -194,7 +185,7 @@ class Port:
                 log.warning(Event.CONNECTIONS_CROWDED, open=len(self._live))
         return crowded
 
-    def _handler(self) -> Handler:
+    def _handler(self, begun: Begun = NOTHING) -> Handler:
         server = cast("web.Server", self._aiohttp)
         sends = self._sender.uses if self._sender is not None else _never
         return Handler(
@@ -203,6 +194,7 @@ class Port:
             live=self._live,
             sends=sends,
             unreadable=self._unreadable,
+            begun=begun,
         )
 
     async def _close(self) -> None:
@@ -224,7 +216,8 @@ class Port:
             except TimeoutError:
                 log.warning(Event.DOWNLOADS_CUT, open=len(self._live))
         self._cut()
-        await self._runner.cleanup()
+        if ours is not None:
+            await ours.shutdown(LAST)
 
     def _cut(self) -> None:
         if self._sender is not None:
@@ -272,36 +265,6 @@ class _TurnedAway(asyncio.Protocol):
     def abort(self) -> None:
         """End it at once."""
         self._transport.abort()
-
-
-async def _without_server(request: web.Request, response: web.StreamResponse) -> None:
-    """Name no software in answers that aiohttp makes."""
-    response.headers.pop("Server", None)
-
-
-def _past_routes(routed: web.Server, direct: Answers | None) -> web.Server:
-    """A server that asks `direct` for the addresses of devices, without looking for a route."""
-    if direct is None:
-        return routed
-
-    def make(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        if message.path.startswith(ADDRESSES):
-            return web.BaseRequest(message, payload, protocol, writer, task, loop)
-        return routed.request_factory(message, payload, protocol, writer, task)
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        if isinstance(request, web.Request):
-            return await routed.request_handler(request)
-        return await direct(request)
-
-    loop = asyncio.get_running_loop()
-    return web.Server(answer, request_factory=make)
 
 
 def _never(transport: asyncio.BaseTransport) -> bool:

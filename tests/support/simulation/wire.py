@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from otaflux.app.edge import Edge
-from otaflux.web.port.connection import Connection
+from otaflux.web.port.connection import NOTHING, Begun, Connection
 from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import Handler
 
@@ -86,33 +86,27 @@ class Wire:
     def __init__(self, front: Edge) -> None:
         self._front = front
         self._live: set[Connection] = set()
-        self._runner = web.AppRunner(front.app, handle_signals=False, access_log=None)
-        self._direct: web.Server
+        self._server: web.Server
 
     async def open(self) -> None:
         """To be awaited first."""
-        await self._runner.setup()
-        self._direct = web.Server(self._front.answer)
+        self._server = web.Server(self._front.answer)
 
     async def post(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
         """Send a hook."""
         head = {"Host": "otaflux", "Content-Length": str(len(body)), "Connection": "close"}
         lines = [f"POST {path} HTTP/1.1", *(f"{n}: {v}" for n, v in {**head, **headers}.items())]
-        server = self._runner.server
-        assert server is not None
-        return await self._ask(self._handler(server), "\r\n".join(lines).encode(), body)
+        return await self._ask(self._handler(NOTHING), "\r\n".join(lines).encode(), body)
 
     async def get(self, path: str, headers: str = "", method: str = "GET") -> Answer:
         """Ask as a device does: the shortcut has the first look."""
         lines = f"{method} {path} HTTP/1.1\r\nHost: otaflux\r\n{headers}Connection: close"
-        shortcut = FastPath(
-            self._front.cache, live=self._live, to_aiohttp=lambda: self._handler(self._direct)
-        )
+        shortcut = FastPath(self._front.cache, live=self._live, to_aiohttp=self._handler)
         return await self._ask(shortcut, lines.encode())
 
-    def _handler(self, server: web.Server) -> Handler:
+    def _handler(self, begun: Begun) -> Handler:
         loop = asyncio.get_running_loop()
-        return Handler(server, loop=loop, live=self._live, sends=lambda _: False)
+        return Handler(self._server, loop=loop, live=self._live, sends=lambda _: False, begun=begun)
 
     async def _ask(self, protocol: asyncio.Protocol, head: bytes, body: bytes = b"") -> Answer:
         pipe = _Pipe()

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import pytest
-from aiohttp import web
 from hook_files import captures, payload
 from structlog.testing import capture_logs
 
@@ -104,10 +103,10 @@ class Server:
 async def serving(*, body_timeout: float = 10.0) -> AsyncIterator[Server]:
     """A server while it runs."""
     server = Server(body_timeout=body_timeout)
-    app = web.Application()
-    app.add_routes(server.receiver.routes())
     unreadable = server.receiver.unreadable
-    async with Port(app, "127.0.0.1", 0, shutdown_timeout=0.1, unreadable=unreadable) as port:
+    async with Port(
+        server.receiver.answer, "127.0.0.1", 0, shutdown_timeout=0.1, unreadable=unreadable
+    ) as port:
         server.url, server.port = port.url, port.port
         yield server
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from otaflux.web.port.handler import MAX_FIELDS, MAX_HEAD, STALLED, Handler
+from otaflux.web.port.handler import STALLED, Handler
+from otaflux.web.port.parsing import MAX_FIELDS, MAX_HEAD
 
 POLL = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 
@@ -128,7 +129,7 @@ async def test_a_head_in_many_small_pieces_is_read(tmp_path: Path) -> None:
     """Pieces of any size make one request, as long as the head stays within its bound."""
     async with PortServer(tmp_path) as server, await server.connect() as connection:
         server.publish(release("lamp", "1.0.0"))
-        fields = [b"X%d: " % n + b"a" * 500 for n in range(MAX_FIELDS - 4)]
+        fields = [b"X%d: " % n + b"a" * 250 for n in range(MAX_FIELDS - 4)]
         request = get(b"/version?device=lamp", *fields)
         assert len(request) < MAX_HEAD
         for _ in range(2):
@@ -141,10 +142,10 @@ async def test_a_head_in_many_small_pieces_is_read(tmp_path: Path) -> None:
 async def test_an_answer_that_nobody_reads_is_given_up_after_five_minutes(tmp_path: Path) -> None:
     """A client that asks and asks and takes nothing is dropped; one that reads is not."""
 
-    async def large(request: web.Request) -> web.Response:
+    async def large(request: web.BaseRequest) -> web.Response:
         return web.Response(body=bytes(16 << 20))
 
-    routes = [web.get("/large", large)]
+    routes = [("/large", large)]
     async with PortServer(tmp_path, routes=routes) as server:
         with server.plain_socket(receive_buffer=4096) as sock:
             sock.send(get(b"/large"))
@@ -168,11 +169,11 @@ async def test_an_answer_that_nobody_reads_is_given_up_after_five_minutes(tmp_pa
 async def test_who_closes_the_sending_side_gets_the_answer(tmp_path: Path) -> None:
     """As `nc -N` does it: a request, an end of sending, and the answer comes all the same."""
 
-    async def slow(request: web.Request) -> web.Response:
+    async def slow(request: web.BaseRequest) -> web.Response:
         await asyncio.sleep(0.05)
         return web.Response(text="late")
 
-    async with PortServer(tmp_path, routes=[web.get("/slow", slow)]) as server:
+    async with PortServer(tmp_path, routes=[("/slow", slow)]) as server:
         assert (await server.raw(get(b"/slow"))).endswith(b"late")
         assert (await server.raw(get(b"/health"))).startswith(b"HTTP/1.1 200 OK")
         assert await server.raw(b"GET /hea") == b""
@@ -182,10 +183,10 @@ async def test_who_closes_the_sending_side_gets_the_answer(tmp_path: Path) -> No
 async def test_a_bug_is_answered_and_logged(tmp_path: Path) -> None:
     """A handler that fails gives 500 without a word of why, which is in the log."""
 
-    async def broken(request: web.Request) -> web.Response:
+    async def broken(request: web.BaseRequest) -> web.Response:
         raise RuntimeError("secret")
 
-    async with PortServer(tmp_path, routes=[web.get("/broken", broken)]) as server:
+    async with PortServer(tmp_path, routes=[("/broken", broken)]) as server:
         with capture_logs() as logs:
             reply = await server.get("/broken", {"Accept": "text/html"})
         assert reply.status == 500
@@ -194,19 +195,17 @@ async def test_a_bug_is_answered_and_logged(tmp_path: Path) -> None:
         assert [line["event"] for line in logs] == ["request_crashed"]
 
 
-async def test_answers_that_aiohttp_makes_name_no_server(tmp_path: Path) -> None:
+async def test_no_answer_names_a_server(tmp_path: Path) -> None:
     """Nowhere does a header say what software this is."""
-
-    async def plain(request: web.Request) -> web.Response:
-        return web.Response(text="x")
-
-    async def gone(request: web.Request) -> web.Response:
-        raise web.HTTPGone
-
-    routes = [web.get("/plain", plain), web.get("/gone", gone)]
-    async with PortServer(tmp_path, routes=routes) as server:
-        for target, status in (("/plain", 200), ("/gone", 410), ("/health", 200), ("/x", 404)):
-            reply = await server.get(target)
+    async with PortServer(tmp_path) as server:
+        for method, target, status in (
+            ("GET", "/health", 200),
+            ("GET", "/x", 404),
+            ("POST", "/version?device=lamp", 405),
+            ("DELETE", "/firmware?device=lamp", 405),
+            ("GET", "/version", 400),
+        ):
+            reply = await server.get(target, method=method)
             assert reply.status == status
             assert "Server" not in reply.names
 
@@ -250,13 +249,13 @@ async def test_the_base_class_is_what_we_take_it_for(tmp_path: Path) -> None:
     """The undocumented attributes of aiohttp's handler mean what `Handler` takes them for."""
     seen: list[tuple[bool, bool, int]] = []
 
-    async def look(request: web.Request) -> web.Response:
+    async def look(request: web.BaseRequest) -> web.Response:
         handler = request.protocol
         assert isinstance(handler, Handler)
         seen.append((handler._waiter is None, handler._close, len(handler._messages)))
         return web.Response()
 
-    server = PortServer(tmp_path, routes=[web.get("/look", look)])
+    server = PortServer(tmp_path, routes=[("/look", look)])
     async with server, await server.connect() as connection:
         await connection.send(get(b"/look") * 2)
         await connection.reply()
@@ -265,4 +264,4 @@ async def test_the_base_class_is_what_we_take_it_for(tmp_path: Path) -> None:
         assert isinstance(handler, Handler)
         assert handler._waiter is not None
         assert handler._loop is asyncio.get_running_loop()
-    assert seen == [(True, False, 1), (True, False, 0)]
+    assert seen == [(True, False, 0), (True, False, 0)]

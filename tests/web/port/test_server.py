@@ -27,6 +27,11 @@ POLL = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 GET = b"GET /firmware?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 
 
+async def nobody(request: web.BaseRequest) -> web.StreamResponse:
+    """Nobody asks."""
+    raise NotImplementedError
+
+
 async def status(host: str, port: int) -> int:
     """What `/health` answers at an address."""
     async with Connection(*await asyncio.open_connection(host, port)) as connection:
@@ -61,7 +66,7 @@ async def test_a_port_that_was_just_used_can_be_used_again(tmp_path: Path) -> No
         async with await server.connect() as connection:
             await connection.get("/health")
         port = server.port
-    async with Port(web.Application(), "127.0.0.1", port):
+    async with Port(nobody, "127.0.0.1", port):
         pass
 
 
@@ -71,7 +76,7 @@ async def test_an_address_that_cannot_be_had_is_a_wrong_setting(host: str) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BadSetting, match=rf"^METRICS_LISTEN_ADDR: found {host}:{port}, exp"):
-            async with Port(web.Application(), host, port, setting="METRICS_LISTEN_ADDR"):
+            async with Port(nobody, host, port, setting="METRICS_LISTEN_ADDR"):
                 pass
 
 
@@ -115,11 +120,11 @@ async def test_an_end_finishes_what_is_under_way(tmp_path: Path) -> None:
 async def test_an_end_does_not_wait_for_ever(tmp_path: Path) -> None:
     """After `shutdown_timeout` a reader that takes nothing is cut off, and so is a handler."""
 
-    async def slow(request: web.Request) -> web.Response:
+    async def slow(request: web.BaseRequest) -> web.Response:
         await asyncio.sleep(60)
         return web.Response()
 
-    routes = [web.get("/slow", slow)]
+    routes = [("/slow", slow)]
     server = PortServer(tmp_path, shutdown_timeout=0.2, routes=routes)
     await server.__aenter__()
     server.publish(release("lamp", "1.0.0", BIG))

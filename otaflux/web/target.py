@@ -1,0 +1,48 @@
+"""Where a request goes: its target as it is meant, for devices and hooks alike.
+
+Pure. Targets are those of RFC 9112 section 3.2 (origin and absolute form); empty parts of a path
+count for nothing, as with nginx.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from otaflux.errors import NotFound
+
+_AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: the decoded `path`, without empty parts, and the `query` as it came."""
+
+    path: str
+    query: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read a request target as it came; raises `NotFound` for one that is no address."""
+        path, _, query = _origin_form(text).partition("?")
+        parts = (part for part in decoded(path).split("/") if part)
+        return cls("/" + "/".join(parts), query)
+
+
+def decoded(text: str) -> str:
+    """Percent-decoded; bytes that are no UTF-8 become U+FFFD, which no name allows."""
+    if "%" in text or not text.isascii():
+        return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+    return text
+
+
+def _origin_form(target: str) -> str:
+    """The path and query; servers accept the absolute form too (RFC 9112 section 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    authority = _AUTHORITY.match(target)
+    if authority is None:
+        raise NotFound("Nothing is at this address")
+    rest = target[authority.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
