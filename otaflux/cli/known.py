@@ -10,8 +10,7 @@ from otaflux.files import durable
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.state.datafolder import DataFolder
-from otaflux.state.recordfile import read_record
-from otaflux.state.restore import MAX_RECORD
+from otaflux.state.recordfile import MAX_RECORD, read_record
 
 NOBODY = Device("otaflux-check")  # asked for where no device is known; need not exist
 

@@ -25,6 +25,9 @@ from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
 
 MAX_VERDICTS = 1000  # in a record, some 400 bytes each; what is over is judged again each time
+MAX_RETIRED = 64  # releases of a device that stay on disk after they left; of withdrawn ones too
+MAX_RETIRED_BYTES = 1 << 30  # … and how much they may take together; the last two always stay
+_ALWAYS_STAY = 2
 WITHDRAWN_LINGERS = 7 * 24 * 3600  # seconds on disk, so that a lost tag can be pushed again
 
 
@@ -181,7 +184,7 @@ def keep(
     last: dict[Tag, float] = {}
     for release in pool | current:
         last[release.tag] = max(last.get(release.tag, 0.0), _since(release, left))
-    leaving = []
+    leaving: list[Retired] = []
     for release in sorted(pool - set(kept.values()), key=lambda each: each.order):
         was = left.get(release)
         withdrawn = release.tag in gone and _since(release, left) == last[release.tag]
@@ -192,7 +195,24 @@ def keep(
         lingers = WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS
         if all_linger or now - entry.at < lingers:
             leaving.append(entry)
-    return replace(record, kept=tuple(kept.values()), retired=tuple(leaving))
+    return replace(record, kept=tuple(kept.values()), retired=_newest(leaving))
+
+
+def _newest(leaving: Iterable[Retired]) -> tuple[Retired, ...]:
+    """Those of the releases that left for which there is room: of each kind, who left last.
+
+    Whoever pushes hundreds of releases within minutes must not fill disk and catalog with them.
+    """
+    stay: set[Retired] = set()
+    for withdrawn in (False, True):
+        size = 0
+        kind = [each for each in leaving if each.withdrawn is withdrawn]
+        kind.sort(key=lambda each: (each.at, each.release.order), reverse=True)
+        for count, each in enumerate(kind, 1):
+            size += each.release.firmware.sums.size
+            if count <= _ALWAYS_STAY or (count <= MAX_RETIRED and size <= MAX_RETIRED_BYTES):
+                stay.add(each)
+    return tuple(each for each in leaving if each in stay)
 
 
 def is_ahead(

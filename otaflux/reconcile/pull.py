@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from otaflux.errors import Incomplete, Unsigned, Unusable
 from otaflux.events import Events, Pulled, PullOutcome
@@ -100,11 +101,11 @@ class Puller:
         for verdict in record.verdicts:
             if verdict.manifest_digest == digest and verdict.judged_by == self.judged_by:
                 return Unfit(digest, verdict.reason)
-        held = await self._held(device, tag, version, digest, record, claims)
-        if held is not None:
-            return Usable(held)
         artifact = resolved.artifact
         try:
+            held = await self._held(device, tag, version, resolved, record, claims)
+            if held is not None:
+                return Usable(held)
             if artifact is None:
                 artifact = await self.resolver.artifact(device, digest)
             with self._telling(device, tag, digest):
@@ -121,29 +122,27 @@ class Puller:
         device: Device,
         tag: Tag,
         version: Version,
-        digest: Digest,
+        resolved: Resolved,
         record: Record,
         claims: Claims,
     ) -> Release | None:
         """The release of that digest, where its file lies on disk: under this tag or another."""
+        digest, served = resolved.digest, frozenset(record.served())
         same = [release for release in record.held() if release.manifest_digest == digest]
-        same.sort(key=lambda release: release.tag != tag)
+        same.sort(key=lambda release: (release not in served, release.tag != tag))
         for release in same:
-            if await self._in_thread(claims.has, release.firmware):
-                if release.tag == tag:
-                    return release
+            if not await self._in_thread(claims.has, release.firmware):
+                continue
+            found = release
+            if release.tag != tag:
                 warnings = _warnings(version, release.firmware, record)
-                return Release(
-                    device,
-                    tag,
-                    version,
-                    digest,
-                    release.blob_digest,
-                    release.firmware,
-                    release.summary,
-                    release.page,
-                    warnings,
-                )
+                found = replace(release, device=device, tag=tag, version=version, warnings=warnings)
+            if release not in served:  # it left, and what left carries no notes
+                artifact = resolved.artifact or await self.resolver.artifact(device, digest)
+                manifest, _ = await self._manifest(device, artifact)
+                summary, page = _notes(artifact, manifest)
+                found = replace(found, summary=summary, page=page)
+            return found
         return None
 
     async def _pull(
@@ -160,7 +159,6 @@ class Puller:
         planned = plan(manifest, *around)
         async with self._gate.place(priority):
             blob_digest, firmware = await self._unpack(device, planned, claims)
-        notes = {**artifact.annotations, **manifest.annotations}
         return Release(
             device,
             tag,
@@ -168,8 +166,7 @@ class Puller:
             artifact.digest,
             blob_digest,
             firmware,
-            notes.get(DESCRIPTION, "")[:MAX_NOTE],
-            notes.get(URL, "")[:MAX_NOTE],
+            *_notes(artifact, manifest),
             _warnings(version, firmware, record),
         )
 
@@ -272,6 +269,12 @@ class Puller:
     async def _whole(self, work: Work[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Work in a thread to its end, also where the pull is cancelled: it cannot be stopped."""
         return await to_its_end(self._in_thread(work, *arguments, **options))
+
+
+def _notes(artifact: Artifact, manifest: Manifest) -> tuple[str, str]:
+    """What a release carries along of the annotations, for people: its summary and page."""
+    notes = {**artifact.annotations, **manifest.annotations}
+    return notes.get(DESCRIPTION, "")[:MAX_NOTE], notes.get(URL, "")[:MAX_NOTE]
 
 
 def _found_wrong(digest: Digest, error: Unusable) -> Look:

@@ -11,11 +11,15 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
      "moved": false}],
      "verdicts": [{"tag": "1.5.0", "manifest_digest": "sha256:…", "reason": "…", "judged_by": "…"}],
      "looked": true, "found_by_poll": false}}
+
+Releases that left carry no notes (summary, page, warnings): nobody reads them, and a burst of
+pushes makes many.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -29,6 +33,7 @@ from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.version import Version
 
 FORMAT: Literal[1] = 1
+MAX_RECORD = 4 << 20  # bytes; a record with a hundred verdicts has some 50 KiB
 
 
 class BadRecord(Undecided):
@@ -98,7 +103,10 @@ def file_name(device: Device) -> str:
 
 
 def write_record(record: Record) -> bytes:
-    """The bytes of a record's file."""
+    """The bytes of a record's file.
+
+    Raises `BadRecord` for one above `MAX_RECORD`, which no start would read.
+    """
     held = _Record(
         record.device.name,
         record.source,
@@ -108,7 +116,10 @@ def write_record(record: Record) -> bytes:
             for channel, s in record.channels.items()
         },
         tuple(map(_out, record.kept)),
-        tuple(_Leaving(_out(x.release), x.at, x.withdrawn, x.moved) for x in record.retired),
+        tuple(
+            _Leaving(_out(_without_notes(x.release)), x.at, x.withdrawn, x.moved)
+            for x in record.retired
+        ),
         tuple(
             _Verdict(v.tag.text, str(v.manifest_digest), v.reason, v.judged_by)
             for v in record.verdicts
@@ -118,7 +129,13 @@ def write_record(record: Record) -> bytes:
     )
     body = msgspec.json.format(msgspec.json.encode(held), indent=1)
     head = f'{{"format": {FORMAT}, "checksum": "{_checksum(body)}", "record":\n'
-    return head.encode() + body + b"}\n"
+    written = head.encode() + body + b"}\n"
+    if len(written) > MAX_RECORD:
+        raise BadRecord(
+            f"the record of {record.device} would have {len(written)} bytes, more than the"
+            f" {MAX_RECORD} that are read"
+        )
+    return written
 
 
 def read_record(data: bytes, name: str | None = None) -> Record:
@@ -161,6 +178,10 @@ def read_record(data: bytes, name: str | None = None) -> Record:
 
 def _checksum(body: bytes | msgspec.Raw) -> str:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def _without_notes(release: Release) -> Release:
+    return replace(release, summary="", page="", warnings=())
 
 
 def _out(release: Release) -> _Release:

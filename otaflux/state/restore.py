@@ -21,10 +21,8 @@ from otaflux.model.artifact import Digest
 from otaflux.model.names import STABLE, Namespace, NotServed
 from otaflux.model.record import Record
 from otaflux.model.release import Release
-from otaflux.state.recordfile import BadRecord, read_record
+from otaflux.state.recordfile import MAX_RECORD, BadRecord, read_record
 from otaflux.state.store import Store
-
-MAX_RECORD = 4 << 20  # bytes; a record with a hundred verdicts has some 50 KiB
 
 
 @dataclass(frozen=True, slots=True)

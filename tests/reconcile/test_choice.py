@@ -6,6 +6,7 @@ import functools
 import hashlib
 import random
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -226,3 +227,25 @@ def test_what_left_stays_on_disk_for_its_time(
     lingers = choice.WITHDRAWN_LINGERS if withdrawn else REPLACED_LINGERS
     assert bool(after.retired) == (all_linger or age < lingers)
     assert after.kept == ()
+
+
+@given(st.integers(0, 300), st.integers(1, 300 << 20), st.booleans())
+def test_a_burst_of_releases_holds_little_of_the_disk_and_of_the_catalog(
+    count: int, size: int, withdrawn: bool
+) -> None:
+    """Of those that left within the quarter of an hour the last stay, whatever their size."""
+    sums = replace(_release("1.0.0").firmware.sums, size=size)
+    left = [
+        Retired(
+            replace(_release(f"1.0.{n}"), firmware=Firmware(sums)), float(n), withdrawn=withdrawn
+        )
+        for n in range(count)
+    ]
+    record = Record(LAMP, "here", retired=tuple(left))
+    stay = choice.keep(record, most=0, gone=(), moved=(), now=float(count)).retired
+    assert {x.at for x in stay} == {float(n) for n in range(count - len(stay), count)}
+    assert len(stay) <= choice.MAX_RETIRED
+    assert sum(x.release.firmware.sums.size for x in stay) <= max(
+        choice.MAX_RETIRED_BYTES, 2 * size
+    )
+    assert len(stay) >= min(count, 2)

@@ -10,6 +10,7 @@ import gzip
 import random
 import tempfile
 import zlib
+from dataclasses import replace
 from hashlib import md5, sha1, sha256
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from tar_bytes import END, file
 from otaflux.errors import Undecided
 from otaflux.model.artifact import OCI_CONFIG, Gone
 from otaflux.model.look import Lacking, Unfit, Usable
+from otaflux.model.record import Record, Retired
 from otaflux.reconcile.pull import MAX_NOTE, Puller
 from otaflux.unpack.limits import Limits
 
@@ -98,6 +100,17 @@ async def test_what_is_on_disk_is_not_pulled_again(tmp_path: Path) -> None:
         assert (other.version.text, other.firmware) == ("1.1.0", release.firmware)
         assert (pulls.manifests(), pulls.blobs()) == (3, 1)
         assert pulls.registry.seen("manifest")[1].status == 304
+
+
+async def test_what_left_and_comes_back_has_its_notes_again(tmp_path: Path) -> None:
+    """They are not kept with it, so its manifest is asked for, and no blob."""
+    async with pulling(tmp_path) as pulls:
+        notes = {"org.opencontainers.image.description": "what is new"}
+        pulls.put("1.0.0", CONTENT, annotations=notes)
+        release = await pulls.usable("1.0.0")
+        left = Retired(replace(release, summary=""), 1.0)
+        assert await pulls.usable("1.0.0", Record(release.device, "", retired=(left,))) == release
+        assert pulls.blobs() == 1
 
 
 async def test_what_is_not_on_disk_any_more_is_pulled_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record, Retired, Verdict
 from otaflux.model.release import Chip
-from otaflux.state.recordfile import BadRecord, file_name, read_record, write_record
+from otaflux.state.recordfile import MAX_RECORD, BadRecord, file_name, read_record, write_record
 
 WHOLE = record(
     release("v1.2.0_b.7", b"new", chip=Chip("ESP32-S3", "1.2.0", "lamp")),
@@ -46,6 +47,21 @@ def test_what_is_written_is_read_back(reason: str, at: float) -> None:
         found_by_poll=True,
     )
     assert read_record(write_record(whole)) == whole
+
+
+def test_releases_that_left_are_written_without_their_notes() -> None:
+    """Nobody reads these any more, and a burst of pushes makes many."""
+    noted = replace(release("1.0.0", b"old"), summary="s" * 500, page="p", warnings=("w",))
+    written = write_record(record(release("2.0.0", b"new"), retired=(Retired(noted, 1.0),)))
+    (left,) = read_record(written).retired
+    assert left.release == release("1.0.0", b"old")
+
+
+def test_a_record_that_no_start_would_read_is_not_written() -> None:
+    """The old one stands then."""
+    verdict = Verdict(Tag("1.3.0"), Digest("sha256", "0" * 64), "x" * MAX_RECORD, "otaflux 0")
+    with pytest.raises(BadRecord, match="more than the"):
+        write_record(record(release("2.0.0", b"new"), verdicts=(verdict,)))
 
 
 def test_a_file_that_ends_early_is_not_believed() -> None:
