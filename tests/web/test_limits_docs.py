@@ -9,7 +9,7 @@ import pytest
 
 from otaflux.model.names import MAX_DEVICE
 from otaflux.web import answers
-from otaflux.web.devices import downloads, sending
+from otaflux.web.devices import continuity, downloads, sending
 from otaflux.web.port import handler, listening, openfiles, parsing, tls
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
     [
         (r"`Retry-After: (\d+)`", answers.BUSY_RETRY_AFTER),
         (r"waits up to (\d+) s for a place", downloads.PATIENCE),
+        (r"ranges: ([\d,]+) that are", continuity.MOST),
         (r"up to ([\d,]+) that are not accepted", listening.BACKLOG),
         (r"takes nothing \| (\d+) minutes; boards", sending.STALLED / 60),
         (r"less than (\d+) bytes a second", sending.SLOWEST),

@@ -24,12 +24,14 @@ from otaflux.model.names import STABLE, Device
 from otaflux.model.record import REPLACED_LINGERS, Record
 from otaflux.model.release import Release
 from otaflux.web.devices.conditions import RangeKind
+from otaflux.web.devices.fairorder import FairOrder
 from otaflux.web.devices.offer import Unit, offer, same_content
 
 FOLLOWS_WITHIN = 60.0  # a /firmware belongs to the /version before it
 IDLE = 120.0  # a download is remembered so long after its last part
 COOLDOWN = 120.0  # nobody begins beside a board that was in the middle when its download ended so
-MAX_DOWNLOADS = 20_000  # remembered; of more the longest idle go, and their ranges are judged anew
+MOST = 20_000  # downloads that are remembered; the ranges of those that have to go are judged anew
+UNPROVEN = 8  # the part of them, one in so many, that those without a later range always have
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +84,34 @@ class Downloader:
 
 @dataclass(slots=True, eq=False)
 class _Download:
-    """A download that was begun; `replaced` is when its release stopped being current."""
+    """A download that was begun; `replaced` is when its release stopped being current.
+
+    `is_amid` says that ranges above the first byte were answered: whoever asks for those reads on.
+    """
 
     release: Release
     last: float
+    holder: str
+    is_amid: bool = False
     replaced: float | None = None
     sending: int = 0
 
 
 class DownloadMemory:
-    """The downloads that were begun, by who began them; hears of each record as it changes."""
+    """The downloads that were begun, by who began them; hears of each record as it changes.
 
-    def __init__(self, machine: Machine = REAL_MACHINE) -> None:
+    `most` are remembered. Names of units are free, and so is to begin: where there is no room, what
+    was begun alone goes before what is amid its ranges, and both first of the address that has most
+    of them.
+    """
+
+    def __init__(self, machine: Machine = REAL_MACHINE, *, most: int = MOST) -> None:
         self._clock, self._now = machine.clock, machine.now
+        self._most = most
         self._begun: OrderedDict[Downloader, _Download] = OrderedDict()
         self._of: dict[Device, set[Downloader]] = {}
+        self._unproven: FairOrder[Downloader] = FairOrder()
+        self._amid: FairOrder[Downloader] = FairOrder()
 
     def __len__(self) -> int:
         return len(self._begun)
@@ -127,17 +142,26 @@ class DownloadMemory:
         return download.release if download else None
 
     def note(
-        self, downloader: Downloader, reach: RangeKind, release: Release, *, replaced: float | None
+        self,
+        downloader: Downloader,
+        reach: RangeKind,
+        release: Release,
+        *,
+        replaced: float | None,
+        address: str = "",
     ) -> None:
-        """A part of that release was answered: its download begins, or goes on.
+        """A part of that release was answered, to `address`: its download begins, or goes on.
 
         `replaced` is when the release stopped being current, or None while it is.
         """
         download = self._live(downloader)
         if download is None:
             if reach in {RangeKind.WHOLE, RangeKind.HEAD, RangeKind.START}:
-                self._begin(downloader, _Download(release, self._clock(), replaced))
+                self._begin(
+                    downloader, _Download(release, self._clock(), address, replaced=replaced)
+                )
         elif same_content(download.release, release) and not self._cooldown(download):
+            download.is_amid |= reach is RangeKind.LATER
             self._touch(downloader, download)
 
     @contextmanager
@@ -158,16 +182,26 @@ class DownloadMemory:
     def _begin(self, downloader: Downloader, download: _Download) -> None:
         self._begun[downloader] = download
         self._of.setdefault(downloader.device, set()).add(downloader)
+        self._unproven.touch(downloader, download.holder)
         # The front is the longest idle. Two looked at for each one that begins, and what is over
         # does not pile up.
         for idle in list(islice(self._begun, 2)):
             self._live(idle)
-        if len(self._begun) > MAX_DOWNLOADS:
-            self._forget(next(iter(self._begun)))
+        if len(self._begun) > self._most:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Forget who is least worth to be remembered; the one that began last may be it."""
+        is_crowd = len(self._unproven) > self._most // UNPROVEN or not len(self._amid)
+        self._forget((self._unproven if is_crowd else self._amid).first())
 
     def _touch(self, downloader: Downloader, download: _Download) -> None:
         download.last = self._clock()
         self._begun.move_to_end(downloader)
+        if download.is_amid:
+            self._unproven.drop(downloader)
+        order = self._amid if download.is_amid else self._unproven
+        order.touch(downloader, download.holder)
 
     def _live(self, downloader: Downloader) -> _Download | None:
         """The download, its cooldown included; one that is over is forgotten."""
@@ -194,6 +228,8 @@ class DownloadMemory:
 
     def _forget(self, downloader: Downloader) -> None:
         del self._begun[downloader]
+        self._unproven.drop(downloader)
+        self._amid.drop(downloader)
         others = self._of[downloader.device]
         others.discard(downloader)
         if not others:

@@ -33,10 +33,11 @@ _HOLDS_TOGETHER = {RangeKind.HEAD, RangeKind.START, RangeKind.LATER}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What of a download is asked for: whose, how far, and when it was told, if it was."""
+    """What of a download is asked for: whose, how far, from where, and when it was told if so."""
 
     downloader: Downloader
     reach: RangeKind
+    address: str
     told_at: float | None = None
 
 
@@ -95,7 +96,7 @@ class Deliveries:
             return FirmwareAnswer.of(Offer(told.release, ask.unit))
         reached = reach(request.headers, head=request.method == "HEAD")
         downloader = Downloader(record.device, ask.channel, ask.unit.name or address)
-        part = Part(downloader, reached, told.at if told else None)
+        part = Part(downloader, reached, address, told.at if told else None)
         return FirmwareAnswer.of(self._begun_or_offered(record, ask, part, told), part)
 
     def _begun_or_offered(self, record: Record, ask: Ask, part: Part, told: Told | None) -> Offer:
@@ -135,4 +136,10 @@ class Deliveries:
         current = offer(record, downloader.channel, unit, self._now())
         is_current = same_content(current.release if current else None, release)
         told_at = self._clock() if part.told_at is None else part.told_at
-        self._memory.note(downloader, part.reach, release, replaced=None if is_current else told_at)
+        self._memory.note(
+            downloader,
+            part.reach,
+            release,
+            replaced=None if is_current else told_at,
+            address=part.address,
+        )

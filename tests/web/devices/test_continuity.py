@@ -16,7 +16,6 @@ from otaflux.machine import Machine
 from otaflux.model.names import Device
 from otaflux.model.record import Record, Standing
 from otaflux.model.release import Release
-from otaflux.web.devices import continuity as told
 from otaflux.web.devices.conditions import RangeKind
 from otaflux.web.devices.continuity import Downloader, DownloadMemory, LastTold
 from otaflux.web.devices.offer import NOBODY, offer
@@ -203,11 +202,10 @@ def test_a_withdrawn_release_counts_as_replaced() -> None:
     assert downloads.release_of(HERE) is ONE
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded() -> None:
     """Of more downloads than fit, the longest idle are forgotten; what is over goes by itself."""
-    monkeypatch.setattr(told, "MAX_DOWNLOADS", 10)
     clock = Clock()
-    downloads = DownloadMemory(Machine(clock=clock))
+    downloads = DownloadMemory(Machine(clock=clock), most=10)
     for n in range(100):
         clock.value += 1
         downloads.note(replace(HERE, who=str(n)), RangeKind.HEAD, ONE, replaced=None)
@@ -218,21 +216,74 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(10):
         downloads.note(replace(HERE, who=f"new{n}"), RangeKind.HEAD, ONE, replaced=None)
     assert len(downloads) == 10
-    assert sum(map(len, downloads._of.values())) == 10
 
 
-def test_one_that_is_forgotten_while_it_is_sent_does_no_harm(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_one_that_is_forgotten_while_it_is_sent_does_no_harm() -> None:
     """A download that had to make room ends like any other."""
-    monkeypatch.setattr(told, "MAX_DOWNLOADS", 1)
-    downloads = DownloadMemory(Machine(clock=Clock()))
+    downloads = DownloadMemory(Machine(clock=Clock()), most=1)
     downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
     with ExitStack() as sending:
         sending.enter_context(downloads.sending(HERE, ONE))
         downloads.note(replace(HERE, who="other"), RangeKind.WHOLE, ONE, replaced=None)
         assert downloads.release_of(HERE) is None
     assert len(downloads) == 1
+
+
+STRANGER = "203.0.113.66"
+BEGINNINGS = [
+    [RangeKind.HEAD],
+    [RangeKind.START],
+    [RangeKind.WHOLE],
+    [RangeKind.HEAD, RangeKind.START],
+    [RangeKind.START, RangeKind.LATER],  # of one address, made-up boards may read on too
+    [RangeKind.HEAD, RangeKind.LATER, RangeKind.LATER],
+]
+
+
+def crowd(downloads: DownloadMemory, kinds: list[RangeKind], count: int, address: str) -> None:
+    """So many made-up units of one address begin, and go on."""
+    for n in range(count):
+        for kind in kinds:
+            unit = replace(HERE, who=f"made-up-{n}")
+            downloads.note(unit, kind, TWO, replaced=None, address=address)
+
+
+@pytest.mark.parametrize("kinds", BEGINNINGS)
+def test_made_up_units_throw_no_board_out_that_is_amid_its_ranges(kinds: list[RangeKind]) -> None:
+    """However many begin, or seem to go on, whoever reads on gets the release that it began."""
+    clock = Clock()
+    downloads = DownloadMemory(Machine(clock=clock), most=1000)
+    board = replace(HERE, who="board")
+    downloads.note(board, RangeKind.HEAD, ONE, replaced=None, address="192.0.2.9")
+    downloads.note(board, RangeKind.LATER, ONE, replaced=None, address="192.0.2.9")
+    for _ in range(5):
+        crowd(downloads, kinds, 2100, STRANGER)
+        clock.value += 60
+        assert downloads.release_of(board) is ONE
+        downloads.note(board, RangeKind.LATER, ONE, replaced=None, address="192.0.2.9")
+    assert len(downloads) <= 1000
+
+
+@pytest.mark.parametrize("kinds", BEGINNINGS)
+def test_boards_begin_beside_a_crowd_of_made_up_units(kinds: list[RangeKind]) -> None:
+    """A board of another address that begins amid it is remembered until it reads on."""
+    downloads = DownloadMemory(Machine(clock=Clock()), most=1000)
+    crowd(downloads, kinds, 2100, STRANGER)
+    board = replace(HERE, who="board")
+    downloads.note(board, RangeKind.HEAD, ONE, replaced=None, address="192.0.2.9")
+    crowd(downloads, kinds, 2100, STRANGER)
+    assert downloads.release_of(board) is ONE
+
+
+def test_heads_of_many_addresses_throw_nobody_out_that_reads_on() -> None:
+    """Addresses may be made up too: what was only begun goes before what had ranges."""
+    downloads = DownloadMemory(Machine(clock=Clock()), most=1000)
+    downloads.note(HERE, RangeKind.HEAD, ONE, replaced=None, address="192.0.2.9")
+    downloads.note(HERE, RangeKind.LATER, ONE, replaced=None, address="192.0.2.9")
+    for n in range(2100):
+        unit = replace(HERE, who=f"unit-{n}")
+        downloads.note(unit, RangeKind.HEAD, TWO, replaced=None, address=f"2001:db8::{n:x}")
+    assert downloads.release_of(HERE) is ONE
 
 
 @dataclass
