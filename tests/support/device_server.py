@@ -224,11 +224,11 @@ class DeviceServer:
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
         self.clock = Clock()
-        self.catalog = Catalog(self.folder / "catalog", machine=Machine(now=self.now))
+        self.machine = Machine(clock=self.clock, now=self.now)
+        self.catalog = Catalog(self.folder / "catalog", machine=self.machine)
         self.store = Store(self.folder / "firmware")
         self.store.prepare()
         self.queue = HandQueue()
-        self.machine = Machine(clock=self.clock, now=self.now)
         self.connections = LastTold(self.clock)
         self.downloads = DownloadMemory(self.machine)
         self.roster = Roster(self.catalog, self.queue.touch, machine=self.machine)
