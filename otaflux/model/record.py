@@ -18,6 +18,16 @@ from otaflux.model.version import Version
 # Seconds that a release is still there after it stopped being current or kept: on the disk, by its
 # content, and for the downloads of it that were begun.
 REPLACED_LINGERS = 15 * 60.0
+SET_BACK = 60.0  # seconds that a clock may be set back without more ado
+
+
+def is_within(seconds: float, at: float, now: float) -> bool:
+    """Whether a record's time lies less than so many seconds ago.
+
+    What lies in the future was written by a clock that was wrong, and is old: else a clock that was
+    ten years ahead would make it new for ten years. One that is set back a little was right.
+    """
+    return -SET_BACK <= now - at < seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Tag
-from otaflux.model.record import REPLACED_LINGERS, Record, Retired, Standing, Verdict
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired, Standing, Verdict, is_within
 from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
 
@@ -193,7 +193,7 @@ def keep(
         if was is not None and was.withdrawn:
             entry = was
         lingers = WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS
-        if all_linger or now - entry.at < lingers:
+        if all_linger or is_within(lingers, entry.at, now):
             leaving.append(entry)
     return replace(record, kept=tuple(kept.values()), retired=_newest(leaving))
 

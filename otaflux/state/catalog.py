@@ -17,7 +17,7 @@ from otaflux.files import durable
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
-from otaflux.model.record import REPLACED_LINGERS, Record, Retired
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired, is_within
 from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
 
@@ -87,10 +87,12 @@ class Catalog:
 
     def _was_told_lately(self, leaving: Retired) -> bool:
         """Whether devices may have been told it within `REPLACED_LINGERS`."""
+        now = self._machine.now()
         if not self.all_linger:
-            return leaving.at > self._machine.now() - REPLACED_LINGERS
+            return is_within(REPLACED_LINGERS, leaving.at, now)
         # One that was withdrawn days before the start lies there for people only.
-        return not leaving.withdrawn or leaving.at > self._loaded_on - REPLACED_LINGERS
+        since_load = max(0.0, now - self._loaded_on)
+        return not leaving.withdrawn or is_within(since_load + REPLACED_LINGERS, leaving.at, now)
 
     @property
     def all_linger(self) -> bool:

@@ -8,6 +8,7 @@ import random
 import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,6 +212,16 @@ def test_what_is_kept_is_below_the_current_and_neither_withdrawn_nor_moved(
         for tag in gone - {release.tag for release in current}:
             left = [leaving for leaving in record.retired if leaving.release.tag == tag]
             assert not left or max(left, key=lambda leaving: leaving.at).withdrawn
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_what_left_in_the_future_stays_no_longer(withdrawn: bool) -> None:
+    """A clock that was years ahead and is right again keeps no file for as long."""
+    leaving = Retired(_release("1.0.0"), 3e8, withdrawn=withdrawn)
+    after = choice.keep(
+        Record(LAMP, "here", retired=(leaving,)), most=0, gone=(), moved=(), now=1.0
+    )
+    assert after.retired == ()
 
 
 @given(st.booleans(), st.floats(0, 2_000_000), st.booleans())

@@ -109,6 +109,14 @@ async def test_what_was_replaced_is_served_by_content_for_a_while(tmp_path: Path
     assert catalog.references(old.firmware.firmware_digest)
 
 
+async def test_what_was_replaced_in_the_future_is_not_served_for_as_long(tmp_path: Path) -> None:
+    """A clock that was ten years ahead and is right again makes no old content current."""
+    catalog = Catalog(tmp_path, machine=Machine(now=lambda: 1000.0))
+    old = release("1.0.0", b"old")
+    await catalog.put(record(release("1.1.0", b"new"), retired=(Retired(old, 3e8),)))
+    assert catalog.by_digest(old.firmware.firmware_digest) is None
+
+
 async def test_what_was_told_until_a_crash_is_served_by_content_for_a_while_after_it(
     tmp_path: Path,
 ) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from otaflux.errors import BadName, NotFound
 from otaflux.model.names import STABLE, Device
-from otaflux.model.record import Record, Standing
+from otaflux.model.record import Record, Standing, is_within
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
@@ -90,10 +90,11 @@ def _replaced_lately(record: Record, standing: Standing, now: float) -> bool:
 
     A release that was withdrawn before it without a successor counts as replaced too.
     """
-    if now - standing.since >= FRESH:
+    if not is_within(FRESH, standing.since, now):
         return False
+    age = max(0.0, now - standing.since)
     return standing.replaced_another or any(
-        leaving.at > standing.since - FRESH for leaving in record.retired
+        is_within(age + FRESH, leaving.at, now) for leaving in record.retired
     )
 
 

@@ -17,6 +17,7 @@ LAMP = Device("lamp")
 ONE, TWO = (release(version=f"1.{n}.0", content=f"fw{n}".encode()) for n in range(2))
 BOTH = Record(LAMP, "test", channels={"stable": Standing(ONE, 0.0), "beta": Standing(TWO, 5.0)})
 NOW = 1e9
+YEAR = 365 * 24 * 3600.0
 
 
 def told(record: Record | None, channel: str = "stable", pin: str = "") -> Release | None:
@@ -66,12 +67,19 @@ def test_a_unit_that_runs_it_has_it(unit: Unit, installed: bool) -> None:
         (10, False, None, False),
         (10, False, 1799, True),
         (10, False, 1801, False),
+        (-30, True, None, True),  # the clock was set back a little
+        (-3600, True, None, False),  # it was wrong then, and is right again
+        (-10 * YEAR, True, None, False),
+        (10, False, -10 * YEAR, False),  # what left while it was wrong
     ],
 )
 def test_boards_may_be_amid_what_was_replaced_lately(
     age: float, replaced: bool, left_before: float | None, lately: bool
 ) -> None:
-    """A release that took another's place within 30 minutes, or came after one was withdrawn."""
+    """A release that took another's place within 30 minutes, or came after one was withdrawn.
+
+    What lies in the future is old: a clock that was ten years ahead would make it new for as long.
+    """
     standing = Standing(TWO, NOW - age, replaced_another=replaced)
     leaving = () if left_before is None else (Retired(ONE, NOW - age - left_before, True),)
     held = Record(LAMP, "test", channels={"stable": standing}, retired=leaving)
