@@ -21,6 +21,8 @@ from otaflux.model.record import REPLACED_LINGERS, Record, Retired, is_within
 from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
 
+UNCONFIRMED = 24 * 3600  # seconds, at most, that a disk may fail before somebody sees to it
+
 Listener = Callable[[Device, Record | None], None]
 
 
@@ -92,7 +94,7 @@ class Catalog:
             return is_within(REPLACED_LINGERS, leaving.at, now)
         # One that was withdrawn days before the start lies there for people only.
         since_load = max(0.0, now - self._loaded_on)
-        return not leaving.withdrawn or is_within(since_load + REPLACED_LINGERS, leaving.at, now)
+        return not leaving.withdrawn or is_within(since_load + UNCONFIRMED, leaving.at, now)
 
     @property
     def all_linger(self) -> bool:

@@ -12,7 +12,7 @@ from otaflux.files.disk import RealDisk
 from otaflux.machine import Machine
 from otaflux.model.names import Device
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired
-from otaflux.state.catalog import Catalog
+from otaflux.state.catalog import UNCONFIRMED, Catalog
 from otaflux.state.recordfile import read_record
 
 OLD = record(release("1.0.0", b"old"))
@@ -144,8 +144,8 @@ async def test_what_was_told_until_a_crash_is_served_by_content_for_a_while_afte
 def test_what_was_withdrawn_long_before_a_start_is_served_to_nobody(
     tmp_path: Path, served: bool
 ) -> None:
-    """Its file lies there for people; what was withdrawn just before it may have been told."""
-    now = 1000.0 + REPLACED_LINGERS
+    """Its file lies there for people; what was withdrawn lately may have been told until then."""
+    now = 1000.0 + UNCONFIRMED
     catalog = Catalog(tmp_path, machine=Machine(clock=lambda: 0.0, now=lambda: now))
     old = release("1.0.0", b"old")
     left = Retired(old, 1001.0 if served else 1000.0, withdrawn=True)
