@@ -17,7 +17,8 @@ class Policy:
     """Which devices, channels and releases there are, and how often they are looked at.
 
     `channels` are those besides the stable one; `keep_versions` releases stay on disk below the
-    current ones. `recheck_interval` is in seconds, `registry_rate` in devices a second,
+    current ones. `withdraw_after` is how many seconds a tag has to be missing where no hook said
+    that it was deleted. `recheck_interval` is in seconds, `registry_rate` in devices a second,
     `registry_concurrency` in devices at once. `limits` bound what one artifact may unpack to, and
     `judged_by` names what verdicts depend on.
     """
@@ -25,6 +26,7 @@ class Policy:
     namespace: Namespace
     channels: tuple[str, ...]
     keep_versions: int
+    withdraw_after: float
     recheck_interval: float
     registry_rate: float
     registry_concurrency: int

@@ -93,6 +93,7 @@ class Controller:
             namespace=policy.namespace,
             channels=policy.channels,
             keep_versions=policy.keep_versions,
+            withdraw_after=policy.withdraw_after,
             roster=self.roster,
             events=events,
             machine=machine,

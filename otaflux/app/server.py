@@ -137,6 +137,7 @@ class _Server:
                 namespace=namespace(settings),
                 channels=settings.channels,
                 keep_versions=settings.keep_versions,
+                withdraw_after=settings.withdraw_after,
                 recheck_interval=settings.recheck_interval,
                 registry_rate=settings.registry_rate,
                 registry_concurrency=settings.registry_concurrency,

@@ -82,7 +82,8 @@ class Intake:
         except BadName as reason:
             return Ignored(event.repository, str(reason))
         said = tuple((tag, known) for tag in tags if (known := _digest(digest)))
-        touch = Touch(device, Priority.HOOK, (hook,), now, tags, said)
+        deletion = event.action is Action.DELETE
+        touch = Touch(device, Priority.HOOK, (hook,), now, tags, said, deletion=deletion)
         return Accepted(touch, tag.text if tag else None, event.action)
 
     def _pushed(self, device: Device, tag: Tag | None, digest: str) -> tuple[Tag, ...]:

@@ -58,7 +58,7 @@ class Touch:
     `later_hook_at`, where touches were added up, when the last did (seconds of the monotonic
     clock). `tags` are names that the listing may not show yet, newest last. `claimed` is what hooks
     said that some of them are: where the registry says otherwise it may be late, which is a reason
-    to look again and no more.
+    to look again and no more. `deletion` says that one of the hooks told of something deleted.
     """
 
     device: Device
@@ -68,6 +68,7 @@ class Touch:
     tags: tuple[Tag, ...] = ()
     claimed: tuple[tuple[Tag, Digest], ...] = ()
     later_hook_at: float | None = None
+    deletion: bool = False
 
     @property
     def last_hook_at(self) -> float | None:
@@ -88,4 +89,5 @@ class Touch:
             (*tags, *dict.fromkeys(later.tags))[-MAX_TOUCH_TAGS:],
             (*said, *later.claimed)[-MAX_TOUCH_TAGS:],
             max(latest, default=None),
+            self.deletion or later.deletion,
         )

@@ -34,7 +34,7 @@ from otaflux.events import (
 )
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest, Gone
-from otaflux.model.event import Priority, Touch
+from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record, Verdict
@@ -65,6 +65,7 @@ class _Run:
     record: Record
     claims: Claims
     listed: frozenset[Tag] = frozenset()  # of the tags that are served
+    is_cache: bool = False
     found: tuple[Candidate, ...] = ()
     gone: frozenset[Tag] = frozenset()
     moved: set[Release] = field(default_factory=set)
@@ -83,7 +84,7 @@ class Reconciler:
     """Brings devices up to date; `run` is what the work queue calls.
 
     `channels` are the pre-release channels besides the stable one, `keep_versions` is how many
-    releases stay on disk below the current ones.
+    releases stay on disk below the current ones, `withdraw_after` is for `Withdrawals`.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Reconciler:
         namespace: Namespace,
         channels: tuple[str, ...],
         keep_versions: int,
+        withdraw_after: float,
         roster: Roster,
         events: Events | None = None,
         machine: Machine = REAL_MACHINE,
@@ -112,7 +114,9 @@ class Reconciler:
         self._clock = machine.clock
         self._now = machine.now
         self._withdrawals = Withdrawals(
-            is_authoritative=source.is_authoritative, clock=machine.clock
+            is_authoritative=source.is_authoritative,
+            withdraw_after=withdraw_after,
+            clock=machine.clock,
         )
         self._events = events or Events()
         self._awaited: dict[Device, int] = {}
@@ -174,12 +178,13 @@ class Reconciler:
             and run.record.channels
             and not self._source.is_authoritative
         ):
+            self._withdrawals.only(run.device, ())  # this look found something else: begin anew
             raise Undecided(
                 f"the registry does not know the repository of {run.device} any more",
                 hint=f"If it is gone for good: stop the server, `otaflux forget {run.device}`",
             )
         served = {release.tag for release in run.record.served()}
-        run.listed = frozenset(listing.tags) & served
+        run.listed, run.is_cache = frozenset(listing.tags) & served, listing.is_cache
         tags = {*listing.tags, *run.touch.tags, *served}
         run.found = (
             choice.candidates(tags)
@@ -231,8 +236,11 @@ class Reconciler:
         self._events.tell(TagClear(run.device, release.tag))
         if isinstance(resolved, Gone):
             run.looks[release.tag] = resolved
-            by_hook = run.touch.priority is Priority.HOOK
-            self._withdrawals.is_missing(run.device, release.tag, by_hook=by_hook)
+            if release.tag not in run.listed:  # else listing and manifest disagree
+                by_word, is_cache = run.touch.deletion, run.is_cache
+                self._withdrawals.is_missing(
+                    run.device, release.tag, by_word=by_word, is_cache=is_cache
+                )
             return
         self._withdrawals.is_there(run.device, release.tag)
         if release in run.record.kept and resolved.digest != release.manifest_digest:

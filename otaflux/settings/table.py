@@ -128,6 +128,11 @@ class Settings:
     channels: tuple[str, ...] = _setting(
         values.channels, "", "Pre-release channels to serve besides stable, such as beta rc"
     )
+    withdraw_after: float = _setting(
+        values.seconds(0, 2_592_000, "3600"),
+        "3600",
+        "Seconds that a tag has to be missing where no hook says that it was deleted",
+    )
     keep_versions: int = _setting(
         values.integer(0, 1000), "3", "Older releases of a device kept on disk"
     )

@@ -149,6 +149,7 @@ def test_a_delete_that_names_a_digest_counts_whatever_its_tag(tag: str) -> None:
     assert isinstance(judged, Accepted)
     assert judged.touch.tags == ()
     assert judged.action is Action.DELETE
+    assert judged.touch.deletion
     assert judged.tag == (None if tag in {"", DIGEST} else tag)
 
 
@@ -182,3 +183,4 @@ def test_any_event_is_judged(
     assert Device.parse(judged.touch.device.name) == judged.touch.device
     assert [Tag.parse(name.text) for name in judged.touch.tags] == list(judged.touch.tags)
     assert judged.touch.priority is Priority.HOOK
+    assert judged.touch.deletion is (action is Action.DELETE)

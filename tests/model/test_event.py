@@ -22,6 +22,14 @@ def test_the_first_and_the_last_arrival_are_known() -> None:
     assert (timer + timer).last_hook_at is None
 
 
+def test_a_deletion_that_one_hook_told_of_is_not_forgotten() -> None:
+    """Whatever came before or after it."""
+    told, other = Touch(LAMP, Priority.HOOK, deletion=True), Touch(LAMP, Priority.RECHECK)
+    assert (told + other).deletion
+    assert (other + told).deletion
+    assert not (other + other).deletion
+
+
 def test_what_the_newest_hook_said_of_a_tag_counts() -> None:
     """An older digest is forgotten, also where the newer hook names none."""
     old = Touch(LAMP, Priority.HOOK, tags=(ONE, TWO), claimed=((ONE, OLD), (TWO, OLD)))

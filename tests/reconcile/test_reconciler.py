@@ -15,10 +15,10 @@ import pytest
 import structlog
 from simulation.disk import MemoryDisk
 from simulation.loop import run_virtually
-from simulation.program import FOLDER, RECHECK, RULES, Program
+from simulation.program import FOLDER, RECHECK, RULES, WITHDRAW_AFTER, Program
 from simulation.registry import Content, Shape, SimulatedRegistry
 
-from otaflux.errors import Unreachable
+from otaflux.errors import Undecided, Unreachable
 from otaflux.files.disk import OpenFile
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority, Touch
@@ -99,10 +99,13 @@ class Lamp:
         """Whether its firmware lies on disk."""
         return self.disk.seen(self.program.store.path(content.firmware_digest)) is not None
 
-    async def look(self, *tags: Tag, priority: Priority = Priority.RECHECK) -> object:
-        """One run, for that reason; answers its outcome, or the error that it ended with."""
+    async def look(
+        self, *tags: Tag, priority: Priority = Priority.RECHECK, deletion: bool = False
+    ) -> object:
+        """One run, for that reason; returns its outcome, or raises the error that it ended with."""
+        priority = Priority.HOOK if deletion else priority
         since = self.clock() if priority is Priority.HOOK else None
-        touch = Touch(LAMP, priority, ("hook",) if since else (), since, tags)
+        touch = Touch(LAMP, priority, ("hook",) if since else (), since, tags, deletion=deletion)
         return await self.program.bring_up_to_date(touch)
 
 
@@ -145,17 +148,17 @@ def test_the_highest_that_can_be_used_stands_and_a_verdict_is_final() -> None:
 
 
 def test_withdrawn_is_what_two_looks_find_gone(lines: list[structlog.typing.EventDict]) -> None:
-    """After the first nothing changes; a hook's second look comes ten seconds later."""
+    """After the first nothing changes; where a hook said so the second is ten seconds later."""
 
     async def test(rig: Lamp) -> None:
         old, new = rig.push(V1), rig.push(V2)
         await rig.look()
         rig.registry.delete(LAMP, V2)
-        again = await rig.look(priority=Priority.HOOK)
+        again = await rig.look(deletion=True)
         assert rig.told() == "2.0.0"
         assert getattr(again, "after", None) == BETWEEN_LOOKS
         await asyncio.sleep(BETWEEN_LOOKS)
-        await rig.look(priority=Priority.HOOK)
+        await rig.look()
         assert rig.heard == ["2.0.0", "1.0.0"]
         assert rig.has(old)
         assert rig.has(new), "it stays on disk, so that it can be pushed again"
@@ -174,7 +177,7 @@ def test_a_withdrawn_release_is_told_until_its_successor_is_on_disk() -> None:
         rig.push(V2)
         await rig.look()
         rig.registry.delete(LAMP, V2)
-        await rig.look()
+        await rig.look(deletion=True)
         rig.registry.missing_blobs.add(low.firmware_digest)
         rig.registry.trouble = 1.0
         await asyncio.sleep(BETWEEN_LOOKS)
@@ -185,6 +188,91 @@ def test_a_withdrawn_release_is_told_until_its_successor_is_on_disk() -> None:
         rig.registry.missing_blobs.clear()
         await rig.look()
         assert rig.heard == ["2.0.0", "1.0.0"]
+
+    lamp(test)
+
+
+def test_without_the_word_of_a_hook_a_tag_has_to_be_missing_for_long() -> None:
+    """Other hooks say nothing of it, and one look that finds it begins anew."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        high = rig.push(V2)
+        await rig.look()
+        for _ in range(2):
+            rig.registry.delete(LAMP, V2)
+            for _ in range(9):
+                again = await rig.look(priority=Priority.HOOK)
+                assert getattr(again, "after", None) is None
+                assert rig.told() == "2.0.0"
+                await asyncio.sleep(WITHDRAW_AFTER / 9)
+            rig.registry.put(LAMP, V2, high)
+            await rig.look()
+        rig.registry.delete(LAMP, V2)
+        await rig.look()
+        await asyncio.sleep(WITHDRAW_AFTER)
+        await rig.look()
+        assert rig.heard == ["2.0.0", "1.0.0"]
+
+    lamp(test)
+
+
+def test_a_repository_that_is_not_known_for_a_while_begins_the_wait_anew() -> None:
+    """Whatever the registry lacked before, it was not itself."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.push(V2)
+        await rig.look()
+        rig.registry.delete(LAMP, V2)
+        await rig.look()
+        await asyncio.sleep(WITHDRAW_AFTER)
+        rig.registry.unknown.add(LAMP)
+        with pytest.raises(Undecided, match="does not know the repository"):
+            await rig.look()
+        rig.registry.unknown.clear()
+        await rig.look()
+        assert rig.told() == "2.0.0"
+        await asyncio.sleep(WITHDRAW_AFTER)
+        await rig.look()
+        assert rig.told() == "1.0.0"
+
+    lamp(test)
+
+
+def test_a_cache_of_another_registry_withdraws_nothing_without_the_word_of_a_hook() -> None:
+    """What it lacks may be there, for as long as its upstream is away."""
+
+    async def test(rig: Lamp) -> None:
+        rig.registry.is_cache = True
+        rig.push(V1)
+        rig.push(V2)
+        await rig.look()
+        rig.registry.delete(LAMP, V2)
+        for _ in range(5):
+            await rig.look(priority=Priority.HOOK)
+            await asyncio.sleep(WITHDRAW_AFTER)
+        assert rig.told() == "2.0.0"
+        await rig.look(deletion=True)
+        assert rig.told() == "1.0.0"
+
+    lamp(test)
+
+
+def test_a_kept_tag_that_is_listed_and_not_found_is_not_missing() -> None:
+    """Listing and manifest have to agree; a replica that is behind is no proof."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (V1, V2):
+            rig.push(tag)
+            await rig.look()
+        await asyncio.sleep(100.0)
+        rig.registry.delete(LAMP, V1)
+        rig.registry.stale_for = 100.0
+        for _ in range(2):
+            await rig.look(V1, deletion=True)
+            await asyncio.sleep(BETWEEN_LOOKS)
+        assert rig.kept() == ["1.0.0"]
 
     lamp(test)
 
@@ -220,7 +308,7 @@ def test_a_tag_that_moved_and_goes_is_withdrawn_once(
         await rig.look()
         rig.registry.delete(LAMP, V2)
         for _ in range(2):
-            await rig.look(priority=Priority.HOOK)
+            await rig.look(deletion=True)
             await asyncio.sleep(BETWEEN_LOOKS)
         assert rig.told() == "1.0.0"
         (line,) = [each for each in lines if each["event"] == "release_withdrawn"]
@@ -245,7 +333,7 @@ def test_the_old_bytes_of_a_tag_that_moved_and_went_are_never_kept_again(
             await rig.look()
         rig.registry.delete(LAMP, V3)
         for _ in range(2):
-            await rig.look(priority=Priority.HOOK)
+            await rig.look(deletion=True)
             await asyncio.sleep(BETWEEN_LOOKS)
         assert (rig.told(), rig.kept()) == ("2.0.0", ["0.9.0"])
         if restarted:
@@ -395,7 +483,7 @@ def test_what_lacks_a_blob_or_was_judged_is_asked_about_and_not_asked_for() -> N
         assert rig.registry.manifests == pulled
         good = rig.push(V2)
         rig.registry.delete(LAMP, V3)
-        await rig.look()
+        await rig.look(deletion=True)
         await asyncio.sleep(BETWEEN_LOOKS)
         await rig.look()
         assert rig.told() == "2.0.0"

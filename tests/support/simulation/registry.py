@@ -122,12 +122,15 @@ class SimulatedRegistry:
         self._blobs: dict[Digest, Content] = {}
         self.missing_blobs: set[Digest] = set()
         self._hidden: dict[tuple[Device, Tag], float] = {}  # until when
+        self.is_cache = False  # it says itself that it only caches another
+        self.unknown: set[Device] = set()  # their repositories
         self.unclear: set[Tag] = set()  # answered with an error, for ever
         self.flawed: set[Tag] = set()  # verified bytes that are no manifest
         self.manifests = 0  # that were given out, and not only asked about
         self.trouble = 0.0
         self.slowness = 0.0
         self.staleness = 0.0
+        self.stale_for: float | None = None  # seconds, where each listing is as old as that
         self.away = False
 
     def put(self, device: Device, tag: Tag, content: Content) -> None:
@@ -189,13 +192,14 @@ class SimulatedRegistry:
     async def tags(self, device: Device) -> Listing:
         """See `Source`; the listing may come from a replica that is behind, in any order."""
         await self._answer()
-        if not self._was_pushed(device):
+        if device in self.unknown or not self._was_pushed(device):
             return Listing((), repository_known=False)
-        seen = self._clock() - self._chance.choice([0.0, self.staleness])
+        age = self._chance.choice([0.0, self.staleness])
+        seen = self._clock() - (age if self.stale_for is None else self.stale_for)
         listed = [tags for at, tags in self._listings[device] if at <= seen][-1]
         tags = [tag for tag in listed if not self._is_hidden(device, tag)]
         self.note("{} is listed as {}", device, _Tags(tags))
-        return Listing(tuple(self._chance.sample(tags, len(tags))))
+        return Listing(tuple(self._chance.sample(tags, len(tags))), is_cache=self.is_cache)
 
     async def resolve(
         self, device: Device, reference: Tag | Digest, *, known: Digest | None = None

@@ -64,6 +64,12 @@ def somewhere(device: Device) -> Hook:
     return _proven(ADDRESS, json.dumps({"repository": f"{PREFIX}/{device}"}).encode())
 
 
+def removed(device: Device) -> Hook:
+    """Something was deleted, and the hook does not say what."""
+    body = json.dumps({"action": "delete", "repository": f"{PREFIX}/{device}"})
+    return _proven(ADDRESS, body.encode())
+
+
 def noise(device: Device, tag: Tag, chance: random.Random) -> Hook:
     """A hook that asks for nothing, or that nobody believes."""
     repository = f"{PREFIX}/{device}"

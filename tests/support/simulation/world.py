@@ -284,7 +284,7 @@ class World:
                 elif not content.good:
                     registry.delete(device, tag)
         for device in DEVICES:
-            await self._deliver(senders.somewhere(device))
+            await self._deliver(senders.removed(device))
         await asyncio.sleep(2 * SETTLES_IN / 3)  # what was deleted is withdrawn
         registry.slowness = 4.0
         for device in DEVICES:
@@ -308,7 +308,7 @@ class World:
         is_stale = registry.staleness > 0  # what is deleted would be listed on
         if not is_stale and self._chance.random() < 0.3 and tag in registry.tags_of[device]:
             registry.delete(device, tag)
-            await self._deliver(senders.somewhere(device))
+            await self._deliver(senders.removed(device))
             return
         content = self._content(good=is_stale or self._chance.random() < 0.8)
         hook = self._pushed(device, tag, content)
@@ -320,6 +320,7 @@ class World:
             registry.put(device, tag, content)
             if not content.good:
                 registry.delete(device, tag)
+                await self._deliver(senders.removed(device))
         await self._deliver(hook)
 
     async def _begin_anew(self) -> None:
