@@ -170,7 +170,7 @@ def _withdrawn(withdrawn: Withdrawn) -> None:
     log.warning(
         Event.RELEASE_WITHDRAWN,
         **_fields(withdrawn.release),
-        reason="its tag is gone from the registry",
+        reason="its tag is gone",
         file=str(withdrawn.file),
         hooks=list(withdrawn.hooks),
     )

@@ -63,7 +63,8 @@ async def _delete(
                 _say(sentence)
             _say(BOARDS)
         if not yes:
-            click.confirm(f"Delete {device}:{tag} from {source.name}?", abort=True, err=True)
+            where = settings.registry_url or "the embedded folder"
+            click.confirm(f"Delete {device}:{tag} from {where}?", abort=True, err=True)
         try:
             deleted = await source.delete(device, tag)
         except NotFound as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import sys
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -32,6 +32,11 @@ def command(settings: Settings, path: str) -> int:
     Exits 0 for 2xx, else 1. The server is the one at LISTEN_ADDR, over TLS where TLS_CERT_PATH is
     set.
     """
+    if "://" in path:
+        raise BadSetting(
+            f"PATH: found {path}, expected the path alone, such as"
+            f" {urlsplit(path).path or '/health'}: the server asked is the one at LISTEN_ADDR"
+        )
     target = quote(path if path.startswith("/") else f"/{path}", safe=UNTOUCHED)
     if target.partition("?")[0] in OPERATORS:
         raise BadSetting(

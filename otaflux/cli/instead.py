@@ -31,7 +31,7 @@ def told_instead(
         able = [
             each
             for each in choice.of_channel(found, channel)
-            if not _is_unusable(record, each, judged_by)
+            if not _is_unusable(record, each, channel, judged_by)
         ]
         if not able or able[0].tag != tag:
             continue
@@ -47,7 +47,10 @@ def told_instead(
         yield f"It is not what devices are told now{told}, so nothing changes for those that poll"
 
 
-def _is_unusable(record: Record, candidate: Candidate, judged_by: str) -> bool:
+def _is_unusable(record: Record, candidate: Candidate, channel: str, judged_by: str) -> bool:
+    current = record.current(channel)
+    if current is not None and current.tag == candidate.tag:
+        return False  # its bytes of before are told, should it have moved to unusable ones
     return any(
         verdict.tag == candidate.tag and verdict.judged_by == judged_by
         for verdict in record.verdicts

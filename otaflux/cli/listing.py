@@ -14,7 +14,8 @@ from dataclasses import asdict
 import click
 
 from otaflux.cli.flags import JUDGING, SOURCE, uses
-from otaflux.cli.inventory import Shelf, look
+from otaflux.cli.inventory import look
+from otaflux.cli.shelf import Shelf
 from otaflux.errors import Undecided
 from otaflux.model.names import STABLE, Device
 from otaflux.settings import Settings
@@ -35,6 +36,8 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     if found.problem:
         what = "this is what DATA_DIR knows" if known_here else "DATA_DIR knows nothing of it"
         click.echo(f"otaflux: {found.problem} ({what})", err=True)
+    if found.note:
+        click.echo(f"otaflux: {found.note}", err=True)
     problems = [shelf for shelf in found.devices if shelf.problem]
     for shelf in problems:
         if shelf.problem != found.problem:
@@ -51,8 +54,8 @@ def _table(shelves: Iterable[Shelf]) -> str:
     lines = [("DEVICE", "TAG", "STATE", "SIZE", "CHIP", "NOTE")]
     for shelf in shelves:
         for row in shelf.releases:
-            named = [name for name in row.channels if name != STABLE]
-            state = f"{row.state} ({', '.join(named)})" if named else row.state
+            only = "" if STABLE in row.channels else ", ".join(row.channels)
+            state = f"{row.state} ({only})" if only else row.state
             size = "" if row.size is None else str(row.size)
             image = f" {row.image_version}" if row.image_version else ""
             note = [row.reason] if row.reason else []

@@ -48,6 +48,8 @@ def command(settings: Settings, device: str, output: str, channel: str) -> None:
     target = Path(output)
     if target.is_dir():
         raise Refused(f"{target} is a folder; -o names the file")
+    if not target.parent.is_dir():
+        raise Refused(f"-o {target}: there is no folder {target.parent}")
     with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as beside:
         release, path = asyncio.run(_pull(settings, name, version, channel, Path(beside)))
         umask = os.umask(0)

@@ -28,9 +28,6 @@ from otaflux.model.event import Action, HookEvent, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.model.version import Version, meant
 
-# cosign's tags (`sha256-….sig`), and the referrers tag schema of the distribution specification,
-# which shortens a long algorithm's digest to 64 characters.
-_SIGNATURE = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 _DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+")
 
 
@@ -90,7 +87,7 @@ class Intake:
         """The names to look up for a push; raises `BadName` where it asks for nothing."""
         if tag is None and not digest:
             return ()
-        if tag is None or _SIGNATURE.fullmatch(tag.text):
+        if tag is None or tag.is_attachment:
             if not self.awaits_signature(device):
                 what = "the tag of a signature" if tag else "pushed by digest, without a tag"
                 raise _Nothing(f"{what}; no release of '{device}' awaits its signature")
@@ -102,7 +99,7 @@ class Intake:
         """Raise `BadName` where a delete asks for nothing."""
         if tag is None:
             return
-        if _SIGNATURE.fullmatch(tag.text):
+        if tag.is_attachment:
             raise _Nothing(f"tag '{tag}' is the tag of a signature, not of a release")
         if not digest:
             self._told(tag)

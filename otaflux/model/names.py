@@ -19,6 +19,7 @@ MAX_TAG = 128  # characters, from the distribution specification
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{MAX_TAG - 1}}}")
+_ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 _CHANNEL = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 STABLE = "stable"
@@ -74,6 +75,15 @@ class Tag:
         if not can_be_tag(text):
             raise BadName("this cannot be a tag")
         return cls(text)
+
+    @property
+    def is_attachment(self) -> bool:
+        """Whether it is one that tools make for what belongs to a manifest, such as a signature.
+
+        cosign's tags (`sha256-….sig`), and the referrers tag schema of the distribution
+        specification, which shortens a long algorithm's digest to 64 characters.
+        """
+        return _ATTACHMENT.fullmatch(self.text) is not None
 
     def __str__(self) -> str:
         return self.text

@@ -125,7 +125,11 @@ class Source(Protocol):
 
 
 class Changeable(Source, Protocol):
-    """A source as commands have it: releases can be taken back there. The server never does."""
+    """A source as commands have it: it can be tried, and releases taken back. No server does."""
+
+    async def ping(self) -> None:
+        """Ask for nothing but an answer; raises `Undecided` where there is none, or a refusal."""
+        ...
 
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take one tag back, and no other one with it.

@@ -60,6 +60,19 @@ def test_channels_and_what_nobody_is_told_are_said(tmp_path: Path) -> None:
     assert "not what devices are told now" in lower.stderr
 
 
+def test_a_moved_tag_that_is_told_by_its_old_bytes_is_what_goes(tmp_path: Path) -> None:
+    """Its new bytes are unusable, and yet devices are told it, until it is gone."""
+    with server(tmp_path) as running:
+        push(tmp_path, "1.0.0", "2.0.0", DATA_DIR=running.env["DATA_DIR"])
+        running.told("lamp", "2.0.0")
+        (tmp_path / "build.bin").write_bytes(b"\x1f\x8b\x08 no gzip")
+        running.run("push", "lamp:2.0.0", "build.bin", "--force")
+        while "release_refused" not in [line["event"] for line in running.log()]:
+            assert running.process is not None
+        done = running.run("delete", "lamp:2.0.0", "--yes")
+        assert "Devices will be told 1.0.0" in done.stderr
+
+
 def test_a_missing_tag_is_a_failure(tmp_path: Path) -> None:
     """Exit 1, with the tags that there are."""
     push(tmp_path, "1.0.0")
@@ -96,7 +109,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path, answer: bytes, stays: bool) -> No
     )
     os.close(theirs)
     os.close(mine)
-    assert b"Delete lamp:1.0.0 from embedded?" in done.stderr
+    assert b"Delete lamp:1.0.0 from the embedded folder?" in done.stderr
     assert (done.returncode != 0) == stays
     assert (otaflux("pull", "lamp:1.0.0", "-o", "out", cwd=tmp_path).returncode == 0) == stays
 

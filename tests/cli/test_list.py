@@ -221,3 +221,55 @@ async def test_how_many_are_asked_at_once_is_a_setting(tmp_path: Path) -> None:
     done = await listed(tmp_path, REGISTRY_CONCURRENCY="none")
     assert done.returncode == 2
     assert done.stderr.startswith("otaflux: REGISTRY_CONCURRENCY: ")
+
+
+def test_the_folder_is_called_the_folder(tmp_path: Path) -> None:
+    """A release that was taken back, and one that moved, are told in the words of the folder."""
+    known = {"DATA_DIR": str(tmp_path / "data")}
+    build = tmp_path / "build.bin"
+
+    def pushed(tag: str, content: bytes, *flags: str) -> None:
+        build.write_bytes(content)
+        done = otaflux("push", f"lamp:{tag}", "build.bin", *flags, cwd=tmp_path, **known)
+        assert done.returncode == 0, done.stderr
+
+    pushed("1.0.0", b"one")
+    pushed("2.0.0", b"two")
+    with server(tmp_path, CHANNELS="beta") as running:
+        running.told("lamp", "2.0.0")
+        otaflux("delete", "lamp:2.0.0", "--yes", cwd=tmp_path, **known)
+        running.told("lamp", "1.0.0")
+        pushed("1.0.0", b"other", "--force")
+        deadline = time.monotonic() + PATIENCE
+        while running.get("/firmware?device=lamp").body != b"other":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        table = running.run("list").stdout
+    current, withdrawn = table.splitlines()[1:]
+    assert withdrawn.split(maxsplit=4)[2:] == [
+        "withdrawn", "3", "its tag is gone from the embedded folder",
+    ]  # fmt: skip
+    assert current.split()[2:4] == ["current", "5"], "for stable and beta alike, so no channel"
+    assert current.count("moved") == 1
+
+
+def test_the_tags_of_signatures_are_no_releases(tmp_path: Path) -> None:
+    """What cosign and referrers are kept under is not listed among what is ignored."""
+    (tmp_path / "build.bin").write_bytes(b"one")
+    for tag in ("1.0.0", f"sha256-{'0' * 64}.sig", f"sha256-{'0' * 64}", "latest"):
+        otaflux("push", f"lamp:{tag}", "build.bin", "--any-tag", cwd=tmp_path)
+    table = otaflux("list", cwd=tmp_path).stdout
+    assert [line.split()[1] for line in table.splitlines()[1:]] == ["1.0.0", "latest"]
+
+
+def test_the_catalog_of_another_registry_is_told(tmp_path: Path) -> None:
+    """Without the server's settings a list of its folder would be empty, and not say why."""
+    (tmp_path / "build.bin").write_bytes(b"one")
+    with server(tmp_path) as running:
+        assert running.run("push", "lamp:1.0.0", "build.bin").returncode == 0
+        running.told("lamp", "1.0.0")
+    mine = {"DATA_DIR": str(tmp_path / "data")}
+    done = otaflux("list", cwd=tmp_path, REGISTRY_URL="http://127.0.0.1:1", **mine)
+    assert "is of the embedded folder, and http://127.0.0.1:1 is asked here" in done.stderr
+    assert "server's settings" in done.stderr
+    assert "is asked here" not in otaflux("list", cwd=tmp_path, **mine).stderr

@@ -158,6 +158,10 @@ def test_a_pull_is_what_a_device_would_get(tmp_path: Path) -> None:
         done = otaflux("pull", *arguments, "-o", "out", cwd=tmp_path, **data)
         assert done.returncode == code
         assert len(done.stderr.splitlines()) == 1
+    nowhere = otaflux("pull", "lamp", "-o", "nowhere/out", cwd=tmp_path, **data)
+    assert (nowhere.returncode, nowhere.stderr) == (
+        2, "otaflux: -o nowhere/out: there is no folder nowhere\n",
+    )  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["build.bin", "data"]
 
 
@@ -189,6 +193,9 @@ def test_get_asks_the_running_server(tmp_path: Path) -> None:
         assert missing.returncode == 1
         assert missing.stdout == "No firmware for device 'door'"
         assert "404" in missing.stderr
+        whole = running.run("get", f"{running.url}/health")
+        assert whole.returncode == 2
+        assert "expected the path alone, such as /health" in whole.stderr
     gone = running.run("get", "/health")
     assert gone.returncode == 1
     assert "Does `otaflux serve` run" in gone.stderr

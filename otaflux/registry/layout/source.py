@@ -179,6 +179,10 @@ class Layout:
             )
         return pushed
 
+    async def ping(self) -> None:
+        """Look whether the folder is there; raises `Undecided`."""
+        await self._in_thread(places.check_root, self._root)
+
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take a tag out of the index, under the device's lock; its blobs stay.
 

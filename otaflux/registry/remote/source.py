@@ -19,11 +19,12 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from otaflux.errors import BadName
+from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote import blobs, listings, referrers
@@ -31,14 +32,16 @@ from otaflux.registry.remote.auth import Scope
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.deleting import Deletion
 from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.pages import oci_reason
 from otaflux.registry.remote.pushing import RegistryPush
-from otaflux.registry.remote.requests import Requests
+from otaflux.registry.remote.requests import Call, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.wire import OnRequest, Wire
 from otaflux.registry.source import BlobReader, Deleted, File, Unchanged
 from otaflux.registry.upload import build, measure
 
+PING = Scope("")  # of no repository: a token for nothing, which still takes a good login
 SPARE_CONNECTIONS = 8  # beside one for each place: blobs under way, and tokens
 
 
@@ -184,6 +187,18 @@ class Remote:
         push = RegistryPush(self._requests, name, scope, progress=progress, sleep=self._sleep)
         with self._wire.secrets.kept_out():
             return await push(tag, upload, force=force)
+
+    async def ping(self) -> None:
+        """Ask for `/v2/`, with credentials where there are any; raises `Undecided`, or `Denied`.
+
+        (Distribution specification, "Determining Support".)
+        """
+        answer = await self._requests.ask(Call("ping", "GET", self._endpoint.api(""), PING))
+        if answer.status != HTTPStatus.OK:
+            raise Undecided(
+                f"the registry answers {answer.status}{oci_reason(answer.body)} for /v2/",
+                hint="Is REGISTRY_URL a registry, and not a web page or a log-in portal?",
+            )
 
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take one tag back; see `otaflux.registry.remote.deleting`."""

@@ -1,0 +1,190 @@
+"""What stands on the shelf of one device: a row for each tag, its state and why. Pure.
+
+`inventory.py` asks for what is `Seen`; here it is put beside what the device's record knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from otaflux.model.artifact import Listing
+from otaflux.model.names import STABLE, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.reconcile import choice
+from otaflux.reconcile.choice import Candidate
+
+MOVED = "tag moved"  # as the reconciler's own warning has it, which names the old digest
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tag: its state in a word or two, and why."""
+
+    tag: str
+    version: str | None
+    state: str
+    channels: tuple[str, ...] = ()
+    reason: str = ""
+    since: str | None = None
+    digest: str | None = None
+    size: int | None = None
+    crc32: int | None = None
+    sha256: str | None = None
+    chip: str | None = None
+    image_version: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One device; `problem` says why its tags could not be read, or that it is gone."""
+
+    device: str
+    releases: tuple[Row, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the source said of a device: None for its tags where it could not be asked."""
+
+    listing: Listing | None
+    moved: frozenset[Tag] = frozenset()
+    problem: str = ""
+
+
+def shelf_of(
+    record: Record, seen: Seen, channels: Sequence[str], judged_by: str, *, where: str
+) -> Shelf:
+    """One device's rows: versions highest first, then what is no version, then what is withdrawn.
+
+    `where` is what the source is called: the registry, or the embedded folder.
+    """
+    served = {release.tag for release in record.served()}
+    if seen.listing is None:
+        listed = {*served, *(v.tag for v in record.verdicts if v.judged_by == judged_by)}
+    else:
+        listed = set(seen.listing.tags)
+    found = choice.candidates(listed | served)
+    rows = [
+        _row(record, each, channels, judged_by, gone="" if each.tag in listed else where, seen=seen)
+        for each in found
+    ]
+    rows.extend(
+        Row(
+            each.tag.text,
+            None,
+            "ignored",
+            reason=f"no version; {each.instead} would be one" if each.instead else "no version",
+        )
+        for each in choice.ignored(listed | served, found)
+        if not each.tag.is_attachment
+    )
+    rows.extend(_withdrawn(record, where))
+    return Shelf(record.device.name, tuple(rows), seen.problem)
+
+
+def _row(
+    record: Record,
+    candidate: Candidate,
+    channels: Sequence[str],
+    judged_by: str,
+    *,
+    gone: str,
+    seen: Seen,
+) -> Row:
+    """What stands about one version; `gone` is where its tag is not any more, else empty."""
+    tag, version = candidate.tag, candidate.version
+    in_channels = tuple(
+        name for name, standing in record.channels.items() if standing.release.tag == tag
+    )
+    release = next((each for each in record.served() if each.tag == tag), None)
+    verdict = next((v for v in record.verdicts if v.tag == tag and v.judged_by == judged_by), None)
+    reason = verdict.reason if verdict else ""
+    if release and in_channels:
+        since = min(record.channels[name].since for name in in_channels)
+        moves = tag in seen.moved
+        warnings = [each for each in release.warnings if not (moves and MOVED in each)]
+        if gone:
+            warnings.append(f"its tag is not in the {gone} any more")
+        if moves:
+            warnings.append(f"its {MOVED}; these are still the bytes of before{_why(reason)}")
+        replaced = any(
+            leaving.release.tag == tag
+            and leaving.release.manifest_digest != release.manifest_digest
+            for leaving in record.retired
+        )
+        if replaced and not any(MOVED in warning for warning in warnings):
+            warnings.append(f"its {MOVED}: boards that ran it before will not notice")
+        return _told(candidate, release, "current", in_channels, since, tuple(warnings))
+    if verdict:
+        return Row(tag.text, version.text, "unusable", reason=reason)
+    if release:
+        return _told(candidate, release, "kept", (), None, release.warnings)
+    return Row(tag.text, version.text, *_untold(record, candidate, channels))
+
+
+def _why(reason: str) -> str:
+    return f", for the new ones are unusable: {reason}" if reason else ""
+
+
+def _untold(
+    record: Record, candidate: Candidate, channels: Sequence[str]
+) -> tuple[str, tuple[str, ...], str]:
+    """State, channels and reason of a version that nobody is told and nobody refused."""
+    own = candidate.version.channel or STABLE
+    if own not in {STABLE, *channels}:
+        return "pre-release", (), f"channel '{own}' is not in CHANNELS"
+    current = record.current(own)
+    if current is not None and candidate.order < current.order:
+        return "older", (), ""
+    return "not tried", (), ""
+
+
+def _told(
+    candidate: Candidate,
+    release: Release,
+    state: str,
+    channels: tuple[str, ...],
+    since: float | None,
+    warnings: tuple[str, ...],
+) -> Row:
+    sums, chip = release.firmware.sums, release.firmware.chip
+    return Row(
+        candidate.tag.text,
+        candidate.version.text,
+        state,
+        channels,
+        since=None if since is None else _time(since),
+        digest=str(release.manifest_digest),
+        size=sums.size,
+        crc32=sums.crc32,
+        sha256=sums.sha256,
+        chip=chip.family if chip else None,
+        image_version=chip.version or None if chip else None,
+        warnings=warnings,
+    )
+
+
+def _withdrawn(record: Record, where: str) -> Iterable[Row]:
+    for leaving in record.retired:
+        if leaving.withdrawn:
+            release = leaving.release
+            yield Row(
+                release.tag.text,
+                release.version.text,
+                "withdrawn",
+                reason=f"its tag is gone from the {where}",
+                since=_time(leaving.at),
+                digest=str(release.manifest_digest),
+                size=release.firmware.sums.size,
+                crc32=release.firmware.sums.crc32,
+                sha256=release.firmware.sums.sha256,
+            )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
