@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from otaflux.errors import Unusable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Tag
+
+LONGER = 4  # times `max_bytes` that are read of a blob that is longer than its manifest says
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,18 @@ class BlobReader(Protocol):
         `Incomplete` where the blob is missing.
         """
         ...
+
+
+def check_size(descriptor: Descriptor, size: int) -> None:
+    """Hold a blob's size, whose digest was found right, against what its manifest says.
+
+    Raises `Unusable` where they differ: the bytes are the truth, so the manifest is wrong for good.
+    """
+    if size != descriptor.size:
+        raise Unusable(
+            f"the manifest says that its blob {descriptor.digest} has {descriptor.size} bytes, and"
+            f" it has {size}: push it again with a tool that writes the right size"
+        )
 
 
 class Source(Protocol):

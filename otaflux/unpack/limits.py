@@ -36,6 +36,7 @@ class Step(Enum):
     ENTRY = (100_000, "entries in its tars")
     RECORD = (500_000, "pax records in its tars")
     MEMBER = (100_000, "gzip members and zstd frames")
+    LONG_WINDOW = (1_000, "zstd frames with windows above 8 MiB")
     BLOCK = (250_000, "zstd blocks")
 
     def __init__(self, most: int, words: str) -> None:

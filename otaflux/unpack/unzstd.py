@@ -57,6 +57,7 @@ def unzstd(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
             if header.window <= LONG_WINDOW:
                 yield from _frame(source, header, usual.decompressobj(), budget)
             else:
+                budget.count(Step.LONG_WINDOW)  # each takes and gives back its memory
                 with budget.long_window():
                     once = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
                     yield from _frame(source, header, once.decompressobj(), budget)

@@ -31,7 +31,7 @@ from tar_bytes import END, file
 from otaflux.errors import Undecided, Unusable
 from otaflux.unpack.choose import plan
 from otaflux.unpack.extraction import Extraction
-from otaflux.unpack.limits import Limits, LongWindows
+from otaflux.unpack.limits import Limits, LongWindows, Step
 from otaflux.unpack.sums import SumsOf
 
 
@@ -188,6 +188,20 @@ def test_long_windows_are_one_at_a_time(
     assert holder.go_on.is_set(), "the second did not wait"
     assert second.finish().firmware_digest == digest_of(FIRMWARE)
     assert not windows.is_taken
+
+
+@pytest.mark.parametrize("descriptor", [13 << 3 | 1, 17 << 3])
+def test_frames_that_each_ask_for_a_long_window_are_few(
+    descriptor: int, windows: LongWindows
+) -> None:
+    """Each takes time besides its bytes, so a hundred thousand in half a megabyte are refused."""
+    last_block = (1 | 1 << 3).to_bytes(3, "little") + b"x"
+    frame = b"\x28\xb5\x2f\xfd" + bytes([0, descriptor]) + last_block
+    few, many = frame * Step.LONG_WINDOW.most, frame * (Step.LONG_WINDOW.most + 1)
+    limits = Limits(MIB, 4 * MIB)
+    assert extraction(few, windows, limits).layer(describe(few), Blob(few))
+    with pytest.raises(Unusable, match="zstd frames with windows above 8 MiB"):
+        extraction(many, windows, limits).layer(describe(many), Blob(many))
 
 
 @pytest.mark.real("zstd")

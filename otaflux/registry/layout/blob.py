@@ -16,15 +16,17 @@ from otaflux.files.disk import open_regular
 from otaflux.files.durable import explained
 from otaflux.model.artifact import Descriptor
 from otaflux.registry.layout.places import Place, check_root
+from otaflux.registry.source import check_size
 
 PIECE = 1024 * 1024  # bytes at a time; large, so that hashing lets other threads run
 
 
 class LayoutReader:
-    """Reads one blob of a layout, checking size and digest on the way."""
+    """Reads one blob of a layout, at most `most` bytes, checking size and digest on the way."""
 
-    def __init__(self, root: Path, place: Place, descriptor: Descriptor) -> None:
+    def __init__(self, root: Path, place: Place, descriptor: Descriptor, *, most: int) -> None:
         self._root = root
+        self._most = most
         self._path = place.blob(descriptor.digest)
         self._descriptor = descriptor
         self._sum = hashlib.new(descriptor.digest.algorithm, usedforsecurity=False)
@@ -66,16 +68,18 @@ class LayoutReader:
             piece = self._file.read(PIECE)
         self._count += len(piece)
         self._sum.update(piece)
-        if self._count > descriptor.size or (not piece and self._count < descriptor.size):
+        if self._count > self._most:
             raise Undecided(
-                f"{self._path} does not have the {descriptor.size} bytes that its manifest names",
+                f"{self._path} is longer than {self._most} bytes",
                 hint="The file is broken: push it once more",
             )
-        if not piece and self._sum.hexdigest() != descriptor.digest.hex:
-            raise Undecided(
-                f"the bytes of {self._path} are not those of its digest",
-                hint="The file is broken: push it once more",
-            )
+        if not piece:
+            if self._sum.hexdigest() != descriptor.digest.hex:
+                raise Undecided(
+                    f"the bytes of {self._path} are not those of its digest",
+                    hint="The file is broken: push it once more",
+                )
+            check_size(descriptor, self._count)
         return piece
 
     def _opened(self) -> FileIO:

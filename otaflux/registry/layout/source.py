@@ -29,7 +29,7 @@ from otaflux.registry.layout.places import Place, Stamp
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
-from otaflux.registry.source import Deleted, File, Unchanged
+from otaflux.registry.source import LONGER, Deleted, File, Unchanged
 
 READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
 MAX_SUBJECTS = 4096  # manifests whose subject is remembered
@@ -128,7 +128,8 @@ class Layout:
                 f"the blob {descriptor.digest} has {descriptor.size} bytes, and {max_bytes} are"
                 " allowed (MAX_FIRMWARE_SIZE)"
             )
-        reader = LayoutReader(self._root, places.place_of(self._root, device), descriptor)
+        place = places.place_of(self._root, device)
+        reader = LayoutReader(self._root, place, descriptor, most=LONGER * max_bytes)
         try:
             yield reader
         finally:
@@ -258,16 +259,16 @@ class Layout:
     async def _read_manifest(
         self, place: Place, digest: Digest, entry: IndexEntry | None
     ) -> Artifact | None:
-        """A manifest whose bytes have that digest, and the size that the index says."""
-        if entry and entry.size > MAX_MANIFEST:
-            raise too_large(digest)
+        """A manifest whose bytes have that digest; whatever size the index says."""
         body = await self._read(place.blob(digest), MAX_MANIFEST)
         if body is None:
             return None
-        if len(body) > MAX_MANIFEST or (entry and len(body) != entry.size):
+        if len(body) > MAX_MANIFEST:
+            if entry and entry.size > MAX_MANIFEST:
+                raise too_large(digest)
             raise Undecided(
-                f"the manifest {place.blob(digest)} does not have the size that it should",
-                hint="The file or the index is broken: push it once more",
+                f"the manifest {place.blob(digest)} is larger than a manifest may be",
+                hint="The file is broken: push it once more",
             )
         return parse_artifact(body, media_type=entry.media_type if entry else None, asked=digest)
 

@@ -6,9 +6,11 @@ thread that reads them hashes them, so the loop never does. A body that breaks i
 expired. A registry that cannot do ranges sends all again, and what was handed out is skipped: the
 digest at the end is over what the reader was given.
 
-Trust: size and digest come from a verified manifest and are held against every byte; nothing that
-the registry says of them counts, and a descriptor's `urls` are not looked at. In flight are at most
-about 2 MiB for each blob.
+Trust: the digest comes from a verified manifest and is held against every byte; nothing that the
+registry says counts, and a descriptor's `urls` are not looked at. Bytes that have the digest are
+the blob: where the manifest's `size` is another the manifest is wrong, which is a verdict, and
+where the registry's length is another than the manifest's nobody knows yet, so it is read. In
+flight are at most about 2 MiB for each blob.
 
 Source: distribution specification ("Pulling blobs"), RFC 9110, 14.
 """
@@ -30,6 +32,7 @@ from otaflux.registry.remote.auth import Denied, Scope
 from otaflux.registry.remote.channel import Channel
 from otaflux.registry.remote.pages import oci_codes
 from otaflux.registry.remote.requests import MAX_ERROR_BODY, Call, Requests
+from otaflux.registry.source import LONGER, check_size
 
 CHUNK = 256 * 1024  # bytes; hashing and unpacking let other threads run for pieces of this size
 
@@ -60,21 +63,27 @@ class RegistryReader:
 
     def __init__(self, channel: Channel, descriptor: Descriptor) -> None:
         self._channel = channel
-        self._digest = descriptor.digest
+        self._descriptor = descriptor
         self._hash = hashlib.new(descriptor.digest.algorithm, usedforsecurity=False)
-        self._left = descriptor.size
+        self._count = 0
 
     def read(self) -> bytes:
         """The next bytes; nothing once all were given and size and digest hold. Blocks."""
         chunk = self._channel.get()
         self._hash.update(chunk)
-        self._left -= len(chunk)
-        if not chunk and (self._left or self._hash.hexdigest() != self._digest.hex):
+        self._count += len(chunk)
+        if not chunk:
+            self._check()
+        return chunk
+
+    def _check(self) -> None:
+        digest = self._descriptor.digest
+        if self._hash.hexdigest() != digest.hex:
             raise Undecided(
-                f"the registry sent other bytes than {self._digest}",
+                f"the registry sent other bytes than {digest}",
                 hint="the registry's storage may be damaged: push the release again",
             )
-        return chunk
+        check_size(self._descriptor, self._count)
 
 
 @asynccontextmanager
@@ -97,13 +106,19 @@ async def open_blob(
             f" allows {max_bytes}"
         )
     channel = Channel()
-    feed = asyncio.create_task(_Feed(requests, url, scope, descriptor, channel, sleep).run())
+    feed = _Feed(requests, url, scope, descriptor, channel, LONGER * max_bytes, sleep)
+    feeding = asyncio.create_task(feed.run())
     try:
         yield RegistryReader(channel, descriptor)
     finally:
         channel.close()
-        feed.cancel()
-        await asyncio.gather(feed, return_exceptions=True)
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+
+
+def _nothing(algorithm: str) -> str:
+    """The digest of no bytes, which need not be asked for."""
+    return hashlib.new(algorithm, usedforsecurity=False).hexdigest()
 
 
 class _Floor:
@@ -137,6 +152,7 @@ class _Feed:
         scope: Scope,
         descriptor: Descriptor,
         channel: Channel,
+        max_bytes: int,
         sleep: Sleep,
     ) -> None:
         self._requests = requests
@@ -146,8 +162,10 @@ class _Feed:
         self._scope = scope
         self._descriptor = descriptor
         self._channel = channel
+        self._max_bytes = max_bytes
         self._sleep = sleep
         self._given = 0  # bytes that went into the channel
+        self._size: int | None = None  # what the registry says that it has
         self._ranges = True  # whether the registry has not failed at them yet
 
     async def run(self) -> None:
@@ -162,20 +180,33 @@ class _Feed:
 
     async def _give_all(self) -> None:
         """One response after another, as long as there is progress."""
+        if self._descriptor.digest.hex == _nothing(self._descriptor.digest.algorithm):
+            return
         breaks = in_vain = 0
-        while self._given < self._descriptor.size:
+        while True:
             before = self._given
             broken = await self._give_some()
-            if self._given == self._descriptor.size:
+            if self._has_all(ended_again=broken is None and before == self._given > 0):
                 return
+            broken = broken or Undecided("the registry's answer ended before the blob did")
             breaks += 1
             in_vain = 0 if self._given > before else in_vain + 1
             if in_vain >= self._policy.attempts or breaks > self._policy.resumes:
                 raise broken
             await self._sleep(self._policy.wait(1, self._requests.wire.chance))
 
-    async def _give_some(self) -> Undecided:
-        """What one response gives; returns why it did not give all.
+    def _has_all(self, *, ended_again: bool) -> bool:
+        """Whether all bytes were given, as far as lengths say; their digest is the judge of that.
+
+        Where the registry names no length the manifest's counts, or that an answer ended twice at
+        the same byte.
+        """
+        if self._size is not None:
+            return self._given == self._size
+        return self._given >= self._descriptor.size or ended_again
+
+    async def _give_some(self) -> Undecided | None:
+        """What one response gives; returns why it did not end as it should, if it did not.
 
         Raises what going on would not mend: no answer after the tries of the policy, no rights, no
         such blob, wrong bytes.
@@ -192,16 +223,15 @@ class _Feed:
                 raise
             except Undecided as error:
                 return error
-        return Undecided("the registry's answer ended before the blob did")
+        return None
 
     async def _begun(self, response: aiohttp.ClientResponse) -> int:
         """How many bytes of a response were handed out before; raises where it is no good."""
-        size = self._descriptor.size
         own = self._requests.endpoint.owns(response.url)
         if response.status == _OK:
             length = response.headers.get("Content-Length", "")
-            if length.isdigit() and int(length[:19]) != size:
-                raise _Wrong(f"the registry's blob has {length[:19]} bytes and not {size}")
+            if length.isdigit():
+                self._note_size(int(length[:19]))
             return self._given
         if response.status == _PARTIAL:
             self._check_range(response)
@@ -224,10 +254,19 @@ class _Feed:
 
     def _check_range(self, response: aiohttp.ClientResponse) -> None:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match and (int(match[1]), int(match[3])) == (self._given, self._descriptor.size):
+        size = self._descriptor.size if self._size is None else self._size
+        if match and (int(match[1]), int(match[3])) == (self._given, size):
             return
         self._ranges = False
         raise Undecided("the registry sent another part of the blob than it was asked for")
+
+    def _note_size(self, size: int) -> None:
+        """Take a length for the blob's; raises where an earlier answer named another."""
+        if self._size is None and self._given <= size <= self._max_bytes:
+            self._size = size
+        if self._size != size:
+            known = self._descriptor.size if self._size is None else self._size
+            raise _Wrong(f"the registry's blob has {size} bytes and not {known}")
 
     async def _pump(self, response: aiohttp.ClientResponse, skip: int) -> None:
         """Hand on a body from its `skip`th byte; what came before it broke is handed on too."""
@@ -252,8 +291,9 @@ class _Feed:
         await self._hand_on(pieces)
 
     def _check_room(self, held: int) -> None:
-        if self._given + held > self._descriptor.size:
-            raise _Wrong(f"the registry sends more bytes than {self._descriptor.size}")
+        most = self._max_bytes if self._size is None else self._size
+        if self._given + held > most:
+            raise _Wrong(f"the registry sends more bytes than {most}")
 
     async def _piece(self, response: aiohttp.ClientResponse, floor: _Floor) -> bytes:
         began = self._clock()

@@ -300,14 +300,15 @@ async def test_a_manifest_that_is_not_its_digest_says_nothing(
             await layout.resolve(LAMP, reference)
 
 
-async def test_an_index_that_lies_about_a_size_says_nothing(root: Path, layout: Source) -> None:
-    """The size is checked as well as the digest."""
+async def test_an_index_that_lies_about_a_size_spoils_no_manifest(
+    root: Path, layout: Source
+) -> None:
+    """Nothing proves the index; bytes of the digest are the manifest."""
     files = LayoutFiles(root / "lamp")
     files.artifact(tag="1.0.0")
     files.entries[0]["size"] += 1
     files.write()
-    with pytest.raises(Undecided, match="size"):
-        await layout.resolve(LAMP, ONE)
+    assert isinstance(await layout.resolve(LAMP, ONE), Manifest)
 
 
 async def test_what_can_never_be_read_is_a_verdict_with_its_digest(
@@ -375,6 +376,10 @@ async def test_nobody_reaches_the_end_of_bad_bytes(root: Path, layout: Source, s
         path.write_bytes(bad)
         with pytest.raises(Undecided):
             await content(layout, LAMP, Descriptor("", digest, size))
+    path.write_bytes(good)
+    for wrong in {0, 1, size - 1, size + 1, 2 * size} - {size, -1}:
+        with pytest.raises(Unusable, match=f"has {wrong} bytes, and it has {size}"):
+            await content(layout, LAMP, Descriptor("", digest, wrong))
     path.unlink()
     with pytest.raises(Incomplete):
         await content(layout, LAMP, Descriptor("", digest, size))

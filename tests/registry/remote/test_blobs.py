@@ -39,7 +39,7 @@ from otaflux.model.artifact import Descriptor, Digest
 from otaflux.registry.remote import Remote
 from otaflux.registry.remote.blobs import CHUNK
 from otaflux.registry.remote.retries import RetryPolicy
-from otaflux.registry.source import BlobReader
+from otaflux.registry.source import LONGER, BlobReader
 
 CONTENT = random.Random(1).randbytes(3_000_000)
 LIMIT = 10_000_000
@@ -283,7 +283,28 @@ async def test_nobody_reaches_the_end_of_bad_bytes(fault: Any) -> None:
         async with client.open_blob(SENSOR, blob, max_bytes=LIMIT) as reader:
             with pytest.raises(Undecided):
                 await asyncio.to_thread(drained, reader, got)
-        assert sum(map(len, got)) <= len(CONTENT)
+        assert sum(map(len, got)) <= LONGER * LIMIT
+
+
+@pytest.mark.parametrize("size", [0, 1, len(CONTENT) - 1, len(CONTENT) + 1, 2 * len(CONTENT)])
+@pytest.mark.parametrize("fault", [None, Short(at=len(CONTENT)), Cut(at=1_000_000)], ids=repr)
+async def test_bytes_of_the_right_digest_prove_a_manifest_wrong(size: int, fault: Any) -> None:
+    """Their size is theirs: it is a verdict, and not the registry's fault, however they came."""
+    async with FakeRegistry() as registry, remote(registry) as client:
+        blob = put(registry)
+        if fault is not None:
+            registry.fail("blob", fault)
+        with pytest.raises(Unusable, match=f"has {size} bytes, and it has {len(CONTENT)}"):
+            await read(client, replace(blob, size=size))
+
+
+async def test_bytes_of_another_digest_prove_nothing() -> None:
+    """A registry that sends a page in place of a blob errs, whatever the manifest says."""
+    async with FakeRegistry() as registry, remote(registry) as client:
+        blob = put(registry)
+        registry.fail("blob", Page(), times=None)
+        with pytest.raises(Undecided):
+            await read(client, replace(blob, size=1))
 
 
 async def test_a_wrong_start_and_a_right_rest_do_not_pass() -> None:
