@@ -28,10 +28,11 @@ from yarl import URL
 
 from otaflux.errors import Incomplete, Undecided, Unusable
 from otaflux.model.artifact import Descriptor
-from otaflux.registry.remote.auth import Denied, Scope
 from otaflux.registry.remote.channel import Channel
+from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.pages import oci_codes
 from otaflux.registry.remote.requests import MAX_ERROR_BODY, Call, Requests
+from otaflux.registry.remote.ways import Scope
 from otaflux.registry.source import LONGER, check_size
 
 CHUNK = 256 * 1024  # bytes; hashing and unpacking let other threads run for pieces of this size
@@ -217,7 +218,7 @@ class _Feed:
         call = Call("blob", "GET", self._url, self._scope, headers=headers, content_addressed=True)
         async with self._requests.stream(call) as response:
             try:
-                skip = await self._begun(response)
+                skip = await self._begun(response, call)
                 await self._pump(response, skip)
             except (_Wrong, Denied):
                 raise
@@ -225,7 +226,7 @@ class _Feed:
                 return error
         return None
 
-    async def _begun(self, response: aiohttp.ClientResponse) -> int:
+    async def _begun(self, response: aiohttp.ClientResponse, call: Call) -> int:
         """How many bytes of a response were handed out before; raises where it is no good."""
         own = self._requests.endpoint.owns(response.url)
         if response.status == _OK:
@@ -242,7 +243,7 @@ class _Feed:
         if response.status == _UNSATISFIABLE:
             self._ranges = False  # its body is not read: its length may be a lie
         if response.status in _DENIED and own:
-            await self._requests.check_allowed(response, self._scope)
+            await self._requests.check_allowed(response, call)
         where = "the registry" if own else "the storage that the registry redirects to"
         raise Undecided(f"{where} answers {response.status} for a blob")
 

@@ -244,7 +244,7 @@ def _entry_login(entry: _Entry, path: Path, key: str) -> Login:
     username, password = entry.username or "", entry.password or ""
     if entry.auth:
         try:
-            pair = base64.b64decode(entry.auth, validate=True).decode()
+            pair = base64.b64decode("".join(entry.auth.split()), validate=True).decode()
         except ValueError:
             raise _unreadable(path, key, "its 'auth' is not base64") from None
         username, _, password = pair.partition(":")

@@ -21,10 +21,11 @@ from otaflux.errors import NotFound, Refused, Undecided, Unusable
 from otaflux.model.artifact import Digest, Gone, Index, Listing
 from otaflux.model.names import Tag
 from otaflux.registry.manifest import digest_of
-from otaflux.registry.remote.auth import Denied, Scope
+from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import ACCEPT, RegistryResolver
+from otaflux.registry.remote.ways import Scope
 from otaflux.registry.source import Deleted, Unchanged
 
 AT_ONCE = 8  # tags that are looked up at once

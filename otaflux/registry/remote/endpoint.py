@@ -2,8 +2,9 @@
 
 Trust: everything that a registry names, a token realm, a redirect, a next page, is untrusted text.
 Credentials go to the registry's own origin (scheme, host and port) and, for a token, to a realm
-that `check_realm` lets through. Proxies come from the environment and are read here too, so that
-aiohttp's `trust_env` stays off, which would also send ~/.netrc to whoever is redirected to.
+that `Neighbourhood.check_realm` lets through. Proxies come from the environment and are read here
+too, so that aiohttp's `trust_env` stays off, which would also send ~/.netrc to whoever is
+redirected to.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from yarl import URL
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.model.names import Repository
-from otaflux.wording import plain, quoted, quoted_address
+from otaflux.wording import quoted, quoted_address
 
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
@@ -26,7 +28,11 @@ _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _HUB = URL(
     "https://registry-1.docker.io"
 )  # where Docker Hub's API is; docker.io is a name for people
-_PRINTABLE = re.compile(r"[!-~]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_ASCII = "".join(chr(code) for code in range(0x21, 0x7F))
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +129,11 @@ def read_url(text: str, *, base: URL) -> URL:
 
 
 def _absolute(text: str, base: URL) -> URL | None:
-    if len(text) > MAX_URL or not _PRINTABLE.fullmatch(text):
+    text = text.strip(" ")
+    if not text or len(text) > MAX_URL or _CONTROL.search(text):
         return None
     try:
-        url = base.join(URL(text, encoded=True))
+        url = base.join(URL(_written_out(text), encoded=True))
         # Host and port are read only here: `xn--` is no name and 99999 no port.
         named = url.scheme in {"http", "https"} and url.host and url.port
     except ValueError:
@@ -134,8 +141,19 @@ def _absolute(text: str, base: URL) -> URL | None:
     return url if named and url.raw_user is None and url.raw_password is None else None
 
 
-def literal(host: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _written_out(text: str) -> str:
+    """An address with what is not ASCII, and spaces, in percent form, as browsers read it.
+
+    Storages put names of files into `Location` as they are. Hosts are not written out: a host that
+    is not ASCII is none.
+    """
+    return quote(text.encode(errors="surrogateescape"), safe=_ASCII)
+
+
+def literal(host: str | None) -> IpAddress | None:
     """The IP address that a host is, in any of the forms that resolvers take; None for a name."""
+    if host == "localhost":
+        return ipaddress.IPv4Address("127.0.0.1")
     try:
         address = ipaddress.ip_address((host or "").rstrip("."))
     except ValueError:
@@ -147,60 +165,6 @@ def literal(host: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
         return ipaddress.ip_address(socket.inet_aton(host or ""))
     except (OSError, ValueError):
         return None
-
-
-def is_link_local(host: str | None) -> bool:
-    """Whether a host is a link-local literal, where clouds keep their machines' own secrets."""
-    address = literal(host)
-    return address is not None and address.is_link_local
-
-
-def _is_inside(host: str | None) -> bool:
-    """Whether a host is a literal that only a private network has."""
-    if host == "localhost":
-        return True
-    address = literal(host)
-    return address is not None and (address.is_private or address.is_loopback)
-
-
-def check_realm(endpoint: Endpoint, realm: URL) -> None:
-    """Whether a token realm may be asked; raises `Undecided` where a registry made it up.
-
-    A realm gets the registry's credentials. So for an https registry it is https; it is never
-    link-local, and an address of a private network only for a registry that has one itself (the
-    registry's own host always may).
-    """
-    registry = endpoint.base
-    if registry.scheme == "https" and realm.scheme != "https":
-        raise _realm(realm, "it is plain http, and the registry is https")
-    if realm.host == registry.host:
-        return
-    if is_link_local(realm.host):
-        raise _realm(realm, "it is a link-local address")
-    if _is_inside(realm.host) and not _is_inside(registry.host):
-        raise _realm(realm, "it is an address of a private network, and the registry's is not")
-
-
-def _realm(realm: URL, reason: str) -> Undecided:
-    return Undecided(
-        f"the registry wants its credentials sent to {plain(realm.origin())}: refused, {reason}",
-        hint="look at REGISTRY_URL, and at the realm that the registry is set up with",
-    )
-
-
-def check_redirect(origin: URL, target: URL, *, content_addressed: bool) -> None:
-    """Whether a redirect may be followed; raises `Undecided` where not.
-
-    Whoever asks leaves credentials away at another origin. Bytes that are checked against a digest
-    may come over plain http, as from object storage in the same rack; a listing may not.
-    """
-    if is_link_local(target.host) and target.host != origin.host:
-        raise Undecided(f"the registry redirects to a link-local address, {plain(target.host)}")
-    if origin.scheme == "https" and target.scheme != "https" and not content_addressed:
-        raise Undecided(
-            f"the registry redirects from https to {plain(target.origin())}, which is refused",
-            hint="let the registry's proxy name https addresses",
-        )
 
 
 def proxy_for(url: URL, environ: Mapping[str, str]) -> URL | None:
@@ -239,7 +203,7 @@ def _excepts(
     word: str,
     host: str,
     port: int | None,
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address | None,
+    address: IpAddress | None,
 ) -> bool:
     """One word of `NO_PROXY`: `*`, a network, an address or a domain with or without a port."""
     if word == "*":

@@ -17,8 +17,9 @@ from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing
 from otaflux.model.taglist import TagList
 from otaflux.registry.remote import pages
-from otaflux.registry.remote.auth import CATALOG, Denied, Scope
+from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.requests import MAX_BODY, Call, RegistryAnswer, Requests
+from otaflux.registry.remote.ways import CATALOG, Scope
 
 LARGE_PAGE = 32 * 1024  # bytes, from which on a page is for a thread
 LARGE_LISTING = 2000  # names, from which on sorting out devices is, and tags lie closer together
@@ -29,6 +30,8 @@ InThread = Callable[..., Awaitable[Any]]
 HARBOR_PAGE = 100  # repositories; the most that Harbor gives
 
 _UNKNOWN = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the second is Harbor's
+# Of a name that it cannot have: Harbor's for one without a project, and the specification's.
+_IMPOSSIBLE = frozenset({"BAD_REQUEST", "NAME_INVALID"})
 _OK = 200
 _BAD_REQUEST = 400
 # What a registry with a lower limit for `n` says, or one that knows no `n`.
@@ -49,10 +52,9 @@ async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread)
     if first.status in _OTHER_SIZE:
         call = replace(call, url=requests.endpoint.api(f"{name}/tags/list"))
         first = await requests.ask(call, max_bytes=most)
-    if first.status == _NOT_FOUND:
-        codes = pages.oci_codes(first.body)
-        if codes and codes <= _UNKNOWN:
-            return Listing((), repository_known=False)
+    codes = pages.oci_codes(first.body) if first.status in {_NOT_FOUND, _BAD_REQUEST} else set()
+    if codes and codes <= (_UNKNOWN if first.status == _NOT_FOUND else _IMPOSSIBLE):
+        return Listing((), repository_known=False)
     found = TagList()
     bodies = _bodies(requests, call, first, most=most)
     del first  # or it would be held until the last page

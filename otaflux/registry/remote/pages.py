@@ -16,7 +16,7 @@ import msgspec
 from otaflux.errors import Undecided
 from otaflux.model.names import can_be_tag
 from otaflux.model.taglist import TagList
-from otaflux.wording import quoted
+from otaflux.wording import MAX_SENTENCE, quoted
 
 PAGE_SIZE = 1000  # names asked for at once; the most that ECR and distribution 3 give
 MAX_PAGES = 1000  # of one listing
@@ -144,6 +144,6 @@ def oci_codes(body: bytes) -> frozenset[str]:
 def oci_reason(body: bytes) -> str:
     """What an OCI error body says, for a message: empty, or `, CODE: text`."""
     for error in _errors(body):
-        text = f": {quoted(error.message)}" if error.message else ""
+        text = f": {quoted(error.message, MAX_SENTENCE)}" if error.message else ""
         return f", {quoted(error.code)}{text}"
     return ""

@@ -21,11 +21,12 @@ from otaflux.errors import Refused, Undecided, Unreachable, Unusable
 from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Tag
 from otaflux.registry.manifest import digest_of, parse_artifact
-from otaflux.registry.remote.auth import Denied, Scope
-from otaflux.registry.remote.endpoint import check_redirect, read_url
+from otaflux.registry.remote.denials import Denied
+from otaflux.registry.remote.endpoint import read_url
 from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import ACCEPT
+from otaflux.registry.remote.ways import Scope
 from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload
 from otaflux.wording import quoted
 
@@ -123,7 +124,7 @@ class RegistryPush:
         location = begun.headers.get("Location")
         if begun.status not in _CREATED or not location:
             raise self._error(begun, f"to begin an upload to {self._name}")
-        url = self._upload_url(begun.url, location, digest)
+        url = await self._upload_url(begun.url, location, digest)
         call = Call(
             "push",
             "PUT",
@@ -143,7 +144,7 @@ class RegistryPush:
                 )
             raise self._error(answer, f"for a blob of {size} bytes")
 
-    def _upload_url(self, posted: URL, location: str, digest: Digest) -> URL:
+    async def _upload_url(self, posted: URL, location: str, digest: Digest) -> URL:
         """Where the bytes go, with the digest they end in.
 
         A registry behind a proxy that ends TLS may name itself with http and its inner port.
@@ -158,7 +159,7 @@ class RegistryPush:
                 query_string=url.raw_query_string,
                 encoded=True,
             )
-        check_redirect(own, url, content_addressed=False)
+        await self._requests.neighbourhood.check_redirect(own, url, content_addressed=False)
         joint = "&" if url.raw_query_string else "?"
         return URL(f"{url}{joint}digest={digest.algorithm}%3A{digest.hex}", encoded=True)
 

@@ -16,9 +16,9 @@ from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index, Manifes
 from otaflux.model.names import Tag
 from otaflux.registry.manifest import parse_artifact
 from otaflux.registry.remote import pages
-from otaflux.registry.remote.auth import Scope
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
+from otaflux.registry.remote.ways import Scope
 
 MAX_ATTACHED = 256  # artifacts of one manifest that are looked at
 

@@ -13,6 +13,7 @@ import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -21,13 +22,17 @@ from yarl import URL
 
 from otaflux.errors import Undecided, Unreachable
 from otaflux.registry.remote import failures
-from otaflux.registry.remote.auth import Authority, Grant, Scope
+from otaflux.registry.remote.auth import Authority, Grant
 from otaflux.registry.remote.credentials import Credentials
-from otaflux.registry.remote.endpoint import Endpoint, check_redirect, read_url
+from otaflux.registry.remote.denials import Denied
+from otaflux.registry.remote.endpoint import Endpoint, read_url
+from otaflux.registry.remote.neighbourhood import Neighbourhood
 from otaflux.registry.remote.pages import oci_reason
 from otaflux.registry.remote.retries import RETRIED_STATUSES, retry_after
 from otaflux.registry.remote.tokens import TokenAnswer
+from otaflux.registry.remote.ways import Greeting, Scope
 from otaflux.registry.remote.wire import Wire
+from otaflux.wording import plain
 
 MAX_BODY = 8 * 1024 * 1024  # bytes of a page; 100,000 repositories of 80 characters
 MAX_ERROR_BODY = 64 * 1024  # bytes of a body that is read only for its error code
@@ -36,9 +41,7 @@ MAX_ROUNDS = 3  # without a token, with one, with a renewed one
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWING = frozenset({"GET", "HEAD"})
-_FIRST_ERROR = 400
-_UNAUTHORIZED = 401
-_FORBIDDEN = 403
+_GREETING = Scope("")
 
 
 class BodyTooLarge(Undecided):
@@ -78,11 +81,24 @@ class RegistryAnswer:
 class Requests:
     """The way to one registry, over a `Wire` that is open."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials, wire: Wire) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        wire: Wire,
+        neighbourhood: Neighbourhood,
+    ) -> None:
         self.endpoint = endpoint
         self.wire = wire
+        self.neighbourhood = neighbourhood
         self._authority = Authority(
-            endpoint, credentials, self._exchange, wire.secrets, clock=wire.clock
+            endpoint,
+            credentials,
+            self._exchange,
+            self._greet,
+            neighbourhood.check_realm,
+            wire.secrets,
+            clock=wire.clock,
         )
         self._outage = failures.FailingRepositories()
 
@@ -97,7 +113,7 @@ class Requests:
         `Undecided` as the module says.
         """
         async with self.stream(call) as response:
-            await self.check_allowed(response, call.scope)
+            await self.check_allowed(response, call)
             body = await self.body(response, max_bytes, call.scope)
             return RegistryAnswer(response.status, response.headers, body, response.url)
 
@@ -113,18 +129,37 @@ class Requests:
         finally:
             response.close()
 
-    async def check_allowed(self, response: aiohttp.ClientResponse, scope: Scope) -> None:
-        """Raises `Denied` for a 401 or 403, with the registry's own reason."""
-        if response.status in {_UNAUTHORIZED, _FORBIDDEN}:
-            reason = oci_reason(await self.body(response, MAX_ERROR_BODY, scope))
-            raise self._authority.denied(scope, f"({response.status}{reason})")
+    async def check_allowed(self, response: aiohttp.ClientResponse, call: Call) -> None:
+        """Raises `Denied` for a 401 or 403, with the registry's own reason.
+
+        One of an origin that the registry redirects to was not shown any credentials.
+        """
+        status = response.status
+        if status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            return
+        if not self.endpoint.owns(response.url):
+            raise self._moved(call, response.url, status)
+        said = oci_reason(await self.body(response, MAX_ERROR_BODY, call.scope))
+        raise self._authority.denied(
+            call.scope, str(status), said, is_known=status == HTTPStatus.FORBIDDEN
+        )
+
+    def _moved(self, call: Call, url: URL, status: int) -> Denied:
+        """The error for an API that lies elsewhere than at the address that is set."""
+        own, there = plain(self.endpoint.base.origin()), plain(url.origin())
+        base = plain(f"{url.origin()}{url.path.partition(call.url.path)[0]}".rstrip("/"))
+        return Denied(
+            f"the registry {own} redirects to {there}, which answers {status}: credentials are for"
+            f" {own} alone, and were not sent there",
+            hint=f"Set REGISTRY_URL={base}, if that is the registry",
+        )
 
     async def body(self, response: aiohttp.ClientResponse, max_bytes: int, scope: Scope) -> bytes:
         """A response's body; an error's is cut off at a limit of its own and may break.
 
         Raises `BodyTooLarge`, and `Undecided` where it breaks or takes too long.
         """
-        is_error = response.status >= _FIRST_ERROR
+        is_error = response.status >= HTTPStatus.BAD_REQUEST
         limit = MAX_ERROR_BODY if is_error else max_bytes
         whole = io.BytesIO()  # which hands out what it holds without a copy
         size = 0
@@ -152,24 +187,46 @@ class Requests:
 
     async def _opened(self, call: Call) -> aiohttp.ClientResponse:
         if call.basic_first:
-            grant = self._authority.basic(call.scope)
+            grant = await self._authority.basic(call.scope)
         else:
             grant = await self._authority.grant(call.scope)
+        said = ""
         for _ in range(1 if call.once else MAX_ROUNDS):
             response = await self._followed(call, grant)
             own = self.endpoint.owns(response.url)
             if response.status in RETRIED_STATUSES:
                 response.close()
                 raise self._status_error(response, call.scope, own=own)
-            if not own or response.status != _UNAUTHORIZED:
+            if not own or response.status != HTTPStatus.UNAUTHORIZED:
                 if own:
                     self._outage.answered()
-                    self._authority.accepted(call.scope, grant)
+                    there = response.status < HTTPStatus.BAD_REQUEST
+                    self._authority.accepted(call.scope, grant, read=there)
                 return response
             challenges = response.headers.getall("WWW-Authenticate", [])
+            said = oci_reason(await self._rest(response, call.scope))
+            grant = await self._authority.after_401(call.scope, challenges, grant, said)
+        raise self._authority.denied(call.scope, "401", said)
+
+    async def _rest(self, response: aiohttp.ClientResponse, scope: Scope) -> bytes:
+        """An error's body, after which its connection may be used again."""
+        try:
+            return await self.body(response, MAX_ERROR_BODY, scope)
+        finally:
             response.release()
-            grant = await self._authority.after_401(call.scope, challenges, grant)
-        raise self._authority.denied(call.scope, "(401)")
+
+    async def _greet(self, authorization: str | None) -> Greeting:
+        """What `/v2/` answers at the registry itself, for `Authority`."""
+        headers = {} if authorization is None else {"Authorization": authorization}
+        url = self.endpoint.api("")
+        response = await self._sent("ping", "GET", url, _GREETING, headers, None, once=False)
+        try:
+            if response.status in RETRIED_STATUSES:
+                raise self._status_error(response, _GREETING, own=True)
+            challenges = response.headers.getall("WWW-Authenticate", [])
+            return Greeting(response.status, tuple(challenges))
+        finally:
+            response.close()
 
     def _status_error(
         self, response: aiohttp.ClientResponse, scope: Scope, *, own: bool
@@ -194,7 +251,9 @@ class Requests:
                 return response
             response.release()
             target = read_url(location, base=url)
-            check_redirect(url, target, content_addressed=call.content_addressed)
+            await self.neighbourhood.check_redirect(
+                url, target, content_addressed=call.content_addressed
+            )
             url = target
         raise Undecided("the registry redirects in a circle")
 

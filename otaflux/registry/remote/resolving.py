@@ -28,9 +28,10 @@ from otaflux.model.artifact import (
 )
 from otaflux.model.names import Tag
 from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
-from otaflux.registry.remote.auth import Denied, Scope
+from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import BodyTooLarge, Call, RegistryAnswer, Requests
+from otaflux.registry.remote.ways import Scope
 from otaflux.registry.source import Unchanged
 from otaflux.wording import plain
 

@@ -28,15 +28,16 @@ from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote import blobs, listings, referrers
-from otaflux.registry.remote.auth import Scope
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.deleting import Deletion
 from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.neighbourhood import Lookup, Neighbourhood, look_up
 from otaflux.registry.remote.pages import oci_reason
 from otaflux.registry.remote.pushing import RegistryPush
 from otaflux.registry.remote.requests import Call, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
+from otaflux.registry.remote.ways import Scope
 from otaflux.registry.remote.wire import OnRequest, Wire
 from otaflux.registry.source import BlobReader, Deleted, File, Unchanged
 from otaflux.registry.upload import build, measure
@@ -52,7 +53,7 @@ class Remote:
     is `SERVER` or `COMMAND`. `environ` holds `HTTPS_PROXY` and its like; `concurrency` is the
     number of devices that are looked at at once. `on_request` hears of each request on the wire
     (see `Wire`). `clock` is monotonic, `wall` is seconds since the epoch, `in_thread` runs blocking
-    work.
+    work, `lookup` gives the addresses of a name that the registry refers to.
     """
 
     is_authoritative = False
@@ -74,6 +75,7 @@ class Remote:
         sleep: blobs.Sleep = asyncio.sleep,
         in_thread: listings.InThread = asyncio.to_thread,
         chance: random.Random | None = None,
+        lookup: Lookup = look_up,
     ) -> None:
         self.name = endpoint.name
         self._endpoint = endpoint
@@ -93,7 +95,15 @@ class Remote:
             wall=wall,
             chance=chance,
         )
-        self._requests = Requests(endpoint, credentials or Credentials(endpoint), self._wire)
+        neighbourhood = Neighbourhood(
+            endpoint,
+            is_proxied=lambda url: self._wire.proxy(url) is not None,
+            lookup=lookup,
+            clock=clock,
+        )
+        self._requests = Requests(
+            endpoint, credentials or Credentials(endpoint), self._wire, neighbourhood
+        )
         self._resolver = RegistryResolver(self._requests, head_first=endpoint.is_docker_hub)
 
     async def __aenter__(self) -> Self:

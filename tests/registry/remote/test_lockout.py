@@ -17,7 +17,7 @@ from otaflux.model.names import Device, Namespace
 from otaflux.registry.remote import Remote
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.endpoint import Endpoint
-from otaflux.registry.remote.lockout import FIRST, MAX_KEPT, MOST, MOST_RIGHTS, WIDE, Lockout
+from otaflux.registry.remote.lockout import FIRST, MAX_KEPT, MOST, MOST_RIGHTS, Lockout
 from otaflux.secret import Secret
 
 DEVICES = [Device(f"d{number}") for number in range(30)]
@@ -33,10 +33,11 @@ def filled(registry: FakeRegistry) -> FakeRegistry:
 
 def refused(registry: FakeRegistry, auth: str) -> int:
     """How many log-ins the server refused."""
-    kind = "token" if auth == "bearer" else "tags"
+    kinds = {"token"} if auth == "bearer" else {"tags", "ping"}
     return sum(
         seen.status == 401 and seen.headers.get("Authorization", "").startswith("Basic")
-        for seen in registry.seen(kind)
+        for seen in registry.requests
+        if seen.kind in kinds
     )
 
 
@@ -65,7 +66,7 @@ async def test_an_expired_password_is_tried_twice_and_then_now_and_then(auth: An
         registry.tokens.revoke()
         clock.now += 3600
         said = await failing(client, DEVICES * 3)
-        assert refused(registry, auth) == WIDE
+        assert refused(registry, auth) == 2  # a device, and then the login itself
         assert len(said) == 1
         ((message, hint),) = said
         assert "refuses those credentials" in message
@@ -181,9 +182,9 @@ async def test_while_one_tries_the_others_do_not() -> None:
         clock.now += FIRST + 1
         registry.fail("token", Hang(), times=None)
         first = asyncio.create_task(client.tags(DEVICES[0]))
-        await registry.arrived("token", WIDE + 1)
+        await registry.arrived("token", 3)
         await failing(client, DEVICES[1:])
-        assert len(registry.seen("token")) == WIDE + 1
+        assert len(registry.seen("token")) == 3
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
 
@@ -201,6 +202,6 @@ def test_what_is_remembered_is_bounded() -> None:
     """Names are cheap for whoever polls them: the oldest refusals are forgotten."""
     lockout = Lockout(lambda: 0.0)
     for number in range(MAX_KEPT + 10):
-        lockout.refused("robot", f"repository:d{number}:pull", "no", about_rights=True)
+        lockout.scope_refused("robot", f"repository:d{number}:pull", "no")
     assert lockout.standing("robot", "repository:d0:pull") is None
     assert lockout.standing("robot", f"repository:d{MAX_KEPT + 9}:pull") is not None

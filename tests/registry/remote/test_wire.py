@@ -82,7 +82,7 @@ async def test_each_request_is_counted_with_its_outcome() -> None:
         async with client.open_blob(SENSOR, manifest.layers[0], max_bytes=10) as reader:
             await asyncio.to_thread(reader.read)
         assert counted == {
-            ("tags", "denied"): 1,
+            ("ping", "denied"): 1,
             ("token", "failed"): 1,
             ("token", "ok"): 1,
             ("tags", "ok"): 2,
