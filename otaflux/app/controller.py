@@ -90,11 +90,8 @@ class Controller:
             puller,
             self.catalog,
             self.store,
-            namespace=policy.namespace,
-            channels=policy.channels,
-            keep_versions=policy.keep_versions,
-            withdraw_after=policy.withdraw_after,
-            roster=self.roster,
+            self.roster,
+            policy,
             events=events,
             machine=machine,
         )

@@ -72,8 +72,8 @@ class Record:
 
     `source` and `prefix` say which registry and `REPOSITORY_PREFIX` it was read from. `channels`
     has an entry for each channel that has a release, `stable` among them; `kept` are releases below
-    those that were pulled before, highest first. `ever_synced` says whether a look at the
-    source was ever finished, `found_by_poll` that nothing but a poll ever named the device.
+    those that were pulled before, highest first. `ever_synced` says whether each channel was
+    settled at least once, `found_by_poll` that nothing but a poll ever named the device.
     """
 
     device: Device

@@ -141,9 +141,7 @@ def stand(record: Record, channel: str, release: Release | None, now: float) -> 
     if before is not None and before.release != release:
         leaving = (*(x for x in leaving if x.release != before.release),)
         leaving += (Retired(before.release, now),)
-    return replace(
-        record, channels=MappingProxyType(channels), retired=leaving, kept=kept, ever_synced=True
-    )
+    return replace(record, channels=MappingProxyType(channels), retired=leaving, kept=kept)
 
 
 def keep(

@@ -50,9 +50,14 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Nothing was learnt, or not all; the touch goes back to its key."""
+    """Nothing was learnt, or not all; the touch goes back to its key.
+
+    `within` is how many seconds it may wait there at most, where it was learnt that something else
+    is due by then.
+    """
 
     error: OtaFluxError
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,13 +299,14 @@ class WorkQueue:
                 self._went_away(began, error.retry_after)
                 wait = max(0.0, self._outage.next_try - self._clock())
                 self._return(touch, wait, outage=True)
-            case Failed(error):
+            case Failed(error, within):
                 self._open()
                 self._failures[touch.device] += 1
                 asked = error.retry_after if isinstance(error, Undecided) else None
                 # Who keeps its release has time: ten thousand keys a minute would be no rate.
                 most = self._longest_wait if touch.priority >= Priority.START else None
-                self._return(touch, self._wait(self._failures[touch.device], asked, most))
+                wait = self._wait(self._failures[touch.device], asked, most)
+                self._return(touch, wait if within is None else min(wait, within))
             case _:
                 assert_never(outcome)
 

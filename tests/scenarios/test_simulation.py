@@ -42,7 +42,7 @@ def test_what_must_always_hold_does_whatever_happens(part: int) -> None:
     assert crashes or len(seeds) < 10, "the power never went"
 
 
-@pytest.mark.parametrize("seed", [0, 9, 28])
+@pytest.mark.parametrize("seed", [26, 9, 28])
 def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(seed: int) -> None:
     """One short scenario, again and again, cut at each operation from the first start on."""
     for operation in itertools.count():

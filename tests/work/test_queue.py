@@ -608,3 +608,19 @@ def test_stopping_stops_the_runs_under_way() -> None:
 
     bench = _play(scenario, _taking(1000))
     assert bench.queue.running == 0
+
+
+def test_a_failure_that_knows_what_is_due_waits_no_longer_than_that() -> None:
+    """However often its key failed before."""
+
+    async def answer(touch: Touch) -> Outcome:
+        return Failed(Undecided("one tag of several"), within=1.0)
+
+    async def scenario(bench: Bench) -> None:
+        _ = bench.touch(LAMP, Priority.RECHECK)
+        await asyncio.sleep(20.5)
+
+    bench = _play(scenario, answer)
+    waits = [later - before for before, later in itertools.pairwise(bench.times)]
+    assert len(waits) >= 20
+    assert max(waits) <= 1.0

@@ -24,7 +24,7 @@ from otaflux.web.devices.ask import Ask, wants_digest
 from otaflux.web.devices.conditions import RangeKind, reach, weigh
 from otaflux.web.devices.continuity import Downloader, DownloadMemory, Told
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.offer import Offer, Unit, nothing_for, offer, same_content
+from otaflux.web.devices.offer import Offer, Unit, nothing_in, offer, same_content
 from otaflux.web.devices.polls import offered
 from otaflux.web.written import Written
 
@@ -109,7 +109,7 @@ class Deliveries:
         if told is not None and part.reach is not RangeKind.LATER:
             return Offer(told.release, ask.unit)
         if found is None:
-            raise nothing_for(record.device)
+            raise nothing_in(record)
         return found
 
     async def send(self, request: web.BaseRequest, delivery: FirmwareAnswer) -> web.StreamResponse:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otaflux.errors import BadName, NotFound
+from otaflux.errors import BadName, Busy, NotFound
 from otaflux.model.names import STABLE, Device
 from otaflux.model.record import Record, Standing, is_within
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
+RETRY_AFTER = 5.0  # seconds; who asks before all channels were looked at
 FRESH = 30 * 60.0  # seconds; what replaced another within this may meet boards amid the old one
 
 
@@ -74,6 +75,15 @@ def offer(
 def nothing_for(device: Device) -> NotFound:
     """The refusal for a device that has no firmware here, for whatever reason."""
     return NotFound(f"No firmware for device '{device}'")
+
+
+def nothing_in(record: Record) -> NotFound | Busy:
+    """Why a record has nothing for who asks: there is nothing, or it is not known yet."""
+    if record.ever_synced:
+        return nothing_for(record.device)
+    return Busy(
+        f"What device '{record.device}' is told is not settled yet", retry_after=RETRY_AFTER
+    )
 
 
 def same_content(one: Release | None, other: Release | None) -> bool:

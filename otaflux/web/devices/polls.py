@@ -18,7 +18,7 @@ from otaflux.web import answers
 from otaflux.web.answers import Answer
 from otaflux.web.devices.ask import Ask, read, wants_digest
 from otaflux.web.devices.conditions import weigh
-from otaflux.web.devices.offer import Offer, nothing_for, offer
+from otaflux.web.devices.offer import Offer, nothing_in, offer
 from otaflux.web.target import Target
 
 VERSION = "/version"
@@ -41,7 +41,7 @@ def offered(record: Record, ask: Ask, now: float) -> Offer:
     """What is told to who asks so; raises `NotFound` where there is nothing."""
     found = offer(record, ask.channel, ask.unit, now, pin=ask.version)
     if found is None:
-        raise nothing_for(record.device)
+        raise nothing_in(record)
     return found
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from aiohttp.http import RawRequestMessage
 
-from otaflux.errors import Refused
+from otaflux.errors import Busy, Refused
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -151,7 +151,7 @@ class RequestCache:
         try:
             ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
             known = self._answered_by(ask, message) if ask is not None else None
-        except Refused:
+        except (Refused, Busy):
             return message
         if known is None:
             return message

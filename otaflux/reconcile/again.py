@@ -1,0 +1,28 @@
+"""When a device is worth another look, after a run that learnt all or most of what it asked for.
+
+Pure. Re-checks come anyway; what is here comes sooner, because somebody said that something is on
+its way: a tag that a hook named, a signature, the second look that a withdrawal needs.
+"""
+
+from __future__ import annotations
+
+ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
+SOONEST_ARRIVAL = 0.5  # seconds until the first look for it; then the waits grow with its age
+SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
+
+
+def seconds_until(
+    *, second_look: float | None, hook_age: float | None, is_ahead: bool, awaited: int | None
+) -> float | None:
+    """Seconds until the next look; None where a re-check is soon enough.
+
+    `second_look` is when a missing tag may be judged. `hook_age` is how long ago the last hook came
+    (None without one), and `is_ahead` says that what it named is not all there. `awaited` is how
+    many looks before this one found a signature missing that is missing still; None where none is.
+    """
+    waits = [] if second_look is None else [second_look]
+    if is_ahead and hook_age is not None and hook_age < ARRIVAL:
+        waits.append(max(SOONEST_ARRIVAL, hook_age))
+    if awaited is not None and awaited < len(SIGNATURE_WAITS):
+        waits.append(SIGNATURE_WAITS[awaited])
+    return min(waits, default=None)

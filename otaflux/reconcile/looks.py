@@ -1,0 +1,117 @@
+"""What one run asks about tags, each at most once, and tells of what it finds.
+
+A look that learns nothing raises `Undecided`; asked again in the same run it raises the same, so
+that two channels that meet at a tag in trouble cost one try. On one event loop.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from otaflux.errors import Undecided
+from otaflux.events import Events, FoundUsable, Reason, Refused, TagClear, TagUnclear
+from otaflux.model.artifact import Digest, Gone
+from otaflux.model.event import Touch
+from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.names import Tag
+from otaflux.model.record import Record, Verdict
+from otaflux.reconcile.choice import Candidate
+from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.resolve import Resolved
+from otaflux.state.store import Claims
+
+
+class Looks:
+    """The looks of one run. `claims` hold the files that they name until the record does."""
+
+    def __init__(self, touch: Touch, puller: Puller, claims: Claims, events: Events) -> None:
+        self._touch = touch
+        self._device = touch.device
+        self._puller = puller
+        self._claims = claims
+        self._events = events
+        self._resolved: dict[Tag, Resolved | Gone] = {}
+        self.found: dict[Tag, Look] = {}
+        self.unclear: dict[Tag, Undecided] = {}
+        self._told_unclear: set[Tag] = set()
+
+    @property
+    def digests(self) -> dict[Tag, Digest]:
+        """What each tag that was asked about stands for, of those that are there."""
+        return {
+            tag: resolved.digest
+            for tag, resolved in self._resolved.items()
+            if isinstance(resolved, Resolved)
+        }
+
+    @property
+    def awaits_signature(self) -> bool:
+        """Whether a release that was looked at waits for its signature."""
+        return any(isinstance(look, AwaitsSignature) for look in self.found.values())
+
+    async def resolve(self, tag: Tag, record: Record) -> Resolved | Gone:
+        """What a tag stands for now. Raises `Undecided`; `unclear` holds it, and why, then."""
+        if tag in self.unclear:
+            raise self.unclear[tag]
+        if tag not in self._resolved:
+            try:
+                resolved = await self._puller.resolver.resolve(self._device, tag, record)
+            except Undecided as error:
+                self.unclear[tag] = error
+                raise
+            self._resolved[tag] = resolved
+            self._events.tell(TagClear(self._device, tag))
+        return self._resolved[tag]
+
+    async def look(self, candidate: Candidate, record: Record) -> Look:
+        """What a candidate is; its release is on disk where it is usable. As `resolve` raises."""
+        resolved = await self.resolve(candidate.tag, record)
+        try:
+            look = await self._puller.look(
+                self._device,
+                candidate.tag,
+                candidate.version,
+                record=record,
+                priority=self._touch.priority,
+                claims=self._claims,
+                resolved=resolved,
+            )
+        except Undecided as error:
+            self.unclear[candidate.tag] = error
+            raise
+        self._tell(candidate, look, record)
+        self.found[candidate.tag] = look
+        return look
+
+    def note_gone(self, tag: Tag, gone: Gone) -> None:
+        """A tag that was looked for outside of a channel is not there."""
+        self.found[tag] = gone
+
+    def verdict(self, candidate: Candidate, look: Unfit) -> Verdict:
+        """What is remembered of a release that can never be served."""
+        return Verdict(candidate.tag, look.manifest_digest, look.reason, self._puller.judged_by)
+
+    def tell_unclear(self, tag: Tag) -> None:
+        """Tell, once, that nothing was learnt about a tag and the run goes on."""
+        if tag not in self._told_unclear:
+            self._told_unclear.add(tag)
+            reason = Reason.of(self.unclear[tag])
+            self._events.tell(TagUnclear(self._device, tag, reason, self._touch.hooks))
+
+    def _tell(self, candidate: Candidate, look: Look, record: Record) -> None:
+        match look:
+            case Usable():
+                self._events.tell(FoundUsable(self._device, candidate.tag))
+            case Unfit(digest, reason):
+                if self.verdict(candidate, look) not in record.verdicts:
+                    self._refuse(candidate, digest, reason)
+            case AwaitsSignature(digest, reason) | Lacking(digest, reason):
+                self._refuse(candidate, digest, reason)
+            case Gone():
+                pass
+            case _:
+                assert_never(look)
+
+    def _refuse(self, candidate: Candidate, digest: Digest, reason: str) -> None:
+        tag, version, hooks = candidate.tag, candidate.version, self._touch.hooks
+        self._events.tell(Refused(self._device, tag, version, digest, reason, hooks))

@@ -1,0 +1,251 @@
+"""One run of one device: what its source says becomes what its record says.
+
+`bring_up_to_date` reads top to bottom. List the tags; see which of the served ones are missing; for
+each channel, stable first, look at candidates from the highest down until one stands, and publish;
+then see to kept releases. A channel changes once, when it is settled. One of which not enough is
+learnt stays as it is and holds up no other; a registry that is away as a whole, a listing that
+errs and a record that cannot be written end the run wherever it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from otaflux.errors import Undecided, Unreachable
+from otaflux.events import Events
+from otaflux.machine import Machine
+from otaflux.model.artifact import Digest, Gone
+from otaflux.model.event import Touch
+from otaflux.model.look import Unfit, Usable
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.policy import Policy
+from otaflux.reconcile import choice
+from otaflux.reconcile.changes import changes
+from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
+from otaflux.reconcile.looks import Looks
+from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.withdrawals import Withdrawals
+from otaflux.registry.source import Source
+from otaflux.roster.roster import Roster
+from otaflux.state.catalog import Catalog
+from otaflux.state.store import Store
+
+MANY_TAGS = 1000  # sorting out more would keep polls waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every run works with."""
+
+    source: Source
+    puller: Puller
+    catalog: Catalog
+    store: Store
+    roster: Roster
+    withdrawals: Withdrawals
+    policy: Policy
+    events: Events
+    machine: Machine
+
+
+class Run:
+    """What one run has learnt so far, and what it does next."""
+
+    def __init__(self, touch: Touch, record: Record, means: Means) -> None:
+        self.touch = touch
+        self.record = record
+        self._means = means
+        self._claims = means.store.claims()
+        self.looks = Looks(touch, means.puller, self._claims, means.events)
+        self._channels = (STABLE, *means.policy.channels)
+        self._listed: frozenset[Tag] = frozenset()  # of the tags that are served
+        self._is_cache = False  # what is missing may be there all the same
+        self._found: tuple[Candidate, ...] = ()
+        self._moved: set[Release] = set()
+        self._dropped: frozenset[Digest] = frozenset()
+        self.gone: frozenset[Tag] = frozenset()
+        self.unsettled: Tag | None = None  # the first that kept a channel from being settled
+
+    @property
+    def device(self) -> Device:
+        """Whose run it is."""
+        return self.touch.device
+
+    @property
+    def unnamed(self) -> frozenset[Digest]:
+        """Files that this run wrote, or that its records name no longer: maybe nobody's."""
+        return self._dropped | self._claims.created
+
+    async def bring_up_to_date(self) -> None:
+        """Learn and publish; raises `Undecided` where the run cannot go on. See `unsettled`."""
+        await self._list()
+        with self._claims:
+            await self._see_what_is_missing()
+            for channel in self._channels:
+                await self._settle(channel)
+            await self._see_to_kept()
+            await self._publish(self.record)
+
+    async def _list(self) -> None:
+        """The tags there are, sorted out: what could be current, highest first."""
+        source = self._means.source
+        listing = await source.tags(self.device)
+        if not (listing.repository_known or source.is_authoritative) and self.record.channels:
+            # This look found something else than that tags are missing: begin anew.
+            self._means.withdrawals.only(self.device, ())
+            raise Undecided(
+                f"the registry does not know the repository of {self.device} any more",
+                hint=f"If it is gone for good: stop the server, `otaflux forget {self.device}`",
+            )
+        served = served_tags(self.record)
+        self._listed, self._is_cache = frozenset(listing.tags) & served, listing.is_cache
+        tags = {*listing.tags, *self.touch.tags, *served}
+        self._found = (
+            choice.candidates(tags)
+            if len(tags) <= MANY_TAGS
+            else await self._means.machine.in_thread(choice.candidates, tags)
+        )
+
+    async def _see_what_is_missing(self) -> None:
+        """Look at served tags that the listing lacks; two looks make a withdrawal."""
+        for release in self.record.served():
+            if release.tag in self._listed:
+                self._means.withdrawals.is_there(self.device, release.tag)
+            else:
+                await self._see_to(release)
+        self.gone = self._means.withdrawals.gone(self.device)
+
+    async def _see_to(self, release: Release) -> None:
+        """Whether a served release's tag is still there, and still stands for it.
+
+        What is not learnt about it changes nothing for it, and holds up no other tag.
+        """
+        try:
+            resolved = await self.looks.resolve(release.tag, self.record)
+        except Unreachable:
+            raise  # of every other tag nothing would be learnt either
+        except Undecided:
+            self.looks.tell_unclear(release.tag)
+            return
+        if isinstance(resolved, Gone):
+            self.looks.note_gone(release.tag, resolved)
+            if release.tag not in self._listed:  # else listing and manifest disagree
+                by_word, is_cache = self.touch.deletion, self._is_cache
+                self._means.withdrawals.is_missing(
+                    self.device, release.tag, by_word=by_word, is_cache=is_cache
+                )
+            return
+        self._means.withdrawals.is_there(self.device, release.tag)
+        if release in self.record.kept and resolved.digest != release.manifest_digest:
+            self._moved.add(release)
+
+    async def _settle(self, channel: str) -> None:
+        """Look from the top until the channel has its release, and publish that."""
+        found = choice.of_channel(self._found, channel)
+        while True:
+            told = self.record.current(channel)
+            step = choice.settle(found, self.looks.found, told, self.gone)
+            match step:
+                case LookAt(candidate):
+                    if not await self._learns_of(candidate):
+                        return
+                case Stands(release):
+                    await self._stand(channel, release)
+                    return
+                case Nothing():
+                    await self._stand(channel, None)
+                    return
+                case _:
+                    assert_never(step)
+
+    async def _learns_of(self, candidate: Candidate) -> bool:
+        """Look at a candidate and take in what it is; False where that is not learnt now."""
+        try:
+            look = await self.looks.look(candidate, self.record)
+        except Unreachable:
+            raise  # of every other tag nothing would be learnt either
+        except Undecided:
+            self.unsettled = self.unsettled or candidate.tag
+            if self.unsettled != candidate.tag:
+                self.looks.tell_unclear(candidate.tag)  # of the first the run's end tells
+            return False
+        match look:
+            case Usable(release):
+                self.record = choice.acquit(self.record, candidate.tag)
+                self.looks.found[candidate.tag] = Usable(self._warned(release))
+            case Unfit():
+                verdict = self.looks.verdict(candidate, look)
+                self.record = choice.judge(self.record, verdict, self._found)
+            case _:
+                pass  # it is looked at again, so nothing is remembered
+        return True
+
+    def _warned(self, release: Release) -> Release:
+        """The release, with a warning where its tag had other bytes that boards may run."""
+        other = [
+            held
+            for held in self.record.held()
+            if held.tag == release.tag and held.manifest_digest != release.manifest_digest
+        ]
+        self._moved.update(other)
+        served = frozenset(self.record.served())
+        warnings = tuple(
+            f"the tag moved from {held.manifest_digest}: boards that run {release.version} already"
+            " will not notice"
+            for held in other
+            if held in served
+        )
+        return replace(release, warnings=tuple(dict.fromkeys((*release.warnings, *warnings))))
+
+    async def _see_to_kept(self) -> None:
+        """A kept release whose tag a hook names is looked at: its tag may have moved."""
+        named = frozenset(self.touch.tags) - self.looks.found.keys()
+        for release in self.record.kept:
+            if release.tag in named:
+                await self._see_to(release)
+
+    async def _stand(self, channel: str, release: Release | None) -> None:
+        """Have a channel told that release, or nothing; with the last all are settled."""
+        record = choice.stand(self.record, channel, release, self._means.machine.now())
+        if channel == self._channels[-1] and self.unsettled is None:
+            record = replace(record, ever_synced=True)
+        await self._publish(record)
+
+    async def _publish(self, record: Record) -> None:
+        """Put a record with its kept releases sorted out; tell what changed for devices."""
+        means = self._means
+        before = means.catalog.get(self.device)
+        after = self.record = choice.keep(
+            record,
+            most=means.policy.keep_versions,
+            gone=self.gone,
+            moved=self._moved,
+            now=means.machine.now(),
+            all_linger=means.catalog.all_linger,
+        )
+        if after.found_by_poll and not after.channels and before is None:
+            return
+        self._dropped |= await means.catalog.put(after)
+        self._tell(before, after)
+        if before is None and after.found_by_poll:
+            means.roster.found(self.device)
+
+    def _tell(self, before: Record | None, after: Record) -> None:
+        means, since = self._means, self.touch.first_hook_at
+        for change in changes(
+            before,
+            after,
+            channels=self._channels,
+            hooks=self.touch.hooks,
+            seconds=None if since is None else means.machine.clock() - since,
+            path=means.store.path,
+        ):
+            means.events.tell(change)
+
+
+def served_tags(record: Record) -> set[Tag]:
+    """The tags of all that a pin may name."""
+    return {release.tag for release in record.served()}

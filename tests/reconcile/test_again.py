@@ -1,0 +1,44 @@
+"""When a device is worth another look before its re-check."""
+
+from __future__ import annotations
+
+from otaflux.reconcile.again import ARRIVAL, SIGNATURE_WAITS, seconds_until
+
+
+def after(
+    *,
+    second_look: float | None = None,
+    hook_age: float | None = None,
+    is_ahead: bool = False,
+    awaited: int | None = None,
+) -> float | None:
+    """Seconds until the next look, where all else is as it should be."""
+    return seconds_until(
+        second_look=second_look, hook_age=hook_age, is_ahead=is_ahead, awaited=awaited
+    )
+
+
+def test_where_nothing_is_on_its_way_a_recheck_is_soon_enough() -> None:
+    """A hook that was right, or none, asks for nothing more."""
+    assert after() is None
+    assert after(hook_age=1.0) is None
+
+
+def test_what_a_hook_named_is_waited_for_with_waits_that_grow_until_it_is_given_up() -> None:
+    """Half a second at first, then as long as it has taken; in vain for fifteen seconds at most."""
+    assert after(hook_age=0.1, is_ahead=True) == 0.5
+    assert after(hook_age=4.0, is_ahead=True) == 4.0
+    assert after(hook_age=ARRIVAL, is_ahead=True) is None
+    assert after(is_ahead=True) is None, "no hook, so nobody said that anything comes"
+
+
+def test_a_signature_is_waited_for_some_times() -> None:
+    """Each time longer; then re-checks and hooks find it."""
+    waits = [after(awaited=tries) for tries in range(len(SIGNATURE_WAITS) + 1)]
+    assert waits == [*SIGNATURE_WAITS, None]
+
+
+def test_of_several_reasons_the_soonest_counts() -> None:
+    """None is forgotten: the run that comes for one sees to all."""
+    assert after(second_look=10.0, awaited=0) == SIGNATURE_WAITS[0]
+    assert after(second_look=1.0, awaited=0, hook_age=9.0, is_ahead=True) == 1.0
