@@ -10,7 +10,7 @@ import pytest
 from otaflux.model.names import MAX_DEVICE
 from otaflux.web import answers
 from otaflux.web.devices import continuity, downloads, sending
-from otaflux.web.port import handler, listening, openfiles, parsing, tls
+from otaflux.web.port import handler, listening, openfiles, parsing, secure
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
 
@@ -28,7 +28,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
         (r"any other answer that takes nothing \| (\d+) minutes", handler.STALLED / 60),
         (r"before the first \| (\d+) s", handler.KEEPALIVE),
         (r"trickles in \| (\d+) s", handler.KEEPALIVE),
-        (r"TLS handshake \| (\d+) s", tls.HANDSHAKE),
+        (r"TLS handshake \| (\d+) s", secure.HANDSHAKE),
         (r"kernel holds (\d+) KiB", sending.QUEUE / 1024),
         (r"within (\d+) ms", sending.QUICK * 1000),
         (r"given\s+up to (\d+) MiB", sending.WIDE_QUEUE / (1 << 20)),

@@ -17,6 +17,7 @@ import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import aiohttp
@@ -32,8 +33,8 @@ from otaflux.log import Event, log
 from otaflux.model.event import Noise, Touch
 from otaflux.model.names import Device
 from otaflux.web.answers import JSON, Answer, failed, http_date
+from otaflux.web.folded import Folded
 from otaflux.web.hooks import proof
-from otaflux.web.hooks.rejections import Rejections
 from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
 from otaflux.web.written import Written
@@ -102,7 +103,7 @@ class Receiver:
         self._new_id = new_id
         self._body_timeout = body_timeout
         self._unproven = 0
-        self._rejections = Rejections(clock)
+        self._rejections = Folded(Event.HOOK_REJECTED, clock)
 
     @property
     def unproven(self) -> int:
@@ -112,7 +113,7 @@ class Receiver:
     def unreadable(self, client: str, began: bytes) -> None:
         """A request that began so is no HTTP that can be read, and was answered 400."""
         if began.startswith(_HOOKS):
-            self._rejections.note(client, "unknown", 400, NO_HTTP)
+            self._note_rejected(client, "unknown", HTTPStatus.BAD_REQUEST, NO_HTTP)
             self._events.tell(HookAnswered("unknown", "rejected"))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -219,14 +220,19 @@ class Receiver:
     ) -> web.StreamResponse:
         answer = refuse(error)
         name = source if source in hooks.SOURCES else "unknown"
-        self._rejections.note(
-            self._sender(request), name, answer.status, plain(str(error), MAX_SENTENCE)
-        )
+        reason = plain(str(error), MAX_SENTENCE)
+        self._note_rejected(self._sender(request), name, answer.status, reason)
         self._events.tell(HookAnswered(name, "rejected"))
         if not isinstance(error, TooLarge | TimedOut):
             return Written(answer)
         date = http_date(int(time.time()))
         return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
+
+    def _note_rejected(self, sender: str, source: str, status: int, reason: str) -> None:
+        """Log it, folded: registries try again for ever."""
+        self._rejections.note(
+            (sender, source, status), sender=sender, source=source, status=status, reason=reason
+        )
 
 
 async def _in_turn(body: bytes, work: Callable[..., T], *arguments: Any) -> T:

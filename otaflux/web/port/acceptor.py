@@ -1,55 +1,61 @@
-"""Connections as they arrive, without TLS: accepted, and looked at once, before asyncio.
+"""Connections as they arrive: accepted, counted, and looked at once, before asyncio.
 
 A board that connects anew for each poll is asyncio's dearest guest: a task, a future, a transport
 and a protocol, all for one read and one write. So a first read that is a whole poll, after which
-the connection closes, is answered on the bare socket. Every other connection becomes a transport,
-with what was read and found so far. On the event loop; nothing here is parsed either, see
-`requestcache.py`.
+the connection closes, is answered on the bare socket. Every other connection becomes a transport
+once something came of it, with what was read and found so far; a silent one costs nothing but its
+file. On the event loop; nothing here is parsed either, see `requestcache.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
-from otaflux.log import Event, log
-from otaflux.web.port.connection import NOTHING, Begun, Connection
+from otaflux.log import Event
+from otaflux.web.folded import Folded
+from otaflux.web.port.connection import PROMPT, Begun, Connections
 from otaflux.web.port.handler import KEEPALIVE
+from otaflux.web.port.reading import READ
 from otaflux.web.port.requestcache import CachedAnswer, RequestCache
+from otaflux.web.port.secure import Secure
+from otaflux.web.port.turnedaway import SecureTurnedAway, TurnedAway, say_and_close
 
 ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
 RETRY = 1.0  # seconds until accepting is tried again where there were no files or memory left
-READ = 64 << 10  # bytes of a first read
 
-
-class Taker(Protocol):
-    """Makes the protocol of a connection from what is known of it."""
-
-    def __call__(self, begun: Begun) -> asyncio.Protocol:
-        """The protocol; what was read is still to be answered."""
-        ...
+Take = Callable[[Begun], asyncio.BaseProtocol]
 
 
 class Acceptor:
-    """Accepts on listening sockets. `crowded` is asked for each connection; those are `take`n."""
+    """Accepts on listening sockets; `take` makes the protocol of a connection.
+
+    Without a `cache` nothing is answered here, without `secure` there is no TLS. `trusts` says
+    whether a peer is a trusted proxy.
+    """
 
     def __init__(
         self,
-        cache: RequestCache,
-        take: Taker,
+        take: Take,
         *,
-        live: set[Connection],
-        crowded: Callable[[], bool],
+        connections: Connections,
+        cache: RequestCache | None = None,
+        secure: Secure | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cache = cache
         self._take = take
-        self._live = live
-        self._crowded = crowded
+        self._connections = connections
+        self._secure = secure
+        self._turned_away = TurnedAway()
+        self._crowded = Folded(Event.CONNECTIONS_CROWDED, clock)
         self._listening: list[socket.socket] = []
-        self._adopting: set[asyncio.Task[object]] = set()
+        self._adopting: dict[asyncio.Task[None], _Arriving] = {}
+        self._refusing: set[asyncio.Task[None]] = set()
+        self.cache = cache
+        self.clock = clock
 
     def listen(self, sock: socket.socket) -> None:
         """Accept what comes on `sock`, which is ours to close from now on."""
@@ -57,20 +63,44 @@ class Acceptor:
         asyncio.get_running_loop().add_reader(sock, self._accept, sock)
 
     async def close(self) -> None:
-        """Accept no more; who was accepted is in other hands then."""
+        """Accept no more; who was accepted is in other hands then, or its connection has ended."""
         loop = asyncio.get_running_loop()
         for sock in self._listening:
             loop.remove_reader(sock)
             sock.close()
         self._listening.clear()
-        await asyncio.gather(*self._adopting, return_exceptions=True)
+        self._turned_away.close()
+        for arriving in list(self._adopting.values()):
+            arriving.abort()
+        for refusing in self._refusing:
+            refusing.cancel()
+        await asyncio.gather(*self._adopting, *self._refusing, return_exceptions=True)
 
-    def adopt(self, sock: socket.socket, begun: Begun) -> None:
+    def adopt(self, arriving: _Arriving, begun: Begun) -> None:
         """Make a connection a transport, whose protocol goes on from there."""
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(loop.connect_accepted_socket(lambda: self._take(begun), sock))
-        self._adopting.add(task)
-        task.add_done_callback(self._adopting.discard)
+        task = asyncio.get_running_loop().create_task(self._adopt(arriving, begun))
+        self._adopting[task] = arriving
+        task.add_done_callback(self._adopting.pop)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether TLS is spoken."""
+        return self._secure is not None
+
+    async def _adopt(self, arriving: _Arriving, begun: Begun) -> None:
+        try:
+            if self._secure is not None:
+                await self._secure.handshake(
+                    arriving.sock,
+                    arriving.client,
+                    lambda: self._take(begun),
+                    begun=arriving.secures,
+                )
+            else:
+                loop = asyncio.get_running_loop()
+                await loop.connect_accepted_socket(lambda: self._take(begun), arriving.sock)
+        finally:
+            self._connections.leave(arriving)
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(ACCEPT):
@@ -79,19 +109,35 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.warning(Event.CONNECTIONS_CROWDED, open=len(self._live), reason=str(error))
+                self._note_crowded(str(error))
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listening)
                 loop.call_later(RETRY, self._resume, listening)
                 return
             sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
-            if self._crowded():
-                self.adopt(sock, NOTHING)
-            elif self._cache.trusts(peer):
-                self.adopt(sock, Begun(shared=True))
+            if self._connections.are_full and not self._makes_way():
+                self._turn_away(sock, peer)
             else:
-                arrival = _Arriving(sock, self, self._cache, self._live)
-                arrival.read()
+                _Arriving(sock, peer, self, self._connections).read()
+
+    def _makes_way(self) -> bool:
+        self._note_crowded("all places for connections are taken")
+        return self._connections.make_way()
+
+    def _note_crowded(self, reason: str) -> None:
+        self._crowded.note(reason, open=len(self._connections), reason=reason)
+
+    def _turn_away(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        if self._secure is None:
+            self._turned_away.take(sock)
+        elif len(self._refusing) < self._turned_away.most:
+            task = asyncio.get_running_loop().create_task(
+                self._secure.handshake(sock, str(peer[0]), SecureTurnedAway, patience=PROMPT)
+            )
+            self._refusing.add(task)
+            task.add_done_callback(self._refusing.discard)
+        else:
+            sock.close()
 
     def _resume(self, listening: socket.socket) -> None:
         if listening in self._listening:
@@ -99,57 +145,106 @@ class Acceptor:
 
 
 class _Arriving:
-    """A connection before its first bytes; in `live` while they are not there."""
+    """A connection before it has a protocol; counted while nothing came, and while it gets one."""
 
-    __slots__ = ("_arrivals", "_cache", "_live", "_since", "_sock")
+    __slots__ = ("_acceptor", "_below", "_connections", "_peer", "_reads", "_since", "sock")
 
     def __init__(
-        self, sock: socket.socket, arrivals: Acceptor, cache: RequestCache, live: set[Connection]
+        self,
+        sock: socket.socket,
+        peer: tuple[str, int],
+        acceptor: Acceptor,
+        connections: Connections,
     ) -> None:
-        self._sock = sock
-        self._arrivals = arrivals
-        self._cache = cache
-        self._live = live
+        self.sock = sock
+        self._peer = peer
+        self._acceptor = acceptor
+        self._connections = connections
         self._since = 0.0
+        self._reads = False
+        self._below: asyncio.BaseTransport | None = None
+
+    @property
+    def client(self) -> str:
+        """The address at the other end."""
+        return str(self._peer[0])
 
     def read(self) -> None:
         """Answer what came, or pass it on; wait where nothing did."""
+        secure = self._acceptor.is_secure
         try:
-            data = self._sock.recv(READ)
+            # With TLS only the layer of TLS may take what came.
+            data = self.sock.recv(1, socket.MSG_PEEK) if secure else self.sock.recv(READ)
         except (BlockingIOError, InterruptedError):
-            if self not in self._live:
-                self._since = self._cache.clock()
-                self._live.add(self)
-                asyncio.get_running_loop().add_reader(self._sock, self.read)
+            self._wait()
             return
         except OSError:
             data = b""
-        self._leave()
         if not data:
-            self._sock.close()
+            self._leave()
+            self.sock.close()
             return
-        known = self._cache.lookup(data)
+        cache = self._acceptor.cache
+        if cache is None or secure or cache.trusts(self._peer):
+            shared = cache is not None and cache.trusts(self._peer)
+            self._adopt(Begun(b"" if secure else data, shared=shared))
+            return
+        known = cache.lookup(data)
         if not isinstance(known, CachedAnswer) or not known.closes:
-            self._arrivals.adopt(self._sock, Begun(data, known))
+            self._adopt(Begun(data, known))
             return
+        self._leave()
         # Nothing is in the way of a connection's first bytes, unless its client is gone.
         with suppress(OSError):
-            self._sock.send(self._cache.answer(known)[0])
-        self._sock.close()
+            self.sock.send(cache.answer(known)[0])
+        self.sock.close()
+
+    def secures(self, below: asyncio.BaseTransport) -> None:
+        """Its handshake has begun on that transport."""
+        self._below = below
 
     def check_idle(self, now: float) -> None:
-        """End it when nothing came for `KEEPALIVE` seconds."""
-        if now - self._since >= KEEPALIVE:
+        """End it when nothing came for `KEEPALIVE` seconds; a handshake bounds itself."""
+        if self._reads and now - self._since >= KEEPALIVE:
+            self.abort()
+
+    def turn_away(self) -> None:
+        """Make way for another: with an answer, but where TLS was to be spoken first."""
+        if self._reads and not self._acceptor.is_secure:
+            self._leave()
+            say_and_close(self.sock)
+        else:
             self.abort()
 
     def abort(self) -> None:
-        """End it."""
-        self._leave()
-        self._sock.close()
+        """End it; one that is about to have its protocol is that protocol's to end."""
+        if self._reads:
+            self._leave()
+            self.sock.close()
+        elif isinstance(self._below, asyncio.Transport):
+            self._below.abort()
 
     close_idle = abort
 
+    def _wait(self) -> None:
+        if not self._reads:
+            self._reads = True
+            self._since = self._acceptor.clock()
+            self._connections.enter(self)
+            asyncio.get_running_loop().add_reader(self.sock, self.read)
+
+    def _adopt(self, begun: Begun) -> None:
+        if self._reads:
+            self._stop_reading()
+        else:
+            self._connections.enter(self)
+        self._acceptor.adopt(self, begun)
+
     def _leave(self) -> None:
-        if self in self._live:
-            self._live.discard(self)
-            asyncio.get_running_loop().remove_reader(self._sock)
+        if self._reads:
+            self._stop_reading()
+            self._connections.leave(self)
+
+    def _stop_reading(self) -> None:
+        self._reads = False
+        asyncio.get_running_loop().remove_reader(self.sock)

@@ -1,13 +1,21 @@
-"""The connections that are open, as the port that looks after them sees them."""
+"""The connections that are open, from the moment in which they were accepted.
+
+Each is one open file, and there are only so many. Where another one comes, the one that was silent
+longest makes way for it; who asked for something stays. On the event loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp.http import RawRequestMessage
 
 from otaflux.web.port.requestcache import CachedAnswer
+
+PROMPT = 1  # seconds in which a connection that gets no place is closed, whatever it does
 
 
 class Connection(Protocol):
@@ -21,9 +29,64 @@ class Connection(Protocol):
         """End it if it is idle, for the server ends."""
         ...
 
+    def turn_away(self) -> None:
+        """End it within `PROMPT` seconds, with a small answer where it can get one."""
+        ...
+
     def abort(self) -> None:
         """End it at once, whatever is still to be sent."""
         ...
+
+
+class Connections:
+    """All that are open, at most `most`.
+
+    A connection `enter`s before the one whose place it takes over `leave`s, so that it is counted
+    at each moment. While it is silent, it may have to make way.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[Connection, None] = {}
+        self._silent: dict[Connection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._open))
+
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._open
+
+    @property
+    def are_full(self) -> bool:
+        """Whether there is no place for one more."""
+        return len(self._open) >= self._most
+
+    def enter(self, connection: Connection, *, asked: bool = False) -> None:
+        """A connection is open."""
+        self._open[connection] = None
+        if not asked:
+            self._silent[connection] = None
+
+    def note_asked(self, connection: Connection) -> None:
+        """A whole request came of it: from now on it need not make way."""
+        self._silent.pop(connection, None)
+
+    def leave(self, connection: Connection) -> None:
+        """It is closed, or in other hands."""
+        self._open.pop(connection, None)
+        self._silent.pop(connection, None)
+
+    def make_way(self) -> bool:
+        """Have the one that was silent longest end; returns whether there was one."""
+        longest = next(iter(self._silent), None)
+        if longest is None:
+            return False
+        self.leave(longest)
+        longest.turn_away()
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +103,11 @@ class Begun:
 
 
 NOTHING = Begun()
+
+
+def send_away(transport: asyncio.Transport, answer: bytes) -> None:
+    """Write the last answer of a connection and close it, within `PROMPT` seconds."""
+    transport.write(answer)
+    transport.close()
+    # Closing waits for a client that takes nothing, and TLS for one that says nothing more.
+    asyncio.get_running_loop().call_later(PROMPT, transport.abort)

@@ -1,6 +1,6 @@
 """Polls that can be answered at once, before aiohttp, by bytes that are ready.
 
-An `asyncio.Protocol` that parses nothing itself: the `RequestCache` knows whole requests by their
+A protocol that parses nothing itself: the `RequestCache` knows whole requests by their
 bytes. Whatever else comes goes to aiohttp for good, as far as it was read; both ways give the same
 bytes. On the event loop.
 """
@@ -11,30 +11,32 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from otaflux.web.port.connection import Begun, Connection
+from otaflux.web.port.connection import Begun, Connections, send_away
 from otaflux.web.port.handler import KEEPALIVE, Handler
+from otaflux.web.port.reading import BoundedReads
 from otaflux.web.port.requestcache import CachedAnswer, RequestCache
+from otaflux.web.port.turnedaway import busy_answer
 
 
-class FastPath(asyncio.Protocol):
-    """One connection, until something else than a poll comes; while open it is in `live`.
+class FastPath(BoundedReads):
+    """One connection, until something else than a poll comes; while open it is in `connections`.
 
     `known` is what was asked there already, and found.
     """
 
-    __slots__ = ("_cache", "_first", "_last", "_live", "_to_aiohttp", "_told", "_transport")
+    __slots__ = ("_cache", "_connections", "_first", "_last", "_to_aiohttp", "_told", "_transport")
     _transport: asyncio.Transport
 
     def __init__(
         self,
         cache: RequestCache,
         *,
-        live: set[Connection],
+        connections: Connections,
         to_aiohttp: Callable[[Begun], Handler],
         known: CachedAnswer | None = None,
     ) -> None:
         self._cache = cache
-        self._live = live
+        self._connections = connections
         self._to_aiohttp = to_aiohttp
         self._first = known
         self._told: CachedAnswer | None = None
@@ -43,16 +45,14 @@ class FastPath(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
-        self._live.add(self)
-        if self._cache.trusts(transport.get_extra_info("peername")):
-            self._hand_over(Begun())
-        elif self._first is not None:
+        self._connections.enter(self)
+        if self._first is not None:
             self._answer(self._first)
             self._first = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
-        self._live.discard(self)
+        self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
         """Answer a poll, and hand over everything else."""
@@ -64,6 +64,7 @@ class FastPath(asyncio.Protocol):
 
     def _answer(self, known: CachedAnswer) -> None:
         self._last = self._cache.clock()
+        self._connections.note_asked(self)
         answer, self._told = self._cache.answer(known)
         self._transport.write(answer)
         if known.closes:
@@ -89,14 +90,18 @@ class FastPath(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def turn_away(self) -> None:
+        """Make way for another connection."""
+        send_away(self._transport, busy_answer())
+
     def abort(self) -> None:
         """End it at once."""
         self._transport.abort()
 
     def _hand_over(self, begun: Begun) -> None:
-        self._live.discard(self)
         if self._told is not None:
             self._cache.tell(self._transport, self._told, self._last)
         handler = self._to_aiohttp(begun)
         self._transport.set_protocol(handler)
         handler.connection_made(self._transport)
+        self._connections.leave(self)

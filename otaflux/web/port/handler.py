@@ -29,8 +29,10 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from otaflux.web.answers import Answer, failed, http_date
-from otaflux.web.port.connection import NOTHING, Begun, Connection
+from otaflux.web.port.connection import NOTHING, Begun, Connections, send_away
 from otaflux.web.port.parsing import BODY_BUFFER, MAX_HEAD, request_parser
+from otaflux.web.port.reading import BoundedReads
+from otaflux.web.port.turnedaway import busy_answer
 from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
 
@@ -43,8 +45,8 @@ TOO_LONG = failed(431, "The request's head is too long")
 UNREADABLE = failed(400, "This is no HTTP request that can be read")
 
 
-class Handler(web.RequestHandler):
-    """aiohttp's handler of one connection, from where that has `begun`; while open it is in `live`.
+class Handler(BoundedReads, web.RequestHandler):
+    """aiohttp's handler of one connection, from where it has `begun`; in `connections` meanwhile.
 
     `sends` says whether firmware goes out on a transport: that is judged elsewhere. `unreadable`
     hears of requests that are no HTTP: the client's address, and how the request began.
@@ -55,9 +57,9 @@ class Handler(web.RequestHandler):
         "_began",
         "_begun",
         "_body",
+        "_connections",
         "_head",
         "_heard_out",
-        "_live",
         "_owed",
         "_owed_since",
         "_sends",
@@ -70,7 +72,7 @@ class Handler(web.RequestHandler):
         server: web.Server,
         *,
         loop: asyncio.AbstractEventLoop,
-        live: set[Connection],
+        connections: Connections,
         sends: Callable[[asyncio.BaseTransport], bool],
         unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
         begun: Begun = NOTHING,
@@ -86,7 +88,7 @@ class Handler(web.RequestHandler):
         self._parser = request_parser(self, loop)
         self._max_msg_queue_size = 1
         self._msg_queue_resume_size = 0
-        self._live = live
+        self._connections = connections
         self._sends = sends
         self._unreadable = unreadable
         self._began = b""
@@ -103,7 +105,7 @@ class Handler(web.RequestHandler):
         """Begin."""
         super().connection_made(transport)
         self._wire = self.transport
-        self._live.add(self)
+        self._connections.enter(self)
         begun, self._begun = self._begun, NOTHING
         if isinstance(begun.found, RawRequestMessage):
             self._take(begun.found)
@@ -112,7 +114,7 @@ class Handler(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
-        self._live.discard(self)
+        self._connections.leave(self)
         self._heard_out.set()
         super().connection_lost(exc)
 
@@ -138,14 +140,16 @@ class Handler(web.RequestHandler):
             self._loop.call_later(LAST_WORDS, self._wire.close)
 
     def _feed(self, data: bytes) -> None:
-        super().data_received(data)
+        web.RequestHandler.data_received(self, data)
         if self._messages:
             self._body = self._messages[-1][1]
             self._answered = False
+            self._connections.note_asked(self)
 
     def _take(self, message: RawRequestMessage) -> None:
         """Take a whole request without a body that was parsed already, and nothing behind it."""
         self._answered = False
+        self._connections.note_asked(self)
         self._messages.append((message, EMPTY_PAYLOAD))
         self._pause_reading_for_buffer()
         if self._waiter is not None and not self._waiter.done():
@@ -205,6 +209,12 @@ class Handler(web.RequestHandler):
 
     def close_idle(self) -> None:
         """Nothing: aiohttp itself ends what is idle, and waits for the rest."""
+
+    def turn_away(self) -> None:
+        """Make way for another connection: no whole request came of this one."""
+        if self._wire is not None:
+            send_away(self._wire, busy_answer())
+        self.close()
 
     def abort(self) -> None:
         """End it at once."""

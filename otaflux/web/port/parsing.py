@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 MAX_LINE = 8190  # bytes of the request's line, and of each field
 MAX_FIELDS = 64
 MAX_HEAD = 16 << 10  # bytes of a whole head
-BODY_BUFFER = 16 << 10  # bytes of a body that wait to be read; twice that pauses its sender
+BODY_BUFFER = 4 << 10  # bytes of a body that wait to be read; twice that pauses its sender
 
 
 def request_parser(protocol: BaseProtocol, loop: asyncio.AbstractEventLoop) -> HttpRequestParser:

@@ -15,9 +15,6 @@ from pathlib import Path
 
 from otaflux.secret import Current, Reread
 
-HANDSHAKE = 30.0  # seconds; boards take several for the arithmetic
-GOODBYE = 5.0  # seconds for the other side to end TLS as it should; few boards do
-
 
 class Certificate:
     """A certificate with its chain, and its key; raises `Undecided` where it cannot be read."""

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from otaflux.app.edge import Edge
-from otaflux.web.port.connection import NOTHING, Begun, Connection
+from otaflux.web.port.connection import NOTHING, Begun, Connections
 from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import Handler
 
@@ -85,7 +85,7 @@ class Wire:
 
     def __init__(self, front: Edge) -> None:
         self._front = front
-        self._live: set[Connection] = set()
+        self._open = Connections(1000)
         self._server: web.Server
 
     async def open(self) -> None:
@@ -101,12 +101,14 @@ class Wire:
     async def get(self, path: str, headers: str = "", method: str = "GET") -> Answer:
         """Ask as a device does: the shortcut has the first look."""
         lines = f"{method} {path} HTTP/1.1\r\nHost: otaflux\r\n{headers}Connection: close"
-        shortcut = FastPath(self._front.cache, live=self._live, to_aiohttp=self._handler)
+        shortcut = FastPath(self._front.cache, connections=self._open, to_aiohttp=self._handler)
         return await self._ask(shortcut, lines.encode())
 
     def _handler(self, begun: Begun) -> Handler:
         loop = asyncio.get_running_loop()
-        return Handler(self._server, loop=loop, live=self._live, sends=lambda _: False, begun=begun)
+        return Handler(
+            self._server, loop=loop, connections=self._open, sends=lambda _: False, begun=begun
+        )
 
     async def _ask(self, protocol: asyncio.Protocol, head: bytes, body: bytes = b"") -> Answer:
         pipe = _Pipe()

@@ -21,11 +21,12 @@ from structlog.testing import capture_logs
 from otaflux.errors import Undecided
 from otaflux.events import Events, Happening, HookAccepted, HookAnswered
 from otaflux.hooks.intake import Intake
+from otaflux.log import Event
 from otaflux.loglines import LogLines
 from otaflux.model.event import Action, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
+from otaflux.web.folded import MAX_LINES, QUIET, Folded
 from otaflux.web.hooks.receiver import MAX_BODY, MAX_UNPROVEN, Receiver
-from otaflux.web.hooks.rejections import MAX_LINES, QUIET
 from otaflux.web.port.server import Port
 
 SECRET = "s3cret-of-the-hooks"
@@ -647,15 +648,13 @@ async def test_a_registry_that_hammers_does_not_flood_the_log(
 
 async def test_many_strangers_do_not_flood_the_log_either(lines: list[Any]) -> None:
     """All senders together have so many lines a minute."""
-    from otaflux.web.hooks.rejections import Rejections
-
     clock = Clock()
-    rejections = Rejections(clock)
+    rejections = Folded(Event.HOOK_REJECTED, clock)
     for number in range(5000):
-        rejections.note(f"10.0.{number // 250}.{number % 250}", "unknown", 401, "no secret")
+        rejections.note(number, reason="no secret")
     assert len(lines) == MAX_LINES
     clock.now += QUIET + 1
-    rejections.note("10.9.9.9", "unknown", 401, "no secret")
+    rejections.note("another", reason="no secret")
     assert lines[-1]["more_since_last"] == 5000 - MAX_LINES
 
 

@@ -18,7 +18,6 @@ from structlog.testing import capture_logs
 from waiting import until
 
 from otaflux.errors import BadSetting
-from otaflux.web.port.handler import KEEPALIVE
 from otaflux.web.port.server import Port
 
 SUPPORT = Path(__file__).parent.parent.parent / "support"
@@ -141,28 +140,70 @@ async def test_an_end_does_not_wait_for_ever(tmp_path: Path) -> None:
 
 
 async def test_connections_beyond_the_limit_get_a_small_answer(tmp_path: Path) -> None:
-    """One too many is told to come again, those that are there go on, and the log says it once."""
+    """One too many is told to come again, those that asked go on, and the log says it once."""
     async with PortServer(tmp_path, max_connections=3) as server:
         server.publish(release("lamp", "1.0.0"))
         there = [await server.connect() for _ in range(3)]
-        await until(lambda: server.port_.connections == 3)
+        for connection in there:
+            assert (await connection.get("/version?device=lamp")).status == 200
         with capture_logs() as logs:
-            for _ in range(2):
-                async with await server.connect() as one_too_many:
-                    await one_too_many.send(POLL)
+            for question in (POLL, b""):
+                async with await server.connect() as one_too_many, asyncio.timeout(1):
+                    await one_too_many.send(question)
                     reply = await one_too_many.reply()
                     assert (reply.status, reply["Retry-After"]) == (503, "10")
                     assert await one_too_many.is_closed()
         assert [line["event"] for line in logs] == ["connections_crowded"]
         for connection in there:
-            assert (await connection.get("/version?device=lamp")).status == 200
-        async with await server.connect():
-            await until(lambda: server.port_.connections == 4)
-            server.clock.value += KEEPALIVE
-            server.port_.look()
-            await until(lambda: server.port_.connections == 0)
-        for connection in there:
+            assert (await connection.get("/health")).status == 200
             await connection.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", POLL[:-2]], ids=["silent", "a letter", "half a head"])
+async def test_who_never_asked_makes_way(tmp_path: Path, sent: bytes) -> None:
+    """The longest silent one is answered 503 and closed for each new one; the others stay."""
+    async with PortServer(tmp_path, max_connections=3) as server:
+        server.publish(release("lamp", "1.0.0"))
+        silent = []
+        for number in range(3):
+            silent.append(await server.connect())
+            await silent[-1].send(sent)
+            await until(lambda number=number: server.port_.connections == number + 1)
+        await asyncio.sleep(0.02)
+        asked = [await server.connect() for _ in range(2)]
+        for connection, longest in zip(asked, silent, strict=False):
+            assert (await connection.get("/version?device=lamp")).status == 200
+            async with asyncio.timeout(1):
+                assert (await longest.reply()).status == 503
+                assert await longest.is_closed()
+        await silent[2].send(POLL[len(sent) :])
+        assert (await silent[2].reply()).status == 200
+        for connection in (*silent, *asked):
+            await connection.close()
+
+
+async def test_silent_sockets_take_no_files_from_others(tmp_path: Path) -> None:
+    """Hundreds beyond the limit hold as many files as the limit says, and polls are answered."""
+    async with PortServer(tmp_path, max_connections=20) as server:
+        server.publish(release("lamp", "1.0.0", BIG))
+        download = await server.connect()
+        await download.send(GET)
+        await until(lambda: server.sender.under_way == 1)
+        before = open_files()
+        silent = [server.plain_socket() for _ in range(300)]
+        await until(lambda: open_files() - before < len(silent) + 25)
+        assert server.port_.connections <= 20
+        async with asyncio.timeout(1):
+            assert (await server.get("/version?device=lamp")).status == 200
+        assert (await download.reply()).body == BIG
+        await download.close()
+        for sock in silent:
+            sock.close()
+
+
+def open_files() -> int:
+    """How many files this process has open, the sockets of its clients included."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def test_what_the_shortcut_answered_is_reported_at_the_end(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -126,14 +127,82 @@ def test_a_pair_that_cannot_be_read_stops_the_start(tmp_path: Path, pair: Pair) 
         Certificate(pair.chain, pair.key).context()
 
 
-async def test_who_does_not_speak_tls_disturbs_nobody(tmp_path: Path, pair: Pair) -> None:
-    """A plain request to a TLS port ends its connection, and nothing is logged."""
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "plain HTTP was sent to the TLS port"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "what came is no TLS"),
+        (b"\x00" * 300, "what came is no TLS"),
+    ],
+)
+async def test_who_does_not_speak_tls_leaves_one_line(
+    tmp_path: Path, pair: Pair, sent: bytes, reason: str
+) -> None:
+    """However often it comes, the connection ends and the log says once what it was."""
     async with served(tmp_path, pair) as server:
         with capture_logs() as logs:
-            assert b"HTTP" not in await server.raw(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            for _ in range(5):
+                with suppress(ConnectionError):
+                    assert b"HTTP" not in await server.raw(sent)
             async with await connect(server, pair) as connection:
                 assert (await connection.get("/health")).status == 200
-        assert logs == []
+        assert [(line["event"], line["client"], line["reason"]) for line in logs] == [
+            ("tls_failed", "127.0.0.1", reason)
+        ]
+        server.clock.value += 61
+        with capture_logs() as logs, suppress(ConnectionError):
+            await server.raw(sent)
+        assert [line["more_since_last"] for line in logs] == [4]
+
+
+async def test_a_client_that_trusts_another_root_leaves_one_line(
+    tmp_path: Path, pair: Pair
+) -> None:
+    """A refusal of our certificate is said in words, once."""
+    stranger = ssl.create_default_context()
+    async with served(tmp_path, pair) as server:
+
+        def refuse() -> None:
+            with server.plain_socket() as sock, pytest.raises(ssl.SSLError):
+                stranger.wrap_socket(sock, server_hostname="127.0.0.1")
+
+        with capture_logs() as logs:
+            for _ in range(3):
+                await asyncio.to_thread(refuse)
+            await until(lambda: not server.port_.connections)
+        assert [line["reason"] for line in logs] == ["the client does not trust the certificate"]
+
+
+async def test_stalled_handshakes_make_way(tmp_path: Path, pair: Pair) -> None:
+    """Silent sockets and halves of a handshake are counted, and polls over TLS go on."""
+    async with served(tmp_path, pair, max_connections=10) as server:
+        server.publish(release("lamp", "1.0.0"))
+        stalled = [server.plain_socket() for _ in range(40)]
+        for sock in stalled[::2]:
+            with suppress(OSError):
+                sock.send(bytes.fromhex("16030100c8010000c40303"))
+        await asyncio.sleep(0.05)
+        assert server.port_.connections <= 10
+        with capture_logs() as logs:
+            for _ in range(3):
+                async with asyncio.timeout(5), await connect(server, pair) as connection:
+                    assert (await connection.get("/version?device=lamp")).status == 200
+        assert {line["event"] for line in logs} <= {"connections_crowded", "tls_failed"}
+        for sock in stalled:
+            sock.close()
+
+
+async def test_one_too_many_is_told_so_over_tls(tmp_path: Path, pair: Pair) -> None:
+    """Where all that are there asked, the next one's handshake ends in a 503."""
+    async with (
+        served(tmp_path, pair, max_connections=1) as server,
+        await connect(server, pair) as there,
+    ):
+        assert (await there.get("/health")).status == 200
+        async with asyncio.timeout(2), await connect(server, pair) as one_too_many:
+            assert (await one_too_many.reply()).status == 503
+            assert await one_too_many.is_closed()
+        assert (await there.get("/health")).status == 200
 
 
 async def test_a_stalled_reader_is_dropped_under_tls_too(tmp_path: Path, pair: Pair) -> None:
