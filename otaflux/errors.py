@@ -21,9 +21,10 @@ A branch stands for what the caller does next, so there are three and no more:
     │   └── Busy             too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
-        └── Incomplete       … yet: a blob that its manifest names is not there
+        ├── Incomplete       … yet: a blob that its manifest names is not there
+        └── Withheld         … yet: a policy of the registry withholds it
 
-`Unusable` itself is a verdict on bytes and final for them; its two leaves are looked at again.
+`Unusable` itself is a verdict on bytes and final for them; its leaves are looked at again.
 `Gone` is no error but an answer, and so it is a look (see `otaflux.model.look`).
 
 Messages are for the reader: what happened, to which device and tag, and what to do about it.
@@ -139,3 +140,7 @@ class Unsigned(Unusable):
 
 class Incomplete(Unusable):
     """A blob that the manifest names is missing from the registry; it may still come."""
+
+
+class Withheld(Unusable):
+    """A policy of the registry withholds it, for lack of a signature or a scan say; it may stop."""

@@ -136,12 +136,15 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A look found that a release cannot be served, or not yet; told at each such look."""
+    """A look found that a release cannot be served, or not yet; told at each such look.
+
+    `digest` is None where the registry withholds that too.
+    """
 
     device: Device
     tag: Tag
     version: Version
-    digest: Digest
+    digest: Digest | None
     reason: str
     hooks: tuple[str, ...] = ()
 

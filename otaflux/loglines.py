@@ -111,7 +111,7 @@ class LogLines:
                 device=refused.device.name,
                 tag=refused.tag.text,
                 version=refused.version.text,
-                digest=str(refused.digest),
+                digest=None if refused.digest is None else str(refused.digest),
                 reason=refused.reason,
                 hooks=list(refused.hooks),
             )

@@ -13,13 +13,18 @@ from dataclasses import dataclass
 
 from otaflux.cli import known
 from otaflux.cli.shelf import Seen, Shelf, shelf_of
-from otaflux.errors import Undecided, Unreachable, Unusable
-from otaflux.model.artifact import Gone
+from otaflux.errors import Undecided, Unreachable, Unusable, Withheld
+from otaflux.model.artifact import Gone, Listing
 from otaflux.model.names import Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record
+from otaflux.reconcile import choice
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source, Unchanged
 from otaflux.settings import Settings
+
+MOST_ASKED = (
+    3  # versions of a device, from the highest, that are asked about where nothing is known
+)
 
 _NOBODY_KNOWN = (
     "no device is known, and the registry does not list repositories to this account: name them in"
@@ -157,9 +162,30 @@ async def _ask(source: Source, record: Record, judged_by: str) -> Seen:
         )
         return Seen(listing, problem=problem)
     try:
-        return Seen(listing, await _moved(source, record))
+        moved = await _moved(source, record)
+        withheld = await _withheld(source, record, listing, judged_by)
     except Undecided as error:
         return Seen(listing, problem=f"its tags may have moved: {_told_whole(error)}")
+    return Seen(listing, moved, withheld=withheld)
+
+
+async def _withheld(
+    source: Source, record: Record, listing: Listing, judged_by: str
+) -> dict[Tag, str]:
+    """What the registry withholds of the highest versions that nothing is known of, and why."""
+    judged = {verdict.tag for verdict in record.verdicts if verdict.judged_by == judged_by}
+    known = judged | {release.tag for release in record.served()}
+    found = {}
+    for candidate in choice.candidates(listing.tags)[:MOST_ASKED]:
+        if candidate.tag in known:
+            continue
+        try:
+            await source.resolve(record.device, candidate.tag)
+        except Withheld as error:
+            found[candidate.tag] = str(error)
+        except (Undecided, Unusable):
+            continue  # said elsewhere, or once the server looks at it
+    return found
 
 
 def _unseen(record: Record, judged_by: str, problem: str) -> Seen:

@@ -20,7 +20,7 @@ from otaflux.cli.reference import device_and_version
 from otaflux.errors import BadName, Refused, Undecided, Unusable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority
-from otaflux.model.look import AwaitsSignature, Lacking, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Unfit, Usable
 from otaflux.model.names import STABLE, Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -104,7 +104,12 @@ async def _first_usable(
         match look:
             case Usable(release):
                 return release
-            case Unfit(_, reason) | AwaitsSignature(_, reason) | Lacking(_, reason):
+            case (
+                Unfit(_, reason)
+                | AwaitsSignature(_, reason)
+                | Lacking(_, reason)
+                | HeldBack(reason)
+            ):
                 reasons.append(f"{each.tag} is unusable: {reason}")
             case Gone():
                 reasons.append(f"{each.tag} is gone")

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from otaflux.model.artifact import Listing
@@ -54,6 +54,7 @@ class Seen:
     listing: Listing | None
     moved: frozenset[Tag] = frozenset()
     problem: str = ""
+    withheld: Mapping[Tag, str] = field(default_factory=dict)
 
 
 def shelf_of(
@@ -124,6 +125,8 @@ def _row(
         return Row(tag.text, version.text, "unusable", reason=reason)
     if release:
         return _told(candidate, release, "kept", (), None, release.warnings)
+    if tag in seen.withheld:
+        return Row(tag.text, version.text, "unusable", reason=seen.withheld[tag])
     return Row(tag.text, version.text, *_untold(record, candidate, channels))
 
 

@@ -42,4 +42,11 @@ class Lacking:
     reason: str
 
 
-Look = Usable | Unfit | AwaitsSignature | Lacking | Gone
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A policy of the registry withholds what the tag stands for (yet), its digest too."""
+
+    reason: str
+
+
+Look = Usable | Unfit | AwaitsSignature | Lacking | HeldBack | Gone

@@ -7,7 +7,9 @@ its way: a tag that a hook named, a signature, the second look that a withdrawal
 from __future__ import annotations
 
 ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
-SOONEST_ARRIVAL = 0.5  # seconds until the first look for it; then the waits grow with its age
+SOONEST_ARRIVAL = 0.05  # seconds until the first look for it: docker-registry moves a tag right
+# after its hook
+ARRIVAL_GROWTH = 2.0  # times the age of the hook are the waits after that: six looks in all
 SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
 
 
@@ -22,7 +24,7 @@ def seconds_until(
     """
     waits = [] if second_look is None else [second_look]
     if is_ahead and hook_age is not None and hook_age < ARRIVAL:
-        waits.append(max(SOONEST_ARRIVAL, hook_age))
+        waits.append(max(SOONEST_ARRIVAL, ARRIVAL_GROWTH * hook_age))
     if awaited is not None and awaited < len(SIGNATURE_WAITS):
         waits.append(SIGNATURE_WAITS[awaited])
     return min(waits, default=None)

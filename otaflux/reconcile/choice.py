@@ -18,7 +18,7 @@ from typing import assert_never
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
-from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
 from otaflux.model.names import STABLE, Tag
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired, Standing, Verdict, is_within
 from otaflux.model.release import Release
@@ -118,7 +118,7 @@ def settle(
                 return LookAt(candidate)
             case Usable(release):
                 return Stands(release)
-            case Unfit() | AwaitsSignature() | Lacking() | Gone():
+            case Unfit() | AwaitsSignature() | Lacking() | HeldBack() | Gone():
                 if told is not None and told.tag == candidate.tag:
                     return Stands(told)
             case _:

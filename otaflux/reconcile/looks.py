@@ -12,7 +12,7 @@ from otaflux.errors import Undecided
 from otaflux.events import Events, FoundUsable, Reason, Refused, TagClear, TagUnclear
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
-from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
 from otaflux.model.names import Tag
 from otaflux.model.record import Record, Verdict
 from otaflux.reconcile.choice import Candidate
@@ -30,7 +30,7 @@ class Looks:
         self._puller = puller
         self._claims = claims
         self._events = events
-        self._resolved: dict[Tag, Resolved | Gone] = {}
+        self._resolved: dict[Tag, Resolved | HeldBack | Gone] = {}
         self.found: dict[Tag, Look] = {}
         self.unclear: dict[Tag, Undecided] = {}
         self._told_unclear: set[Tag] = set()
@@ -46,10 +46,10 @@ class Looks:
 
     @property
     def awaits_signature(self) -> bool:
-        """Whether a release that was looked at waits for its signature."""
-        return any(isinstance(look, AwaitsSignature) for look in self.found.values())
+        """Whether a release that was looked at waits for its signature, here or at the registry."""
+        return any(isinstance(look, AwaitsSignature | HeldBack) for look in self.found.values())
 
-    async def resolve(self, tag: Tag, record: Record) -> Resolved | Gone:
+    async def resolve(self, tag: Tag, record: Record) -> Resolved | HeldBack | Gone:
         """What a tag stands for now. Raises `Undecided`; `unclear` holds it, and why, then."""
         if tag in self.unclear:
             raise self.unclear[tag]
@@ -107,11 +107,13 @@ class Looks:
                     self._refuse(candidate, digest, reason)
             case AwaitsSignature(digest, reason) | Lacking(digest, reason):
                 self._refuse(candidate, digest, reason)
+            case HeldBack(reason):
+                self._refuse(candidate, None, reason)
             case Gone():
                 pass
             case _:
                 assert_never(look)
 
-    def _refuse(self, candidate: Candidate, digest: Digest, reason: str) -> None:
+    def _refuse(self, candidate: Candidate, digest: Digest | None, reason: str) -> None:
         tag, version, hooks = candidate.tag, candidate.version, self._touch.hooks
         self._events.tell(Refused(self._device, tag, version, digest, reason, hooks))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from otaflux.errors import Incomplete, Unsigned, Unusable
+from otaflux.errors import Incomplete, Unsigned, Unusable, Withheld
 from otaflux.events import Events, Pulled, PullOutcome
 from otaflux.files.durable import NewFile
 from otaflux.machine import REAL_MACHINE, Machine
@@ -29,7 +29,7 @@ from otaflux.model.artifact import (
     Manifest,
 )
 from otaflux.model.event import Priority
-from otaflux.model.look import AwaitsSignature, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Firmware, Release
@@ -84,7 +84,7 @@ class Puller:
         record: Record,
         priority: Priority,
         claims: Claims,
-        resolved: Resolved | Gone | None = None,
+        resolved: Resolved | HeldBack | Gone | None = None,
     ) -> Look:
         """What one tag is now; what `record` holds of the same digest is not pulled again.
 
@@ -93,7 +93,7 @@ class Puller:
         """
         if resolved is None:
             resolved = await self.resolver.resolve(device, tag, record)
-        if isinstance(resolved, Gone):
+        if isinstance(resolved, HeldBack | Gone):
             return resolved
         digest = resolved.digest
         if resolved.flaw is not None:
@@ -284,6 +284,8 @@ def _found_wrong(digest: Digest, error: Unusable) -> Look:
             return AwaitsSignature(digest, str(error))
         case Incomplete():
             return Lacking(digest, str(error))
+        case Withheld():
+            return HeldBack(str(error))
         case _:
             return Unfit(digest, str(error))
 

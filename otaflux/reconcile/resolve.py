@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from otaflux.errors import BadName, Incomplete, Undecided, Unusable
+from otaflux.errors import BadName, Incomplete, Undecided, Unusable, Withheld
 from otaflux.model.artifact import Artifact, Digest, Gone
+from otaflux.model.look import HeldBack
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.registry.source import Source, Unchanged
@@ -40,12 +41,14 @@ class Resolver:
         self._source = source
         self._lacking: OrderedDict[tuple[Device, Tag], Artifact] = OrderedDict()
 
-    async def resolve(self, device: Device, tag: Tag, record: Record) -> Resolved | Gone:
+    async def resolve(self, device: Device, tag: Tag, record: Record) -> Resolved | HeldBack | Gone:
         """What the tag is now; raises `Undecided` where that was not learnt."""
         lacking = self._lacking.get((device, tag))
         known = lacking.digest if lacking else _known(record, tag)
         try:
             answer = await self._source.resolve(device, tag, known=known)
+        except Withheld as error:
+            return HeldBack(str(error))
         except Unusable as error:
             return _flawed(error)
         self._lacking.pop((device, tag), None)

@@ -17,7 +17,7 @@ from otaflux.events import Events
 from otaflux.machine import Machine
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
-from otaflux.model.look import Unfit, Usable
+from otaflux.model.look import HeldBack, Unfit, Usable
 from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -139,6 +139,8 @@ class Run:
                 )
             return
         self._means.withdrawals.is_there(self.device, release.tag)
+        if isinstance(resolved, HeldBack):
+            return
         if release in self.record.kept and resolved.digest != release.manifest_digest:
             self._moved.add(release)
 

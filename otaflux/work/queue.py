@@ -294,6 +294,8 @@ class WorkQueue:
                 self._came_back(touch.device)
             case Again(after, again):
                 self._came_back(touch.device)
+                if after < self._gap:  # it knows that what it waits for is that near
+                    self._began[touch.device] = self._clock() + after - self._gap
                 self._return(again, min(after, self._longest_wait))
             case Failed(Unreachable() as error):
                 self._went_away(began, error.retry_after)

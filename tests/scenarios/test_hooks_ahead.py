@@ -62,7 +62,7 @@ async def test_a_hook_that_comes_before_its_tag_moves_is_enough(
             with server(tmp_path, **settings(registry)) as running:
                 reconciled(running, say(running, "1.0.0", old))
                 running.told("lamp", "1.0.0")
-                assert reconciled(running, say(running, "1.0.0", new)) == 1
+                assert reconciled(running, say(running, "1.0.0", new)) >= 1
                 time.sleep(ahead)
                 assert running.get("/firmware?device=lamp").body == b"old"
                 registry.content.tag("acme/lamp", "1.0.0", new)

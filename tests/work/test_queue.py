@@ -624,3 +624,21 @@ def test_a_failure_that_knows_what_is_due_waits_no_longer_than_that() -> None:
     waits = [later - before for before, later in itertools.pairwise(bench.times)]
     assert len(waits) >= 20
     assert max(waits) <= 1.0
+
+
+def test_a_run_that_asks_for_another_one_soon_has_it_within_the_gap() -> None:
+    """It knows that what it waits for is near; hooks that come meanwhile make it no sooner."""
+
+    async def answer(touch: Touch) -> Outcome:
+        return Again(0.05, touch) if len(bench[0].begun) == 1 else Done()
+
+    bench: list[Bench] = []
+
+    async def scenario(running: Bench) -> None:
+        bench.append(running)
+        _ = running.touch()
+        await asyncio.sleep(0.01)
+        _ = running.touch()
+        await asyncio.sleep(GAP)
+
+    assert _play(scenario, answer).times == pytest.approx([0.0, 0.05])

@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from http import HTTPStatus
 
 import aiohttp
 
 from otaflux.boundedmap import BoundedMap
-from otaflux.errors import BadName, Undecided, Unusable
+from otaflux.errors import BadName, Undecided, Unusable, Withheld
 from otaflux.model.artifact import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -90,6 +91,10 @@ class RegistryResolver:
             return Unchanged()
         if answer.status == _NOT_FOUND and _says_gone(answer):
             return Gone()
+        if answer.status == HTTPStatus.PRECONDITION_FAILED and oci_codes(answer.body):
+            raise Withheld(
+                f"a policy of the registry withholds it ({answer.status}{oci_reason(answer.body)})"
+            )
         if answer.status != _OK:
             raise Undecided(
                 f"the registry answers {answer.status}{oci_reason(answer.body)} for"
