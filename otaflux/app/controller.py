@@ -18,6 +18,7 @@ from otaflux.model.names import Device
 from otaflux.policy import Policy
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
+from otaflux.reconcile.streams import Streams
 from otaflux.registry.source import Source
 from otaflux.roster.roster import Roster
 from otaflux.roster.wake import Wake
@@ -83,6 +84,7 @@ class Controller:
             policy.limits,
             judged_by=policy.judged_by,
             events=events,
+            streams=Streams(self.queue, machine=machine),
             machine=machine,
         )
         self._reconciler = Reconciler(

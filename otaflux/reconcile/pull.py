@@ -35,6 +35,7 @@ from otaflux.model.record import Record
 from otaflux.model.release import Firmware, Release
 from otaflux.model.version import Version
 from otaflux.reconcile.resolve import Resolved, Resolver
+from otaflux.reconcile.streams import Stream, Streams
 from otaflux.registry.source import Source
 from otaflux.state.store import Claims, Store
 from otaflux.threads import P, T, Work, ended, to_its_end
@@ -42,9 +43,7 @@ from otaflux.unpack.chip import changed_family, disagreements
 from otaflux.unpack.choose import Plan, child, plan, suspects
 from otaflux.unpack.extraction import Extraction
 from otaflux.unpack.limits import Limits
-from otaflux.work.places import Gate
 
-STREAMS = 3  # pulls that stream at once: with 8 MiB zstd windows they stay within 48 MiB
 WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 MAX_NOTE = 500  # characters of an annotation that a release carries along
 
@@ -63,6 +62,7 @@ class Puller:
         *,
         judged_by: str,
         events: Events | None = None,
+        streams: Streams | None = None,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self.resolver = Resolver(source)
@@ -73,7 +73,7 @@ class Puller:
         self._in_thread = machine.in_thread
         self._clock = machine.clock
         self._events = events or Events()
-        self._gate = Gate(STREAMS)
+        self._streams = streams or Streams(machine=machine)
 
     async def look(
         self,
@@ -157,8 +157,9 @@ class Puller:
     ) -> Release:
         manifest, around = await self._manifest(device, artifact)
         planned = plan(manifest, *around)
-        async with self._gate.place(priority):
-            blob_digest, firmware = await self._unpack(device, planned, claims)
+        size = sum(layer.size for layer in planned.layers)
+        async with self._streams.place(device, size, priority) as stream:
+            blob_digest, firmware = await self._unpack(device, planned, stream, claims)
         return Release(
             device,
             tag,
@@ -200,7 +201,7 @@ class Puller:
         return child(index, children)
 
     async def _unpack(
-        self, device: Device, planned: Plan, claims: Claims
+        self, device: Device, planned: Plan, stream: Stream, claims: Claims
     ) -> tuple[Digest, Firmware]:
         """Read layers in their order until one holds the firmware; name its file."""
         room = min(layer.size for layer in planned.layers)
@@ -213,10 +214,10 @@ class Puller:
         unpacked = asyncio.Event()
         writing_back = asyncio.create_task(self._write_back(new, unpacked))
         try:
-            extraction = Extraction(planned, new, self._limits)
+            extraction = Extraction(planned, new, self._limits, on_window=stream.grow)
             digest = planned.layers[-1].digest
             for layer in planned.layers:
-                if await self._read(device, layer, extraction):
+                if await self._read(device, layer, stream, extraction):
                     digest = layer.digest
                     break
             firmware: Firmware = await self._whole(extraction.finish)
@@ -253,15 +254,20 @@ class Puller:
                     return
             await self._whole(new.sync)
 
-    async def _read(self, device: Device, layer: Descriptor, extraction: Extraction) -> bool:
+    async def _read(
+        self, device: Device, layer: Descriptor, stream: Stream, extraction: Extraction
+    ) -> bool:
         """Unpack one layer in a thread; the thread has ended when this returns or raises."""
         work: asyncio.Future[bool] | None = None
         try:
             async with self._source.open_blob(
                 device, layer, max_bytes=self._limits.max_firmware
             ) as reader:
-                work = asyncio.ensure_future(self._in_thread(extraction.layer, layer, reader))
-                return await asyncio.shield(work)
+                work = asyncio.ensure_future(
+                    self._in_thread(extraction.layer, layer, stream.counted(reader))
+                )
+                await stream.until(work)
+                return work.result()
         finally:
             if work is not None:
                 await ended(work)

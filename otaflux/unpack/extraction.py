@@ -10,7 +10,7 @@ most 1 MiB and a zstd stream's window, whatever the sizes of blob and firmware.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -38,15 +38,24 @@ _MEND = f"Push it under a name that fits, or set {UNPACK}=false to serve it as i
 
 
 class Extraction:
-    """Takes the layers of a plan, in its order, until one holds the firmware."""
+    """Takes the layers of a plan, in its order, until one holds the firmware.
+
+    `on_window` hears of each zstd window's bytes before they are taken; what it raises ends it.
+    """
 
     def __init__(
-        self, plan: Plan, sink: Sink, limits: Limits, *, long_windows: LongWindows = LONG_WINDOWS
+        self,
+        plan: Plan,
+        sink: Sink,
+        limits: Limits,
+        *,
+        long_windows: LongWindows = LONG_WINDOWS,
+        on_window: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._plan = plan
         self._sink = sink
         self._limits = limits
-        self._budget = Budget(limits, long_windows)
+        self._budget = Budget(limits, long_windows, on_window)
         self._whiteouts = Whiteouts()
         self._whited_out = ""  # candidates that a layer above takes away, for the message
         self._sink_is_clean = True

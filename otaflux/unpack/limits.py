@@ -8,7 +8,7 @@ is counted, over all layers and packings of the artifact together.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -79,7 +79,13 @@ LONG_WINDOWS = LongWindows(LONG_WINDOW_WAIT)  # the process's
 class Budget:
     """What is left of the limits. One that was passed stays passed: `check` raises it again."""
 
-    def __init__(self, limits: Limits, long_windows: LongWindows) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        long_windows: LongWindows,
+        on_window: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.on_window = on_window
         self._limits = limits
         self._long_windows = long_windows
         self._has_long_window = False

@@ -54,6 +54,7 @@ def unzstd(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
                 raise _cut_off()
         elif start == MAGIC:
             header = _header(source)
+            budget.on_window(header.window)
             if header.window <= LONG_WINDOW:
                 yield from _frame(source, header, usual.decompressobj(), budget)
             else:

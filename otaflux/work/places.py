@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -47,9 +47,17 @@ class Gate:
         self._line: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether somebody waits for a place."""
+        return any(not turn.done() for _, _, turn in self._line)
+
     @asynccontextmanager
-    async def place(self, priority: Priority) -> AsyncIterator[None]:
-        """Wait for a place and have it while the context lasts."""
+    async def place(self, priority: Priority) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a place and have it while the context lasts.
+
+        What the context gives gives it back before, when it is called.
+        """
         turn = asyncio.get_running_loop().create_future()
         heapq.heappush(self._line, (priority, next(self._order), turn))
         self._let_in()
@@ -59,10 +67,18 @@ class Gate:
             if turn.done() and not turn.cancelled():
                 self._leave(priority)
             raise
+        has_place = True
+
+        def give_back() -> None:
+            nonlocal has_place
+            if has_place:
+                has_place = False
+                self._leave(priority)
+
         try:
-            yield
+            yield give_back
         finally:
-            self._leave(priority)
+            give_back()
 
     def _leave(self, priority: Priority) -> None:
         self._busy[priority] -= 1

@@ -29,6 +29,7 @@ from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.work.backoff import Backoff, Outage, Pace
 from otaflux.work.places import Places
+from otaflux.work.waiting import Waiting
 
 _RANKS = 1 + len(Priority)  # lines: fresh hooks, then one for each priority
 GAP = 0.25  # seconds between the beginnings of two runs of a key: a burst of hooks is one look
@@ -68,24 +69,6 @@ class Unasked:
 Outcome = Done | Again | Failed | Unasked
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A key that waits: why, since which place in line, until when, and who wants to know."""
-
-    touch: Touch
-    order: int
-    ready: float
-    ended: asyncio.Future[Outcome]
-    urgent: bool = False
-    outage: bool = False
-    polls_only: bool = False  # no reason but first polls put it in
-
-    @property
-    def rank(self) -> int:
-        """Which line it stands in: fresh hooks, then by priority."""
-        return 0 if self.urgent else 1 + self.touch.priority
-
-
 class WorkQueue:
     """Runs `work(touch)` for each key that was touched; see the module's docstring.
 
@@ -113,10 +96,11 @@ class WorkQueue:
         self._clock = machine.clock
         self._chance = machine.chance
         self._order = itertools.count()
-        self._waiting: dict[Device, _Waiting] = {}
+        self._waiting: dict[Device, Waiting] = {}
         self._lines: tuple[list[tuple[int, Device]], ...] = tuple([] for _ in range(_RANKS))
         self._later: list[tuple[float, int, Device]] = []
         self._running: dict[Device, Priority] = {}
+        self._aside: set[Device] = set()  # of those that run, who gave their place to others
         self._began: dict[Device, float] = {}  # within the gap
         self._failures: Counter[Device] = Counter()
         self._outage = Outage()
@@ -130,6 +114,21 @@ class WorkQueue:
     def running(self) -> int:
         """How many keys run."""
         return len(self._running)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether keys wait whose time has come."""
+        return any(self._lines)
+
+    def step_aside(self, device: Device) -> None:
+        """A run goes on and gives its place to others; whoever lets it do so bounds how many do."""
+        if device in self._running:
+            self._aside.add(device)
+            self._changed.set()
+
+    def step_back(self, device: Device) -> None:
+        """A run counts again, though there may be too many then until some end."""
+        self._aside.discard(device)
 
     @property
     def unreachable(self) -> bool:
@@ -186,15 +185,15 @@ class WorkQueue:
 
     def _put(
         self, touch: Touch, ready: float, *, urgent: bool = False, outage: bool = False
-    ) -> _Waiting:
+    ) -> Waiting:
         ended = asyncio.get_running_loop().create_future()
         polls_only = touch.priority is Priority.FIRST_POLL
-        waiting = _Waiting(touch, next(self._order), ready, ended, urgent, outage, polls_only)
+        waiting = Waiting(touch, next(self._order), ready, ended, urgent, outage, polls_only)
         self._waiting[touch.device] = waiting
         self._enqueue(waiting)
         return waiting
 
-    def _enqueue(self, waiting: _Waiting) -> None:
+    def _enqueue(self, waiting: Waiting) -> None:
         """Put a key where its time and rank say; where it stood before, it is stale."""
         if waiting.ready > self._clock():
             heapq.heappush(self._later, (waiting.ready, waiting.order, waiting.touch.device))
@@ -202,10 +201,10 @@ class WorkQueue:
             line = self._lines[waiting.rank]
             heapq.heappush(line, (waiting.order, waiting.touch.device))
 
-    def _due(self, now: float) -> list[_Waiting]:
+    def _due(self, now: float) -> list[Waiting]:
         """Take out of the lines who may run now, and give each its place."""
         self._bring_in(now)
-        taken: list[_Waiting] = []
+        taken: list[Waiting] = []
         for rank, line in enumerate(self._lines):
             passed: list[tuple[int, Device]] = []
             while line:
@@ -251,14 +250,15 @@ class WorkQueue:
         if touch.priority is Priority.RECHECK:
             self._rechecks.take(now)
 
-    def _admits(self, waiting: _Waiting, now: float) -> bool:
+    def _admits(self, waiting: Waiting, now: float) -> bool:
         """Whether this key may have a place: during an outage one at a time, a hook's at once."""
         if not self._outage.may_try(now, urgent=waiting.urgent):
             return False
         priority = waiting.touch.priority
         if priority is Priority.RECHECK and now < self._rechecks.ready:
             return False
-        return self._places.admit(priority, Counter(self._running.values()))
+        busy = Counter(p for device, p in self._running.items() if device not in self._aside)
+        return self._places.admit(priority, busy)
 
     def _until_next(self, then: float) -> float | None:
         """Seconds until somebody may be due who was not `then`; None where a touch will tell."""
@@ -267,7 +267,7 @@ class WorkQueue:
             times += [at for at in (*self._outage.times(), self._rechecks.ready) if at > then]
         return max(0.0, min(times) - self._clock()) if times else None
 
-    async def _run_one(self, taken: _Waiting) -> None:
+    async def _run_one(self, taken: Waiting) -> None:
         began = self._clock()
         outcome: Outcome
         try:
@@ -279,6 +279,7 @@ class WorkQueue:
             outcome = Failed(Undecided(f"a bug of OtaFlux: {type(error).__name__}"))
         finally:
             del self._running[taken.touch.device]
+            self._aside.discard(taken.touch.device)
             self._outage.ends(taken.touch.device)
             self._changed.set()
         self._settle(taken.touch, outcome, began)

@@ -642,3 +642,39 @@ def test_a_run_that_asks_for_another_one_soon_has_it_within_the_gap() -> None:
         await asyncio.sleep(GAP)
 
     assert _play(scenario, answer).times == pytest.approx([0.0, 0.05])
+
+
+def test_a_run_that_steps_aside_gives_its_place_to_others() -> None:
+    """It goes on, is not run twice, and counts again once it steps back."""
+    other, third = Device("other"), Device("third")
+    running: list[Device] = []
+    go_on = asyncio.Event()
+
+    async def answer(touch: Touch) -> Outcome:
+        running.append(touch.device)
+        await go_on.wait()
+        return Done()
+
+    async def main() -> None:
+        queue = WorkQueue(answer, places=1, longest_wait=60.0)
+        run = asyncio.create_task(queue.run())
+        for device in (LAMP, other, third):
+            _ = queue.touch(Touch(device, Priority.HOOK))
+        await asyncio.sleep(0.01)
+        assert running == [LAMP]
+        assert queue.is_crowded
+        queue.step_aside(LAMP)
+        _ = queue.touch(Touch(LAMP, Priority.HOOK))
+        await asyncio.sleep(0.01)
+        assert running == [LAMP, other]
+        queue.step_back(LAMP)
+        queue.step_aside(other)
+        await asyncio.sleep(0.01)
+        assert running == [LAMP, other]
+        go_on.set()
+        await asyncio.sleep(0.5)
+        assert running == [LAMP, other, third, LAMP]
+        run.cancel()
+        await asyncio.wait([run])
+
+    asyncio.run(main())
