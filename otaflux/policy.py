@@ -19,7 +19,8 @@ class Policy:
     `channels` are those besides the stable one; `keep_versions` releases stay on disk below the
     current ones. `withdraw_after` is how many seconds a tag has to be missing where no hook said
     that it was deleted. `recheck_interval` is in seconds, `registry_rate` in devices a second,
-    `registry_concurrency` in devices at once. `limits` bound what one artifact may unpack to, and
+    `registry_concurrency` in devices at once; the embedded folder is looked at each `folder_looks`
+    seconds. `limits` bound what one artifact may unpack to, and
     `judged_by` names what verdicts depend on.
     """
 
@@ -32,3 +33,4 @@ class Policy:
     registry_concurrency: int
     limits: Limits
     judged_by: str
+    folder_looks: float = 1.0

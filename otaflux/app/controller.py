@@ -74,6 +74,7 @@ class Controller:
             interval=policy.recheck_interval,
             rate=policy.registry_rate,
             stamps=stamps,
+            folder_looks=policy.folder_looks,
             in_thread=machine.in_thread,
             clock=machine.clock,
             chance=machine.chance,

@@ -69,6 +69,10 @@ class Release:
     page: str = ""
     warnings: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        """Of what tells releases apart: all sums of each would be hashed for every set of them."""
+        return hash((self.tag.text, self.manifest_digest.hex))
+
     @property
     def order(self) -> tuple[object, ...]:
         """Sorts releases of a device: version, then build identifiers, then the tag's text."""

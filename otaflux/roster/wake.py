@@ -26,7 +26,6 @@ from otaflux.work.backoff import Pace
 
 SPREAD = 0.1  # of the interval, so that devices part
 AT_ONCE = 1000  # devices; then polls get their turn
-FOLDER_LOOKS = 1.0  # seconds between looks at the embedded folder
 LONGEST_PAUSE = 60.0  # seconds after a step that crashed, reached by doubling from 1
 
 Stamps = Callable[[], Mapping[Device, object]]
@@ -43,7 +42,8 @@ class Listed(Protocol):
 class Wake:
     """Touches each device of the roster at start and every `interval` seconds, give or take some.
 
-    `stamps` blocks and says what the embedded folder holds, for those who have one.
+    `stamps` blocks and says what the embedded folder holds, for those who have one; it is asked
+    each `folder_looks` seconds.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Wake:
         interval: float,
         rate: float,
         stamps: Stamps | None = None,
+        folder_looks: float = 1.0,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
@@ -67,6 +68,7 @@ class Wake:
         self._interval = interval
         self._pace = Pace(rate)
         self._stamps = stamps
+        self._folder_looks = folder_looks
         self._in_thread = in_thread
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
@@ -196,7 +198,7 @@ class Wake:
             if self._folder_failed != str(error):
                 self._folder_failed = str(error)
                 log.warning(Event.REGISTRY_FAILED, reason=self._folder_failed, hint=error.hint)
-            return FOLDER_LOOKS
+            return self._folder_looks
         self._folder_failed = ""
         before = self._stamped
         if before is not None:
@@ -205,7 +207,7 @@ class Wake:
                     self._roster.name(device)
                     self._touch(Touch(device, Priority.HOOK, first_hook_at=self._clock()))
         self._stamped = after
-        return FOLDER_LOOKS
+        return self._folder_looks
 
 
 def _by_name(devices: Iterable[Device]) -> list[Device]:

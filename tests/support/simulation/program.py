@@ -48,6 +48,7 @@ RULES = Policy(
     registry_concurrency=3,
     limits=Limits(MAX_FIRMWARE, 4 * MAX_FIRMWARE),
     judged_by="simulation",
+    folder_looks=5.0,
 )
 JOURNAL = Journal(Metrics(CollectorRegistry()))
 
