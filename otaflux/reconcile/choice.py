@@ -151,24 +151,31 @@ def keep(
     gone: Collection[Tag],
     moved: Collection[Release],
     now: float,
+    unsure: Collection[Release] = (),
     all_linger: bool = False,
 ) -> Record:
     """The record with its kept and leaving releases sorted out.
 
     Kept are the `most` highest that were pulled before, below the current ones; not those whose
-    tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards. The
-    others stay on disk for a while, and until further notice where `all_linger`.
+    tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards, nor
+    those that left earlier and are `unsure`: nobody asked what their tags stand for now. The others
+    stay on disk for a while, and until further notice where `all_linger`.
     """
     current = {standing.release for standing in record.channels.values()}
     taken = {release.tag for release in current}
     highest = max((release.order for release in current), default=())
     left = {x.release: x for x in record.retired if x.release not in current}
     pool = {release for release in (*record.kept, *left) if release not in current}
+    judged = {verdict.tag: verdict.manifest_digest for verdict in record.verdicts}
+    moved = {
+        x for x in pool if x in moved or judged.get(x.tag, x.manifest_digest) != x.manifest_digest
+    }
     able = [
         release
         for release in pool
         if release.tag not in gone
         and release not in moved
+        and release not in unsure
         and release.tag not in taken
         and release.order < highest
         and not (release in left and (left[release].withdrawn or left[release].moved))

@@ -9,6 +9,7 @@ errs and a record that cannot be written end the run wherever it is.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -16,8 +17,8 @@ from otaflux.errors import Undecided, Unreachable
 from otaflux.events import Events
 from otaflux.machine import Machine
 from otaflux.model.artifact import Digest, Gone
-from otaflux.model.event import Touch
-from otaflux.model.look import HeldBack, Unfit, Usable
+from otaflux.model.event import Priority, Touch
+from otaflux.model.look import Unfit, Usable
 from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -64,7 +65,7 @@ class Run:
         self._listed: frozenset[Tag] = frozenset()  # of the tags that are served
         self._is_cache = False  # what is missing may be there all the same
         self._found: tuple[Candidate, ...] = ()
-        self._moved: set[Release] = set()
+        self._left = frozenset(left.release for left in record.retired)  # before this run
         self._dropped: frozenset[Digest] = frozenset()
         self.gone: frozenset[Tag] = frozenset()
         self.unsettled: Tag | None = None  # the first that kept a channel from being settled
@@ -111,15 +112,15 @@ class Run:
 
     async def _see_what_is_missing(self) -> None:
         """Look at served tags that the listing lacks; two looks make a withdrawal."""
+        for tag in self._listed:
+            self._means.withdrawals.is_there(self.device, tag)
         for release in self.record.served():
-            if release.tag in self._listed:
-                self._means.withdrawals.is_there(self.device, release.tag)
-            else:
+            if release.tag not in self._listed:
                 await self._see_to(release)
         self.gone = self._means.withdrawals.gone(self.device)
 
     async def _see_to(self, release: Release) -> None:
-        """Whether a served release's tag is still there, and still stands for it.
+        """Whether a release's tag is still there, and what it stands for.
 
         What is not learnt about it changes nothing for it, and holds up no other tag.
         """
@@ -139,10 +140,6 @@ class Run:
                 )
             return
         self._means.withdrawals.is_there(self.device, release.tag)
-        if isinstance(resolved, HeldBack):
-            return
-        if release in self.record.kept and resolved.digest != release.manifest_digest:
-            self._moved.add(release)
 
     async def _settle(self, channel: str) -> None:
         """Look from the top until the channel has its release, and publish that."""
@@ -187,26 +184,30 @@ class Run:
 
     def _warned(self, release: Release) -> Release:
         """The release, with a warning where its tag had other bytes that boards may run."""
-        other = [
-            held
-            for held in self.record.held()
-            if held.tag == release.tag and held.manifest_digest != release.manifest_digest
-        ]
-        self._moved.update(other)
-        served = frozenset(self.record.served())
         warnings = tuple(
             f"the tag moved from {held.manifest_digest}: boards that run {release.version} already"
             " will not notice"
-            for held in other
-            if held in served
+            for held in self.record.served()
+            if held.tag == release.tag and held.manifest_digest != release.manifest_digest
         )
         return replace(release, warnings=tuple(dict.fromkeys((*release.warnings, *warnings))))
 
     async def _see_to_kept(self) -> None:
-        """A kept release whose tag a hook names is looked at: its tag may have moved."""
-        named = frozenset(self.touch.tags) - self.looks.found.keys()
-        for release in self.record.kept:
-            if release.tag in named:
+        """Look at kept releases whose tags may have moved, and at those that would be kept again.
+
+        A hook says which moved; for what nobody said each re-check looks at one, at random.
+        """
+        kept = self.record.kept
+        doubtful = set(self.touch.tags)
+        if kept and self.touch.priority is Priority.RECHECK:
+            doubtful.add(self._means.machine.chance.choice(kept).tag)
+        for release in kept:
+            if release.tag in doubtful and release.tag not in self.looks.found:
+                await self._see_to(release)
+        seen: set[Release] = set()
+        while again := {*self._sorted_out(self.record, seen).kept} - {*kept, *seen}:
+            for release in again:
+                seen.add(release)
                 await self._see_to(release)
 
     async def _stand(self, channel: str, release: Release | None) -> None:
@@ -220,20 +221,30 @@ class Run:
         """Put a record with its kept releases sorted out; tell what changed for devices."""
         means = self._means
         before = means.catalog.get(self.device)
-        after = self.record = choice.keep(
-            record,
-            most=means.policy.keep_versions,
-            gone=self.gone,
-            moved=self._moved,
-            now=means.machine.now(),
-            all_linger=means.catalog.all_linger,
-        )
+        after = self.record = self._sorted_out(record, self._left)
         if after.found_by_poll and not after.channels and before is None:
             return
         self._dropped |= await means.catalog.put(after)
         self._tell(before, after)
         if before is None and after.found_by_poll:
             means.roster.found(self.device)
+
+    def _sorted_out(self, record: Record, left: AbstractSet[Release]) -> Record:
+        """The record with what is kept, and what left, by all that was learnt so far.
+
+        Of the releases that `left` before none is kept again whose tag was not asked about.
+        """
+        means, digests = self._means, self.looks.digests
+        same = {x: digests[x.tag] == x.manifest_digest for x in record.held() if x.tag in digests}
+        return choice.keep(
+            record,
+            most=means.policy.keep_versions,
+            gone=self.gone,
+            moved={release for release, stands in same.items() if not stands},
+            unsure={release for release in left if release not in same},
+            now=means.machine.now(),
+            all_linger=means.catalog.all_linger,
+        )
 
     def _tell(self, before: Record | None, after: Record) -> None:
         means, since = self._means, self.touch.first_hook_at

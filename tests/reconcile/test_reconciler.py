@@ -416,10 +416,71 @@ def test_a_kept_release_whose_tag_a_hook_says_moved_is_served_no_more() -> None:
         rig.push(V2)
         await rig.look()
         rig.push(V1)
-        await rig.look()
-        assert rig.kept() == ["1.0.0"], "a re-check asks about what may be current"
+        await rig.look(priority=Priority.HOOK)
+        assert rig.kept() == ["1.0.0"], "the hook asks about what may be current"
         await rig.look(V1, priority=Priority.HOOK)
         assert rig.kept() == []
+
+    lamp(test)
+
+
+def test_a_kept_release_whose_tag_moved_unheard_is_found_by_re_checks() -> None:
+    """Each looks at one of them: hooks may be lost."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (V1, V2, V3):
+            rig.push(tag)
+            await rig.look()
+        assert rig.kept() == ["2.0.0", "1.0.0"]
+        rig.push(V1)
+        for _ in range(20):
+            await rig.look()
+        assert rig.kept() == ["2.0.0"]
+
+    lamp(test)
+
+
+@pytest.mark.parametrize("befell", ["nothing", "moved", "deleted", "unclear"])
+def test_what_left_is_kept_again_only_where_its_tag_still_stands_for_it(befell: str) -> None:
+    """While it was not served nobody looked at it."""
+
+    async def test(rig: Lamp) -> None:
+        for tag in (Tag("0.9.0"), V1, V2, V3):
+            rig.push(tag)
+            await rig.look()
+        assert rig.kept() == ["2.0.0", "1.0.0"]
+        match befell:
+            case "moved":
+                rig.push(Tag("0.9.0"))
+            case "deleted":
+                rig.registry.delete(LAMP, Tag("0.9.0"))
+            case "unclear":
+                rig.registry.unclear.add(Tag("0.9.0"))
+        kept: list[list[str]] = []
+        rig.program.catalog.listen(lambda *_: kept.append(rig.kept()))
+        rig.registry.delete(LAMP, V2)
+        for _ in range(2):
+            await rig.look(deletion=True)
+            await asyncio.sleep(BETWEEN_LOOKS)
+        again = ["1.0.0", "0.9.0"] if befell == "nothing" else ["1.0.0"]
+        assert rig.kept() == again
+        assert all(each in (["2.0.0", "1.0.0"], ["1.0.0"], again) for each in kept)
+
+    lamp(test)
+
+
+def test_old_bytes_whose_tag_moved_to_useless_ones_are_told_on_and_not_kept() -> None:
+    """Who is told them is told on, but once there is a higher release a pin gets nothing."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        await rig.look()
+        rig.push(V1, Shape.BAD)
+        await rig.look()
+        assert rig.told() == "1.0.0"
+        rig.push(V2)
+        await rig.look()
+        assert (rig.told(), rig.kept()) == ("2.0.0", [])
 
     lamp(test)
 
