@@ -19,6 +19,7 @@ class Event(StrEnum):
     """The fixed words; docs/logs.md says what each means and what to do."""
 
     SERVER_STARTED = "server_started"
+    SETTING_UNKNOWN = "setting_unknown"
     SERVER_STOPPING = "server_stopping"
     SERVER_STOPPED = "server_stopped"
     HOOK_ACCEPTED = "hook_accepted"

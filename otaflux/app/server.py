@@ -206,7 +206,9 @@ class _Server:
             url=self._port.url,
             registry=self._source.name,
             prefix=controller.namespace.prefix,
-            hooks="open" if settings.webhook_secret else "closed: WEBHOOK_SECRET is not set",
+            hooks="secret required"
+            if settings.webhook_secret
+            else "closed: WEBHOOK_SECRET is not set",
             devices=len(controller.catalog.devices()),
         )
         if controller.namespace.is_closed():

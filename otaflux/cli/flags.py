@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from otaflux import log
-from otaflux.settings import SETTINGS, Setting, read
+from otaflux.settings import SETTINGS, Setting, origins, read
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,11 +46,12 @@ _ALWAYS: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
 def uses(
-    *fields: str, only_with: Mapping[str, Collection[str]] = _ALWAYS
+    *fields: str, only_with: Mapping[str, Collection[str]] = _ALWAYS, with_origins: bool = False
 ) -> Callable[[Command], Command]:
     """Give a command the flags of these settings; it gets `settings` as its first argument.
 
     `only_with` names, for an option of the command's own, settings that are not read without it.
+    `with_origins` gives it `origins` as well: what is set, and where.
     """
     used = [setting for setting in SETTINGS if setting.field in fields]
 
@@ -61,6 +62,8 @@ def uses(
             path = None if env_file is None else Path(env_file)
             unread = {x for option, some in only_with.items() if not given[option] for x in some}
             settings = read(flags, os.environ, env_file=path, only={*fields} - unread)
+            if with_origins:
+                given["origins"] = origins(flags, os.environ, env_file=path, only=fields)
             # What a command prints is its answer; what it does inside is told where it was asked
             # for, on stderr.
             asked = settings.log_level == "debug"

@@ -9,12 +9,12 @@ import click
 
 from otaflux import log
 from otaflux.cli.flags import EVERYTHING, uses
-from otaflux.settings import Settings
+from otaflux.settings import Origins, Settings
 
 
 @click.command("serve")
-@uses(*EVERYTHING)
-def command(settings: Settings) -> None:
+@uses(*EVERYTHING, with_origins=True)
+def command(settings: Settings, *, origins: Origins) -> None:
     """Run the server until SIGTERM or Ctrl-C; it ends once downloads under way are through.
 
     A second one on the same DATA_DIR is refused.
@@ -23,4 +23,11 @@ def command(settings: Settings) -> None:
 
     form = settings.log_format or ("console" if sys.stdout.isatty() else "json")
     log.configure(settings.log_level, form)
+    for name in origins.misspelt:
+        log.log.warning(
+            log.Event.SETTING_UNKNOWN,
+            name=name.name,
+            where=name.where,
+            hint=f"Nothing reads it. Is {name.meant} meant?",
+        )
     asyncio.run(app.serve(settings))

@@ -146,6 +146,10 @@ class Changeable(Source, Protocol):
         """Ask for nothing but an answer; raises `Undecided` where there is none, or a refusal."""
         ...
 
+    async def beginnings(self) -> frozenset[str]:
+        """What repositories begin with, under the prefix or not; empty where none are listed."""
+        ...
+
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take one tag back, and no other one with it.
 

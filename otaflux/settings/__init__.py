@@ -1,7 +1,19 @@
 """Every setting declared once, and how flags, environment and files become values."""
 
+from otaflux.settings.origins import Misspelt, Origin, Origins, origins
 from otaflux.settings.reading import read
 from otaflux.settings.table import SETTINGS, Setting, Settings
 from otaflux.settings.values import Address, Network
 
-__all__ = ["SETTINGS", "Address", "Network", "Setting", "Settings", "read"]
+__all__ = [
+    "SETTINGS",
+    "Address",
+    "Misspelt",
+    "Network",
+    "Origin",
+    "Origins",
+    "Setting",
+    "Settings",
+    "origins",
+    "read",
+]

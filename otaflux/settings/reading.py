@@ -10,53 +10,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from otaflux.errors import BadName, BadSetting, Undecided
 from otaflux.model.names import Namespace
 from otaflux.secret import secret_file
-from otaflux.settings import envfile
+from otaflux.settings.places import Found, Places
 from otaflux.settings.table import SETTINGS, Setting, Settings
 from otaflux.settings.values import Wrong, path
 from otaflux.wording import quoted
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A value as it was written, and where."""
-
-    text: str
-    where: str
-
-
-class _Places:
-    """The places where a value may stand, the strongest first."""
-
-    def __init__(
-        self,
-        flags: Mapping[str, str | None],
-        environment: Mapping[str, str],
-        env_file: Path | None,
-    ) -> None:
-        self._flags = flags
-        self._environment = environment
-        self._file: Mapping[str, str] = {} if env_file is None else envfile.read(env_file)
-        self._file_name = str(env_file)
-
-    def find(self, field: str) -> _Found | None:
-        """The value that counts; None where it is set nowhere, or only to nothing."""
-        name = field.upper()
-        flag = "--" + field.replace("_", "-")
-        for text, where in (
-            (self._flags.get(field), flag),
-            (self._environment.get(name), "environment"),
-            (self._file.get(name), self._file_name),
-        ):
-            if text and text.strip():
-                return _Found(text, where)
-        return None
 
 
 def read(
@@ -72,7 +35,7 @@ def read(
     `webhook_secret_file`), None where it was not given. With `only`, settings whose field is not
     in it are left at their defaults: a command does not stop for what it does not use.
     """
-    places = _Places(flags, environment, env_file)
+    places = Places(flags, environment, env_file)
     complaints: list[str] = []
     values: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -92,7 +55,7 @@ def read(
     return settings
 
 
-def _value(setting: Setting, places: _Places) -> object | None:
+def _value(setting: Setting, places: Places) -> object | None:
     """The parsed value of one setting; None where it is not set."""
     found = places.find(setting.field)
     named = places.find(setting.field + "_file") if setting.secret else None
@@ -108,7 +71,7 @@ def _value(setting: Setting, places: _Places) -> object | None:
     return None if found is None else _parsed(setting, found)
 
 
-def _parsed(setting: Setting, found: _Found) -> object:
+def _parsed(setting: Setting, found: Found) -> object:
     try:
         value: object = setting.parse(found.text if setting.secret else found.text.strip())
     except Wrong as error:
@@ -119,7 +82,7 @@ def _parsed(setting: Setting, found: _Found) -> object:
     return value
 
 
-def _from_file(setting: Setting, named: _Found) -> object:
+def _from_file(setting: Setting, named: Found) -> object:
     """A secret that is read again when its file changes; read once now, so that it is there."""
     name = f"{setting.name}_FILE"
     try:
@@ -137,7 +100,7 @@ def _from_file(setting: Setting, named: _Found) -> object:
     return secret
 
 
-def _not_built(setting: Setting, found: _Found | None) -> object | None:
+def _not_built(setting: Setting, found: Found | None) -> object | None:
     """None where the value is the default anyhow; else a refusal, for ignoring it would mislead."""
     if found is not None and setting.default and not setting.secret:
         value = _parsed(setting, found)

@@ -184,6 +184,10 @@ class Layout:
         """Look whether the folder is there; raises `Undecided`."""
         await self._in_thread(places.check_root, self._root)
 
+    async def beginnings(self) -> frozenset[str]:
+        """Nothing: here each device lies under its own name, whatever the prefix."""
+        return frozenset()
+
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take a tag out of the index, under the device's lock; its blobs stay.
 

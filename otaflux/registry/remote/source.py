@@ -203,7 +203,8 @@ class Remote:
 
         (Distribution specification, "Determining Support".)
         """
-        answer = await self._requests.ask(Call("ping", "GET", self._endpoint.api(""), PING))
+        with self._wire.secrets.kept_out():
+            answer = await self._requests.ask(Call("ping", "GET", self._endpoint.api(""), PING))
         if answer.status != HTTPStatus.OK:
             raise Undecided(
                 f"the registry answers {answer.status}{oci_reason(answer.body)} for /v2/",
@@ -214,7 +215,16 @@ class Remote:
         """Take one tag back; see `otaflux.registry.remote.deleting`."""
         name, scope = self._place(device, "pull", "push", "delete")
         deletion = Deletion(self._requests, self._resolver, name, scope, sleep=self._sleep)
-        return await deletion(tag, await self.tags(device))
+        listing = await self.tags(device)
+        with self._wire.secrets.kept_out():
+            return await deletion(tag, listing)
+
+    async def beginnings(self) -> frozenset[str]:
+        """What the names of all listed repositories begin with; empty where none are listed."""
+        prefix = self._namespace.prefix
+        with self._wire.secrets.kept_out():
+            names = await listings.repositories(self._requests, prefix, self._beside_the_loop)
+        return frozenset(name.partition("/")[0] for name in names or ())
 
     def _place(self, device: Device, *actions: str) -> tuple[str, Scope]:
         """The repository as the registry calls it, and what a request to it needs."""

@@ -1,0 +1,1 @@
+"""What `otaflux check` tries, a module for each thing."""

@@ -1,0 +1,177 @@
+"""The registry, or the embedded folder: whether it answers, to whom, and whether firmware comes.
+
+What counts is what a server does: list, read tags, read one manifest and the beginning of one blob,
+for blobs often lie at another host. Nothing is asked for that is not known to be there; where no
+device is known, the registry is asked for an answer and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+from yarl import URL
+
+from otaflux.cli import known
+from otaflux.cli.checks.finding import Finding, failed, fails, note, works
+from otaflux.errors import OtaFluxError, Undecided, Unusable
+from otaflux.model.artifact import Descriptor, Index, Manifest
+from otaflux.model.names import Device, Namespace, Tag
+from otaflux.reconcile import choice
+from otaflux.registry.remote.endpoint import proxy_for
+from otaflux.registry.source import Changeable
+from otaflux.settings import Settings
+from otaflux.state.datafolder import DataFolder
+from otaflux.unpack.choose import plan, suspects
+
+MOST_TRIED = 20  # devices that are asked for one with a release
+MOST_NAMED = 8  # beginnings of repositories in a finding
+
+
+async def source(settings: Settings, device: Device | None) -> AsyncIterator[Finding]:
+    """Each thing on the way to a release of the device, or else of one that has some."""
+    from otaflux.app import server as app
+
+    what = f"registry {settings.registry_url or '(embedded folder)'}"
+    embedded = DataFolder(settings.data_dir).registry
+    fresh = not (embedded.exists() or any(known.records(settings.data_dir)))
+    if settings.registry_url is None and fresh and device is None:
+        yield works(what, "is made at the first start or push")
+        return
+    try:
+        for finding in _ways(settings):
+            yield finding
+        namespace = app.namespace(settings)
+        async with app.open_source(settings, patient=False) as opened:
+            listed = await opened.devices()
+            records = known.of_source(settings.data_dir, opened.name, namespace.prefix)
+            names = {*settings.devices, *(listed or ())} or {*records}
+            trial = _Trial(opened, namespace, what)
+            async for finding in trial.run({device} if device else names, wanted=bool(device)):
+                yield finding
+            if listed is not None and not listed and namespace.prefix:
+                yield _under(await opened.beginnings(), namespace.prefix)
+    except OtaFluxError as error:
+        yield failed(what, error)
+        return
+    if namespace.is_closed():
+        yield note(
+            "devices served",
+            f"only the {len(settings.devices)} of DEVICES, for there are credentials and no"
+            " REPOSITORY_PREFIX",
+            "Set REPOSITORY_PREFIX; / serves every repository that the credentials can read",
+        )
+    elif listed is None:
+        yield note(
+            "listing",
+            "the registry lists no devices, or is not asked to without REPOSITORY_PREFIX",
+            "A device is known once DEVICES, a hook or a poll names it",
+        )
+    yield _round(settings, len({*names, *records}))
+
+
+def _ways(settings: Settings) -> Iterator[Finding]:
+    """Who asks, and through what; raises `Undecided` for a proxy that cannot be one."""
+    from otaflux.app import server as app
+
+    credentials = app.credentials(settings)
+    if credentials is None or settings.registry_url is None:
+        return
+    login = credentials.login()
+    says = f"from {login.look_at}" if login else "none: asked without a name"
+    yield note("credentials", says)
+    url = URL(settings.registry_url)
+    proxy = proxy_for(url, os.environ)
+    if proxy is not None:
+        name = f"{url.scheme.upper()}_PROXY"
+        yield note(
+            "proxy",
+            f"{proxy.host}:{proxy.port} is between here and the registry ({name})",
+            f"Name {url.host} in NO_PROXY if it should not be",
+        )
+
+
+class _Trial:
+    """Reads of one device what a server would; of several, until one has it all."""
+
+    def __init__(self, source: Changeable, namespace: Namespace, what: str) -> None:
+        self._source = source
+        self._namespace = namespace
+        self._what = what
+
+    async def run(self, names: set[Device], *, wanted: bool) -> AsyncIterator[Finding]:
+        """What became of it; `wanted` says that these devices have to have a release."""
+        answered = False
+        for device in sorted(names)[:MOST_TRIED]:
+            listing = await self._source.tags(device)
+            if not answered:
+                answered = True
+                tags = f"{len(listing.tags)} tags of {device}"
+                says = tags if listing.repository_known else "no releases yet"
+                yield works(self._what, f"answers: {says}")
+            found = choice.candidates(listing.tags)
+            if found:
+                yield await self._firmware(device, found[0].tag)
+                return
+            if wanted or not listing.repository_known:
+                yield self._missing(device, tags=len(listing.tags), wanted=wanted)
+        if not answered:
+            await self._source.ping()
+            yield works(
+                self._what,
+                "answers; no device is known, so none was asked for (`otaflux check DEVICE` does)",
+            )
+
+    def _missing(self, device: Device, *, tags: int, wanted: bool) -> Finding:
+        says = f"none of its {tags} tags is a version"
+        advice = "`otaflux list` names each tag and why it does not count"
+        if not tags:
+            says = f"no release in {self._namespace.repository(device)}"
+            advice = "Is the name right? The first push makes it"
+        return (fails if wanted else note)(f"device {device}", says, advice)
+
+    async def _firmware(self, device: Device, tag: Tag) -> Finding:
+        """Whether a manifest and the beginning of a blob come."""
+        what = f"firmware of {device}:{tag}"
+        try:
+            layer = await self._layer(device, tag)
+            async with self._source.open_blob(device, layer, max_bytes=layer.size) as reader:
+                await asyncio.to_thread(reader.read)
+        except Unusable as error:
+            return note(what, f"cannot be served: {error}")
+        except Undecided as error:
+            return failed(what, error)
+        return works(what, f"its manifest came, and its blob of {layer.size} bytes begins")
+
+    async def _layer(self, device: Device, tag: Tag) -> Descriptor:
+        """The first layer that a server might read; raises `Unusable`, `Undecided`."""
+        found = await self._source.resolve(device, tag)
+        if isinstance(found, Index):
+            found = await self._source.resolve(device, suspects(found)[0].digest)
+        if not isinstance(found, Manifest):
+            raise Undecided(f"{device}:{tag} is no manifest, or was there a moment ago")
+        return plan(found).layers[0]
+
+
+def _under(beginnings: frozenset[str], prefix: str) -> Finding:
+    """That nothing lies under the prefix, and where the rest lies."""
+    named = ", ".join(f"{name}/" for name in sorted(beginnings)[:MOST_NAMED])
+    more = f" and {len(beginnings) - MOST_NAMED} more" if len(beginnings) > MOST_NAMED else ""
+    there = f"; what there is begins with {named}{more}" if named else ", and none at all"
+    return note(
+        "REPOSITORY_PREFIX",
+        f"the registry lists no repository under {prefix}/{there}",
+        "Is it right? The first push makes one",
+    )
+
+
+def _round(settings: Settings, devices: int) -> Finding:
+    seconds = devices / settings.registry_rate
+    long = seconds > settings.recheck_interval
+    return note(
+        "re-checks",
+        f"{devices} devices at REGISTRY_RATE {settings.registry_rate:g} take {seconds:.0f} s"
+        f" of RECHECK_INTERVAL {settings.recheck_interval:g} s",
+        "Raise REGISTRY_RATE, or let hooks do it and raise RECHECK_INTERVAL" if long else "",
+    )

@@ -1,0 +1,102 @@
+"""Which settings are set, and from where; and names that are nearly one. For people.
+
+A name that is no setting is left alone, for an environment holds many; one that is nearly a setting
+was probably meant as it, and who set it counts on it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from otaflux.settings.places import Places
+from otaflux.settings.table import SETTINGS
+from otaflux.wording import plain
+
+HIDDEN = "(hidden)"
+OURS = "OTAFLUX_"  # what people put in front of names that have no such prefix
+
+# How alike a name has to be, from 0 to 1: in a file that was written for us, and in an environment,
+# where other programs have names of their own.
+ALIKE_IN_FILE = 0.8
+ALIKE_IN_ENVIRONMENT = 0.85
+
+SHORTENED = 8  # characters from which on the beginning of a setting's name is nearly it
+
+_NAMES = frozenset(
+    name
+    for setting in SETTINGS
+    for name in (setting.name, *([f"{setting.name}_FILE"] if setting.secret else []))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A setting that is set: its name, its value as it may be shown, and where it stands."""
+
+    name: str
+    shown: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Misspelt:
+    """A name that is no setting, where it stands, and the setting that was probably meant."""
+
+    name: str
+    where: str
+    meant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What is set, and what was probably meant to be."""
+
+    settings: tuple[Origin, ...] = ()
+    misspelt: tuple[Misspelt, ...] = ()
+
+
+def origins(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    *,
+    env_file: Path | None = None,
+    only: Collection[str],
+) -> Origins:
+    """Where each of the settings of `only` stands, in the order of the table.
+
+    Takes what `read` takes; raises `BadSetting` where the file cannot be read.
+    """
+    places = Places(flags, environment, env_file)
+    found = []
+    for setting in SETTINGS:
+        if setting.field not in only:
+            continue
+        for field, hidden in ((setting.field, setting.secret), (f"{setting.field}_file", False)):
+            at = places.find(field) if field == setting.field or setting.secret else None
+            if at is not None:
+                shown = HIDDEN if hidden else plain(at.text.strip())
+                found.append(Origin(field.upper(), shown, at.where))
+    misspelt = []
+    for name, text, where in places.names():
+        meant = _meant(name, in_file=where != "environment") if text.strip() else None
+        if meant is not None:
+            misspelt.append(Misspelt(name, where, meant))
+    return Origins(tuple(found), tuple(misspelt))
+
+
+def _meant(name: str, *, in_file: bool) -> str | None:
+    """The setting that a name is nearly; None for a setting itself and for what is none."""
+    if name in _NAMES:
+        return None
+    bare = name.upper().removeprefix(OURS)
+    if bare in _NAMES:
+        return bare
+    begun = [each for each in _NAMES if len(bare) >= SHORTENED and each.startswith(bare)]
+    if len(begun) == 1:
+        return begun[0]
+    cutoff = ALIKE_IN_FILE if in_file else ALIKE_IN_ENVIRONMENT
+    alike = difflib.get_close_matches(bare, sorted(_NAMES), n=1, cutoff=cutoff)
+    return alike[0] if alike else None

@@ -1,0 +1,193 @@
+"""`otaflux check`: each thing that it tries, where it works and where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import trustme
+from fake_content import Child
+from fake_faults import Status
+from fake_registry import FakeRegistry
+from programs import free_port, otaflux
+
+from otaflux.cli.checks.listening import certificate
+from otaflux.settings import Settings
+
+DAY = 24 * 3600
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> CompletedProcess[str]:
+    """`otaflux check`, with nothing else on this machine in its way."""
+    mine = {"LISTEN_ADDR": f"127.0.0.1:{free_port()}", "DATA_DIR": str(folder / "data"), **settings}
+    return otaflux("check", *arguments, cwd=folder, **mine)
+
+
+async def check(
+    registry: FakeRegistry, folder: Path, *arguments: str, **settings: str
+) -> CompletedProcess[str]:
+    """The same, for a registry of the test that goes on meanwhile."""
+    mine = {"REGISTRY_URL": registry.url, "REPOSITORY_PREFIX": "acme", **settings}
+    return await asyncio.to_thread(run, folder, *arguments, **mine)
+
+
+async def test_a_manifest_and_the_beginning_of_a_blob_are_read(tmp_path: Path) -> None:
+    """Of the first device that has a release; the others are not asked, and no tag is pulled."""
+    async with FakeRegistry(redirect_blobs=True) as registry:
+        for device in ("a", "b", "c"):
+            registry.content.put(f"acme/{device}", "1.0.0", layers=[device.encode()])
+        registry.content.delete_tag("acme/a", "1.0.0")
+        done = await check(registry, tmp_path)
+        assert done.returncode == 0, done.stdout
+        assert "ok    firmware of b:1.0.0: its manifest came" in done.stdout
+        assert {seen.repository for seen in registry.seen("tags")} == {"acme/a", "acme/b"}
+        assert len(registry.seen("storage")) == 1
+        await registry.stop("storage")
+        blocked = await check(registry, tmp_path)
+        assert blocked.returncode == 1
+        assert "FAIL  firmware of b:1.0.0: " in blocked.stdout
+        assert registry.storage_url.removeprefix("http://") in blocked.stdout
+
+
+async def test_a_device_can_be_named(tmp_path: Path) -> None:
+    """Then it is that one's release that has to come, and what stands in the way is told."""
+    async with FakeRegistry() as registry:
+        child = registry.content.put("acme/lamp", None, layers=[b"lamp"])
+        registry.content.put_index("acme/lamp", "1.0.0", [Child(child)])
+        registry.content.put("acme/odd", "latest", layers=[b"odd"])
+        named, missing, odd = await asyncio.gather(
+            check(registry, tmp_path, "lamp"),
+            check(registry, tmp_path, "nobody"),
+            check(registry, tmp_path, "odd"),
+        )
+    assert "ok    firmware of lamp:1.0.0" in named.stdout
+    assert missing.returncode == odd.returncode == 1
+    assert "FAIL  device nobody: no release in acme/nobody" in missing.stdout
+    assert "FAIL  device odd: none of its 1 tags is a version" in odd.stdout
+    assert run(tmp_path, "Not A Name").returncode == 2
+
+
+async def test_no_repository_is_made_up(tmp_path: Path) -> None:
+    """Where no device is known the registry is asked for an answer, and for the login's sake."""
+    async with FakeRegistry(auth="bearer", catalog=False) as registry:
+        login = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "s3cret"}
+        good = await check(registry, tmp_path, **login)
+        assert good.returncode == 0, good.stdout
+        assert "answers; no device is known" in good.stdout
+        assert registry.seen("tags") == []
+        wrong = await check(registry, tmp_path, **{**login, "REGISTRY_PASSWORD": "wrong"})
+        assert wrong.returncode == 1
+        assert "REGISTRY_PASSWORD" in wrong.stdout
+
+
+async def test_what_lies_outside_of_the_prefix_is_told(tmp_path: Path) -> None:
+    """A prefix under which there is nothing is probably not the one that was meant."""
+    async with FakeRegistry() as registry:
+        for repository in ("fw/lamp", "fw/door", "tools/oras"):
+            registry.content.put(repository, "1.0.0", layers=[b"x"])
+        done = await check(registry, tmp_path)
+    assert "no repository under acme/; what there is begins with fw/, tools/" in done.stdout
+
+
+async def test_devices_without_a_repository_are_noted(tmp_path: Path) -> None:
+    """One of DEVICES may have no release yet, or be misspelt."""
+    async with FakeRegistry() as registry:
+        registry.content.put("acme/lamp", "1.0.0", layers=[b"x"])
+        done = await check(registry, tmp_path, DEVICES="lam")
+    assert done.returncode == 0
+    assert "note  device lam: no release in acme/lam" in done.stdout
+    assert "ok    firmware of lamp:1.0.0" in done.stdout
+
+
+async def test_a_registry_that_is_none_fails(tmp_path: Path) -> None:
+    """A server that knows no /v2/ is told as such, where nothing else would say so."""
+    async with FakeRegistry(catalog=False) as registry:
+        registry.fail("ping", Status(404), times=None)
+        done = await check(registry, tmp_path)
+    assert done.returncode == 1
+    assert "answers 404" in done.stdout
+
+
+def test_a_proxy_is_told(tmp_path: Path) -> None:
+    """Whose doing it is that nothing gets through is half of the answer."""
+    away = f"127.0.0.1:{free_port()}"
+    done = run(
+        tmp_path, REGISTRY_URL="http://registry.example", HTTP_PROXY=f"http://me:pass@{away}"
+    )
+    assert done.returncode == 1
+    assert f"note  proxy: {away} is between here and the registry (HTTP_PROXY)" in done.stdout
+    assert f"FAIL  registry http://registry.example: cannot connect to {away}" in done.stdout or (
+        f"through the proxy {away}" in done.stdout
+    )
+    assert "pass" not in done.stdout
+
+
+def test_what_is_set_is_told_with_its_place(tmp_path: Path) -> None:
+    """Flag, environment and file; a secret is not shown; a name that is nearly one is noted."""
+    (tmp_path / "secret").write_text("hunter2")
+    (tmp_path / "env").write_text(
+        "WEBHOOK_SECRET=hunter2\nREGISTRY_USER=me\nKEEP_VERSIONS=4\nPATHS=x\nDEVICES=lamp\n"
+    )
+    done = run(
+        tmp_path, "--env-file", "env", "--keep-versions", "5", "--registry-password-file", "secret",
+        REGISTRY_USERNAME="me", OTAFLUX_CHANNELS="beta", LOG_LEVEL="debug",
+    )  # fmt: skip
+    for line in (
+        "note  KEEP_VERSIONS: 5 (--keep-versions)",
+        "note  WEBHOOK_SECRET: (hidden) (env)",
+        "note  REGISTRY_PASSWORD_FILE: secret (--registry-password-file)",
+        "note  REGISTRY_USERNAME: me (environment)",
+        "note  REGISTRY_USER: is no setting (env), and nothing reads it",
+        "-> Is REGISTRY_USERNAME meant?",
+        "note  OTAFLUX_CHANNELS: is no setting (environment), and nothing reads it",
+        "-> Is CHANNELS meant?",
+    ):
+        assert line in done.stdout
+    assert "PATHS" not in done.stdout
+    assert "hunter2" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("left", "names", "public_url", "words"),
+    [
+        (100, ["ota.example"], "https://ota.example", ["ok  ", "100 days", "note  its names"]),
+        (9.5, ["ota.example"], "", ["note", "ends in 9 days", "-> Renew it"]),
+        (-1, ["ota.example"], "", ["FAIL", "ended on", "-> Renew it"]),
+        (100, ["other.example"], "https://ota.example/x", ["FAIL  its names", "for ota.example"]),
+        (100, ["*.example"], "https://ota.example:8443", ["note  its names: *.example"]),
+    ],
+)
+def test_the_server_s_own_certificate(
+    tmp_path: Path, left: float, names: list[str], public_url: str, words: list[str]
+) -> None:
+    """When it ends, and whether it is for the address that links carry."""
+    ends = datetime.now(UTC) + timedelta(days=left, minutes=5)
+    made = trustme.CA().issue_cert(*names, not_after=ends)
+    path = tmp_path / "chain.pem"
+    path.write_bytes(made.private_key_and_cert_chain_pem.bytes())
+    settings = Settings(tls_cert_path=path, tls_key_path=path, public_url=public_url or None)
+    said = "\n".join(str(finding) for finding in certificate(settings))
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize("secret", [None, "one", "one two"])
+def test_hooks_say_that_a_secret_is_required(tmp_path: Path, secret: str | None) -> None:
+    """Closed without one; else what a hook has to bring."""
+    done = run(tmp_path, **({"WEBHOOK_SECRET": secret} if secret else {}))
+    said: dict[str | None, str] = {
+        None: "note  hooks: closed",
+        "one": "ok    hooks: taken with the secret of WEBHOOK_SECRET",
+        "one two": "ok    hooks: taken with one of 2 secrets of WEBHOOK_SECRET",
+    }
+    assert said[secret] in done.stdout
+
+
+def test_a_folder_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    """A read-only place is not a matter of rights."""
+    done = run(tmp_path, DATA_DIR="/proc/otaflux")
+    assert done.returncode == 1
+    assert "FAIL  data folder /proc/otaflux: cannot be written" in done.stdout
