@@ -49,6 +49,7 @@ class Event(StrEnum):
     DOWNLOADS_CLAMPED = "downloads_clamped"
     DOWNLOADS_CUT = "downloads_cut"
     TLS_FAILED = "tls_failed"
+    LIBRARY_SAID = "library_said"
     CONNECTIONS_CROWDED = "connections_crowded"
     DEVICE_NOT_SERVED = "device_not_served"
     SECRET_READ_AGAIN = "secret_read_again"  # noqa: S105 - the word for an event

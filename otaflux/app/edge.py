@@ -81,7 +81,12 @@ class Edge:
         )
         receiver = self._receiver(secrets)
         self.unreadable = receiver.unreadable
-        self.answer = Addresses([(path, receiver.answer) for path in HOOKS], devices.answer)
+        self.answer = Addresses(
+            [(path, receiver.answer) for path in HOOKS],
+            devices.answer,
+            posted=receiver.answer,
+            unless=devices.has,
+        )
 
     def _receiver(self, secrets: Callable[[], Sequence[str]]) -> Receiver:
         controller = self._controller

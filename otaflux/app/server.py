@@ -17,6 +17,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import otaflux
+from otaflux.app import libraries
 from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.errors import BadSetting, Undecided
@@ -109,7 +110,7 @@ async def serve(settings: Settings) -> None:
 
     Raises `BadSetting` where the folder is in use or cannot be written, or nothing can listen.
     """
-    with DataFolder(settings.data_dir).locked():
+    with libraries.heard(), DataFolder(settings.data_dir).locked():
         journal = Journal(Metrics(CollectorRegistry()))
         events = Events(LogLines().hear, journal.hear)
         async with open_source(

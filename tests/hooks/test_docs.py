@@ -19,6 +19,7 @@ from otaflux.hooks.payload import MAX_PARTS
 from otaflux.log import Event
 from otaflux.model.event import Touch
 from otaflux.model.names import Device, Namespace
+from otaflux.web.hooks import bodies
 from otaflux.web.hooks import receiver as addresses
 from otaflux.web.hooks.receiver import Receiver
 from otaflux.web.port.server import Port
@@ -69,9 +70,11 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
 
 def test_limits_events_and_statuses_are_documented() -> None:
     """Numbers and words that an operator meets stand in the overview."""
-    assert f"{addresses.MAX_BODY >> 20} MiB" in OVERVIEW
-    assert f"{addresses.BODY_TIMEOUT:g} seconds" in OVERVIEW
-    assert f"{addresses.MAX_UNPROVEN} bodies" in OVERVIEW
+    assert f"{bodies.MAX_BODY >> 20} MiB" in OVERVIEW
+    assert f"{bodies.BODY_TIMEOUT:g} seconds" in OVERVIEW
+    assert f"{bodies.MAX_LARGE} bodies above {bodies.SMALL >> 10} KiB" in OVERVIEW
+    assert f"{bodies.MAX_LARGE_EACH} of one address" in OVERVIEW
+    assert f"{bodies.MAX_SMALL} smaller ones" in OVERVIEW
     assert f"The first {MAX_PARTS:,} events of a hook are read" in OVERVIEW
     for event in (Event.HOOK_ACCEPTED, Event.HOOK_IGNORED, Event.HOOK_REJECTED):
         assert f"| `{event}` |" in OVERVIEW

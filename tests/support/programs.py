@@ -118,10 +118,14 @@ class Server:
 
     def hook(self, body: bytes, *, secret: str | None) -> Answer:
         """One webhook."""
+        return self.post("/hooks/registry", body, secret=secret)
+
+    def post(self, target: str, body: bytes, *, secret: str | None) -> Answer:
+        """One POST, as a registry sends it."""
         headers = {"Content-Type": "application/json"}
         if secret is not None:
             headers["Authorization"] = secret
-        return self._ask(urllib.request.Request(f"{self.url}/hooks/registry", body, headers))
+        return self._ask(urllib.request.Request(self.url + target, body, headers))
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:

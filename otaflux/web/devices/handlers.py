@@ -29,6 +29,10 @@ class Devices:
             parts.catalog, parts.store, parts.memory, parts.downloads, parts.machine
         )
 
+    def has(self, path: str) -> bool:
+        """Whether an address of devices is there, for whatever method."""
+        return any(route.match(path) is not None for route in self._routes)
+
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
         began = self._parts.machine.clock()

@@ -1,8 +1,8 @@
 """The addresses of hooks. Five steps in this order: size, secret, parse, enqueue, answer.
 
 Trust: nobody is trusted before the secret is proven. A body is read before that only where an HMAC
-of it is the proof, and then at most `MAX_UNPROVEN` at once, each within `BODY_TIMEOUT` and
-`MAX_BODY`, so that strangers hold a bounded part of memory for a bounded time. Neither secrets nor
+of it is the proof, and then by the rules of `bodies.py`, so that strangers hold a bounded part of
+memory for a bounded time. Neither secrets nor
 request targets, which may hold one, are ever logged.
 
 The work comes after the answer: it is in the queue by then. So lost, doubled and reordered hooks
@@ -16,11 +16,9 @@ import asyncio
 import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-import aiohttp
 import msgspec
 from aiohttp import hdrs, web
 from structlog.contextvars import bound_contextvars
@@ -28,22 +26,20 @@ from structlog.contextvars import bound_contextvars
 from otaflux import hooks
 from otaflux.errors import BadHook, Busy, NotFound, OtaFluxError, TimedOut, TooLarge
 from otaflux.events import Events, HookAccepted, HookAnswered
+from otaflux.folded import Folded
 from otaflux.hooks.intake import Accepted, Ignored, Intake
 from otaflux.log import Event, log
 from otaflux.model.event import Noise, Touch
 from otaflux.model.names import Device
 from otaflux.web.answers import JSON, Answer, failed, http_date
-from otaflux.web.folded import Folded
 from otaflux.web.hooks import proof
+from otaflux.web.hooks.bodies import BODY_TIMEOUT, Unproven, check_size, read_body
 from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
 from otaflux.web.written import Written
 from otaflux.wording import MAX_SENTENCE, plain
 
-MAX_BODY = 8 << 20  # bytes; zot puts a manifest of up to 4 MiB into its hooks
-MAX_UNPROVEN = 16  # bodies read at once whose sender is not proven yet
 MAX_SIGNED_FORM = 256 << 10  # bytes of a form that are unpacked for an HMAC of the JSON in it
-BODY_TIMEOUT = 10.0  # seconds from the end of the head to the end of the body
 LARGE = 256 << 10  # bytes; hashing or reading more would keep boards waiting
 PARTS_AT_ONCE = 64  # then the event loop gets its turn
 
@@ -51,7 +47,7 @@ T = TypeVar("T")
 
 ADDRESS = "/hooks/registry"
 HARBOR_ALIAS = "/webhooks/harbor"
-ADDRESSES = (ADDRESS, HARBOR_ALIAS)  # what the paths of hooks begin with
+ADDRESSES = ("/hooks", "/webhooks")  # what paths of hooks begin with, or are meant to
 _SECRET_IN_QUERY = frozenset({"dockerhub", "quay", "generic"})  # they can send it nowhere else
 
 NO_POST = failed(
@@ -63,6 +59,9 @@ NOT_EXPECTED = failed(417, "Only 'Expect: 100-continue' is understood")
 NO_SOURCE = (
     f"There is no such source. {ADDRESS}/SOURCE takes {', '.join(sorted(hooks.SOURCES))};"
     f" {ADDRESS} takes all of them"
+)
+ELSEWHERE = (
+    f"Hooks are taken at {ADDRESS}, {ADDRESS}/SOURCE and {HARBOR_ALIAS}; nothing is at this address"
 )
 NO_HTTP = (
     "this is no HTTP request that can be read: is a header sent twice, such as a Content-Type that"
@@ -102,13 +101,13 @@ class Receiver:
         self._clock = clock
         self._new_id = new_id
         self._body_timeout = body_timeout
-        self._unproven = 0
+        self._unproven = Unproven()
         self._rejections = Folded(Event.HOOK_REJECTED, clock)
 
     @property
     def unproven(self) -> int:
         """How many bodies are being read whose sender is not proven yet."""
-        return self._unproven
+        return len(self._unproven)
 
     def unreadable(self, client: str, began: bytes) -> None:
         """A request that began so is no HTTP that can be read, and was answered 400."""
@@ -118,12 +117,15 @@ class Receiver:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One hook from its head to its answer, at whichever address of ours it came."""
+        path = Target.parse(request.raw_path).path
+        if path != HARBOR_ALIAS and f"{path}/".removeprefix(f"{ADDRESS}/") == f"{path}/":
+            return self._misplaced(request)
         if request.method != hdrs.METH_POST:
-            return Written(_not_posted(request))
+            return Written(_for(request, NO_POST))
         if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
             return Written(NOT_EXPECTED)
         hook = self._new_id()
-        source = source_of(Target.parse(request.raw_path).path)
+        source = source_of(path)
         with bound_contextvars(hook=hook):
             try:
                 secrets = proof.check_open(self._secrets())
@@ -145,44 +147,16 @@ class Receiver:
         secrets: Sequence[bytes],
     ) -> bytes:
         """The body of a sender who knows the secret."""
-        if (request.content_length or 0) > MAX_BODY:
-            raise TooLarge(f"A hook's body has at most {MAX_BODY} bytes")
+        check_size(request)
         in_query = request.query.getall("secret", []) if source in _SECRET_IN_QUERY else []
         claims = proof.check_head(headers, in_query, secrets)
         if claims is None:
-            return await self._read(request)
-        with self._place():
-            body = await self._read(request)
+            return await read_body(request, within=self._body_timeout)
+        with self._unproven.place(self._sender(request)) as place:
+            body = await read_body(request, within=self._body_timeout, place=place)
             texts = _signed(dict(headers), body)
             await _in_turn(body, proof.check_body, claims, texts, secrets)
             return body
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """A place among the bodies that are read before their sender is proven."""
-        if self._unproven >= MAX_UNPROVEN:
-            raise Busy("Too many hooks wait for their proof at once", retry_after=1)
-        self._unproven += 1
-        try:
-            yield
-        finally:
-            self._unproven -= 1
-
-    async def _read(self, request: web.BaseRequest) -> bytes:
-        """The body, whole, within the limits of size and time."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                await _continue(request)
-                async for chunk in request.content.iter_any():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        raise TooLarge(f"A hook's body has at most {MAX_BODY} bytes")
-        except TimeoutError:
-            raise TimedOut(f"The body did not come within {self._body_timeout:g} s") from None
-        except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError) as error:
-            raise BadHook(f"The body broke off: {type(error).__name__}") from None
-        return bytes(body)
 
     async def _enqueued(self, hook: str, delivery: hooks.Delivery) -> web.StreamResponse:
         """What was said is in the queue, and the answer says what was not."""
@@ -223,10 +197,18 @@ class Receiver:
         reason = plain(str(error), MAX_SENTENCE)
         self._note_rejected(self._sender(request), name, answer.status, reason)
         self._events.tell(HookAnswered(name, "rejected"))
-        if not isinstance(error, TooLarge | TimedOut):
+        if not isinstance(error, TooLarge | TimedOut | Busy):
             return Written(answer)
         date = http_date(int(time.time()))
         return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
+
+    def _misplaced(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to a hook, or a look, at an address that is none."""
+        if request.method == hdrs.METH_POST:
+            sender = self._sender(request)
+            self._note_rejected(sender, "unknown", HTTPStatus.NOT_FOUND, ELSEWHERE)
+            self._events.tell(HookAnswered("unknown", "rejected"))
+        return Written(_for(request, failed(HTTPStatus.NOT_FOUND, ELSEWHERE)))
 
     def _note_rejected(self, sender: str, source: str, status: int, reason: str) -> None:
         """Log it, folded: registries try again for ever."""
@@ -274,12 +256,5 @@ def source_of(path: str) -> str | None:
     return path.removeprefix(ADDRESS).strip("/") or None
 
 
-def _not_posted(request: web.BaseRequest) -> Answer:
-    return NO_POST.without_body() if request.method == hdrs.METH_HEAD else NO_POST
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Ask for the body, where the sender waits to be asked (RFC 9110 section 10.1.1)."""
-    if hdrs.EXPECT in request.headers and request.version == aiohttp.HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
+def _for(request: web.BaseRequest, answer: Answer) -> Answer:
+    return answer.without_body() if request.method == hdrs.METH_HEAD else answer

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from otaflux.folded import Folded
 from otaflux.log import Event
-from otaflux.web.folded import Folded
 from otaflux.web.port.connection import PROMPT, Begun, Connections
 from otaflux.web.port.handler import KEEPALIVE
 from otaflux.web.port.reading import READ

@@ -16,11 +16,24 @@ Answers = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Addresses:
-    """The first beginning of a path in `rooms` that fits has the request, else `rest`."""
+    """The first beginning of a path in `rooms` that fits has the request.
 
-    def __init__(self, rooms: Sequence[tuple[str, Answers]], rest: Answers) -> None:
+    Where none fits, `rest` has it; but what is sent with POST, as hooks are, has `posted`, `unless`
+    the path is one of `rest`.
+    """
+
+    def __init__(
+        self,
+        rooms: Sequence[tuple[str, Answers]],
+        rest: Answers,
+        *,
+        posted: Answers | None = None,
+        unless: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._rooms = tuple(rooms)
         self._rest = rest
+        self._posted = posted or rest
+        self._unless = unless
 
     def __call__(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         """The answer to a request."""
@@ -28,6 +41,8 @@ class Addresses:
         for beginning, answers in self._rooms:
             if path.startswith(beginning):
                 return answers(request)
+        if request.method == "POST" and not self._unless(path):
+            return self._posted(request)
         return self._rest(request)
 
 

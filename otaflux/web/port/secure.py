@@ -13,8 +13,8 @@ import ssl
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 
+from otaflux.folded import Folded
 from otaflux.log import Event
-from otaflux.web.folded import Folded
 from otaflux.web.port.tls import Certificate
 
 HANDSHAKE = 30  # seconds; boards take several for the arithmetic

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,16 +17,18 @@ import aiohttp
 import pytest
 from hook_files import captures, payload
 from structlog.testing import capture_logs
+from waiting import until
 
 from otaflux.errors import Undecided
 from otaflux.events import Events, Happening, HookAccepted, HookAnswered
+from otaflux.folded import MAX_LINES, QUIET, Folded
 from otaflux.hooks.intake import Intake
 from otaflux.log import Event
 from otaflux.loglines import LogLines
 from otaflux.model.event import Action, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
-from otaflux.web.folded import MAX_LINES, QUIET, Folded
-from otaflux.web.hooks.receiver import MAX_BODY, MAX_UNPROVEN, Receiver
+from otaflux.web.hooks.bodies import MAX_BODY, MAX_LARGE, MAX_SMALL
+from otaflux.web.hooks.receiver import Receiver
 from otaflux.web.port.server import Port
 
 SECRET = "s3cret-of-the-hooks"
@@ -50,7 +52,9 @@ class Clock:
 class Server:
     """A receiver behind a real port, and what it told those behind it."""
 
-    def __init__(self, *, body_timeout: float = 10.0) -> None:
+    def __init__(
+        self, *, body_timeout: float = 10.0, sender: Callable[[Any], str] = lambda _: "127.0.0.1"
+    ) -> None:
         self.secrets: list[str] | Undecided = [SECRET]
         self.touches: list[Touch] = []
         self.known: list[Device] = []
@@ -68,6 +72,7 @@ class Server:
             clock=self.clock,
             new_id=iter(f"hook-{number}" for number in range(1, 10_000)).__next__,
             body_timeout=body_timeout,
+            sender=sender,
         )
 
     @property
@@ -101,9 +106,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(*, body_timeout: float = 10.0) -> AsyncIterator[Server]:
+async def serving(**more: Any) -> AsyncIterator[Server]:
     """A server while it runs."""
-    server = Server(body_timeout=body_timeout)
+    server = Server(**more)
     unreadable = server.receiver.unreadable
     async with Port(
         server.receiver.answer, "127.0.0.1", 0, shutdown_timeout=0.1, unreadable=unreadable
@@ -453,32 +458,76 @@ async def test_a_body_that_never_comes_is_408(head: str) -> None:
         assert server.receiver.unproven == 0
 
 
-async def test_100_slow_strangers_hold_16_bodies_and_hinder_nobody() -> None:
-    """Bodies that trickle in are read 16 at once; others get 503, and proven senders get in."""
-    async with serving(body_timeout=1.0) as server:
-        signed = "X-Hub-Signature-256: sha256=" + "0" * 64
-        statuses: list[bytes] = []
+async def test_slow_strangers_hold_no_place_of_signed_hooks() -> None:
+    """However many heads with a made-up HMAC stall, signed hooks are taken, of one address too."""
+    async with serving(body_timeout=5.0) as server:
+        claimed = "X-Hub-Signature-256: sha256=" + "0" * 64
+        stalled = []
+        for number in range(MAX_SMALL + 100):
+            stalled.append(await asyncio.open_connection("127.0.0.1", server.port))
+            stalled[-1][1].write(
+                _request(f"{claimed}\r\nContent-Length: 1000") + b"x" * (number % 2)
+            )
+        await until(lambda: server.receiver.unproven == MAX_SMALL)
+        for _ in range(99):
+            assert await server.status(headers={"X-Gitea-Signature": mac(LAMP)}) == 202
+        gave_way = [await reader.readline() for reader, _ in stalled[:100]]
+        assert {line[9:12] for line in gave_way} == {b"503"}
+        for _, writer in stalled:
+            writer.transport.abort()
+        await until(lambda: server.receiver.unproven == 0)
 
-        async def trickle() -> None:
+
+async def test_a_body_has_to_come_within_its_time() -> None:
+    """One that trickles in is 408, whether its sender is proven or only says so."""
+    async with serving(body_timeout=0.3) as server:
+        for proof in ("X-Gitea-Signature: " + "0" * 64, AUTHORIZED):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(_request(f"{signed}\r\nContent-Length: 1000"))
-            answer = asyncio.create_task(reader.readline())
-            while not answer.done():
-                writer.write(b"x")
-                await asyncio.sleep(0.1)
-            statuses.append((await answer)[9:12])
+            writer.write(_request(f"{proof}\r\nContent-Length: 1000") + b"{")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
             writer.close()
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(100):
-                tasks.create_task(trickle())
-            await asyncio.sleep(0.3)
-            assert server.receiver.unproven == MAX_UNPROVEN
-            assert await server.status() == 202
-            refused = await server.post(headers={"X-Gitea-Signature": mac(LAMP)})
-            assert refused[0] == 503
-        assert sorted(statuses) == [b"408"] * MAX_UNPROVEN + [b"503"] * (100 - MAX_UNPROVEN)
+
+@pytest.mark.parametrize("framing", ["Content-Length: 70000", "Transfer-Encoding: chunked"])
+async def test_large_bodies_that_are_not_proven_are_few(framing: str) -> None:
+    """From one address two are read at once, sixteen of all; others get 503, small ones go on."""
+    senders = iter([f"192.0.2.{number}" for number in (1, 1, 1, *range(2, 30))])
+    async with serving(body_timeout=5.0, sender=lambda _: next(senders, "192.0.2.1")) as server:
+        head = f"X-Gitea-Signature: {'0' * 64}\r\n{framing}"
+        piece = b"x" * 66_000
+        begun = piece if framing.startswith("Content") else b"%x\r\n%s\r\n" % (len(piece), piece)
+        answers = []
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(_request(head) + begun)
+            answers.append((asyncio.create_task(reader.readline()), writer))
+            await asyncio.sleep(0.02)
+        await until(lambda: server.receiver.unproven == MAX_LARGE)
+        refused = [task.result()[9:12] for task, _ in answers if task.done()]
+        assert answers[2][0].done()
+        assert refused == [b"503"] * (20 - MAX_LARGE)
         assert await server.status(headers={"X-Gitea-Signature": mac(LAMP)}) == 202
+        large = LAMP + b" " * 70_000
+        assert await server.status(headers={"X-Gitea-Signature": mac(large)}, body=large) == 503
+        assert await server.status(body=large) == 202
+        for task, writer in answers:
+            writer.transport.abort()
+            await asyncio.gather(task, return_exceptions=True)
+        await until(lambda: server.receiver.unproven == 0)
+        assert await server.status(headers={"X-Gitea-Signature": mac(large)}, body=large) == 202
+
+
+@pytest.mark.parametrize("path", ["/", "/hooks", "/hooks/harbor", "/webhooks", "/a?secret=x"])
+async def test_a_hook_at_a_wrong_address_is_told_the_right_one(path: str, lines: list[Any]) -> None:
+    """The answer and one line of the log say where hooks are taken; secrets in it are not shown."""
+    async with serving() as server:
+        for _ in range(5):
+            status, text = await server.post(path)
+            assert (status, server.touches) == (404, [])
+            assert text.startswith("Hooks are taken at /hooks/registry, ")
+    assert [(line["event"], line["status"], line["reason"]) for line in lines] == [
+        ("hook_rejected", 404, text)
+    ]
 
 
 async def test_a_body_that_breaks_off_leaves_nothing_behind(server: Server) -> None:
