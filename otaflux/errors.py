@@ -17,6 +17,7 @@ A branch stands for what the caller does next, so there are three and no more:
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
     │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
     │   ├── DiskFailed       the disk is full, read-only, broken, or not for this user
+    │   │   ├── DiskFull     … of these: others may give way
     │   │   └── DiskUnsure   … and after a restart it may hold the new file or the old
     │   └── Busy             too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
@@ -116,6 +117,10 @@ class Busy(Undecided):
 
 class DiskFailed(Undecided):
     """The disk is full, read-only, broken or not to be written by this user."""
+
+
+class DiskFull(DiskFailed):
+    """There is no room for it, on the disk or within what is allowed to it."""
 
 
 class DiskUnsure(DiskFailed):

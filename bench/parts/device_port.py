@@ -74,7 +74,7 @@ async def serve(
     store.path(Digest("sha256", hashlib.sha256(content).hexdigest())).write_bytes(content)
     room = make_room(2000)
     sender, connections, downloads = Downloads(room.downloads), LastTold(), DownloadMemory()
-    roster = Roster(catalog, lambda touch: None, devices=frozenset({record.device}))
+    roster = Roster(catalog, devices=frozenset({record.device}))
     newcomers = FirstLooks(catalog, NoQueue(), Namespace(), roster=roster)
     devices = Devices(Parts(
         catalog=catalog, store=store, first_looks=newcomers, downloads=sender,

@@ -20,7 +20,9 @@ from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
 from otaflux.reconcile.streams import Streams
 from otaflux.registry.source import Source
+from otaflux.roster.evictions import Evictions
 from otaflux.roster.roster import Roster
+from otaflux.roster.space import Space
 from otaflux.roster.wake import Wake
 from otaflux.state import restore
 from otaflux.state.catalog import Catalog
@@ -56,9 +58,8 @@ class Controller:
         self.channels = frozenset(policy.channels)
         self.catalog = Catalog(folder.catalog, machine=machine)
         self.store = Store(folder.firmware, machine=machine)
-        self.roster = Roster(
-            self.catalog, self.touch, devices=policy.namespace.devices, machine=machine
-        )
+        self.roster = Roster(self.catalog, devices=policy.namespace.devices, machine=machine)
+        evictions = Evictions(self.roster, self.catalog, self.store, events=events, machine=machine)
         self.queue = WorkQueue(
             self.bring_up_to_date,
             places=policy.registry_concurrency,
@@ -84,6 +85,7 @@ class Controller:
             self.store,
             policy.limits,
             judged_by=policy.judged_by,
+            space=Space(self.roster, evictions, self.catalog, self.store, machine=machine),
             events=events,
             streams=Streams(self.queue, machine=machine),
             machine=machine,
@@ -94,6 +96,7 @@ class Controller:
             self.catalog,
             self.store,
             self.roster,
+            evictions,
             policy,
             events=events,
             machine=machine,

@@ -24,6 +24,7 @@ in `explained`.
 from __future__ import annotations
 
 import errno
+import math
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from otaflux.errors import DiskFailed, DiskUnsure, Undecided
+from otaflux.errors import DiskFailed, DiskFull, DiskUnsure, Undecided
 from otaflux.files.disk import REAL_DISK, Disk, Irregular
 
 TEMPORARY_PREFIX = ".new-"  # of a file that has no name yet; beside its target, for rename
@@ -53,6 +54,9 @@ _HINTS = {
 _IRREGULAR = "Only regular files are read there, and links are not followed: remove what is there"
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
 @contextmanager
 def explained(doing: str, kind: type[DiskFailed] = DiskFailed) -> Iterator[None]:
     """Turn an `OSError` of the body into a `DiskFailed`: "cannot DOING: …", with a hint.
@@ -64,6 +68,8 @@ def explained(doing: str, kind: type[DiskFailed] = DiskFailed) -> Iterator[None]
     except OSError as error:
         reason = error.strerror or type(error).__name__
         hint = _IRREGULAR if isinstance(error, Irregular) else _HINTS.get(error.errno or 0, "")
+        if kind is DiskFailed and error.errno in _FULL:
+            kind = DiskFull
         raise kind(f"cannot {doing}: {reason}", hint=hint) from error
 
 
@@ -72,11 +78,13 @@ class NewFile:
 
     It may be made in one thread and written in another, by one at a time; only `sync` may run
     beside `write`. Leaving the `with`, or `discard`, removes it unless `keep_as` gave it a name.
-    Raises `Undecided` where the disk does.
+    Raises `Undecided` where the disk does, and `DiskFull` for more than `most` bytes.
     """
 
-    def __init__(self, folder: Path, *, disk: Disk = REAL_DISK) -> None:
+    def __init__(self, folder: Path, *, most: float = math.inf, disk: Disk = REAL_DISK) -> None:
         self._disk = disk
+        self._most = most
+        self._size = 0
         self.path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         with explained(f"make a file in {folder}"):
             self._file = disk.create(self.path)
@@ -84,11 +92,15 @@ class NewFile:
 
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
         """Append all of `data`."""
+        self._size += len(data)
+        if self._size > self._most:
+            raise DiskFull(f"more than the {self._most} bytes that it may take on the disk")
         with explained(f"write to {self.path.parent}"):
             self._file.write(data)
 
     def restart(self) -> None:
         """Throw away all that was written; the next write is the first."""
+        self._size = 0
         with explained(f"write to {self.path.parent}"):
             self._file.restart()
 

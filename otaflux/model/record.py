@@ -73,7 +73,8 @@ class Record:
     `source` and `prefix` say which registry and `REPOSITORY_PREFIX` it was read from. `channels`
     has an entry for each channel that has a release, `stable` among them; `kept` are releases below
     those that were pulled before, highest first. `ever_synced` says whether each channel was
-    settled at least once, `found_by_poll` that nothing but a poll ever named the device.
+    settled at least once, `found_by_poll` that nothing but a poll ever named the device,
+    `had_release` that it has or had one.
     """
 
     device: Device
@@ -87,6 +88,7 @@ class Record:
     verdicts: tuple[Verdict, ...] = ()
     ever_synced: bool = False
     found_by_poll: bool = False
+    had_release: bool = False
 
     def standing(self, channel: str = STABLE) -> Standing | None:
         """What a channel is told; None where nothing is."""

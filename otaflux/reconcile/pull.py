@@ -10,11 +10,12 @@ touches the disk. A tag is resolved to a digest once; everything after takes the
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from otaflux.errors import Incomplete, Unsigned, Unusable, Withheld
+from otaflux.errors import DiskFull, Incomplete, Unsigned, Unusable, Withheld
 from otaflux.events import Events, Pulled, PullOutcome
 from otaflux.files.durable import NewFile
 from otaflux.machine import REAL_MACHINE, Machine
@@ -37,6 +38,7 @@ from otaflux.model.version import Version
 from otaflux.reconcile.resolve import Resolved, Resolver
 from otaflux.reconcile.streams import Stream, Streams
 from otaflux.registry.source import Source
+from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
 from otaflux.threads import P, T, Work, ended, to_its_end
 from otaflux.unpack.chip import changed_family, disagreements
@@ -52,6 +54,7 @@ class Puller:
     """Looks at tags of a source, and pulls what is not on disk yet into a store.
 
     `limits` bound what is unpacked; `judged_by` names them and the program's version in verdicts.
+    `space` makes room for files; without one what is free is all there is.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Puller:
         limits: Limits,
         *,
         judged_by: str,
+        space: Space | None = None,
         events: Events | None = None,
         streams: Streams | None = None,
         machine: Machine = REAL_MACHINE,
@@ -73,6 +77,7 @@ class Puller:
         self._in_thread = machine.in_thread
         self._clock = machine.clock
         self._events = events or Events()
+        self._space = space
         self._streams = streams or Streams(machine=machine)
 
     async def look(
@@ -157,9 +162,8 @@ class Puller:
     ) -> Release:
         manifest, around = await self._manifest(device, artifact)
         planned = plan(manifest, *around)
-        size = sum(layer.size for layer in planned.layers)
-        async with self._streams.place(device, size, priority) as stream:
-            blob_digest, firmware = await self._unpack(device, planned, stream, claims)
+        stored = self._found if record.found_by_poll else self._known
+        blob_digest, firmware = await stored(device, planned, priority, claims)
         return Release(
             device,
             tag,
@@ -200,17 +204,54 @@ class Puller:
         ]
         return child(index, children)
 
-    async def _unpack(
-        self, device: Device, planned: Plan, stream: Stream, claims: Claims
+    async def _known(
+        self, device: Device, planned: Plan, priority: Priority, claims: Claims
     ) -> tuple[Digest, Firmware]:
-        """Read layers in their order until one holds the firmware; name its file."""
+        """Store for a device that is known: those that only polls found give way to it."""
+        if self._space is None:
+            return await self._stored(device, planned, priority, claims)
+        await self._space.make_room(min(layer.size for layer in planned.layers))
+        try:
+            return await self._stored(device, planned, priority, claims)
+        except DiskFull:  # it is packed, and how much it would be nobody knew
+            if not await self._space.clear():
+                raise
+            return await self._stored(device, planned, priority, claims)
+
+    async def _found(
+        self, device: Device, planned: Plan, priority: Priority, claims: Claims
+    ) -> tuple[Digest, Firmware]:
+        """Store for a device that only polls found, within what is allowed to those."""
+        most = math.inf if self._space is None else await self._space.allowed(device)
+        return await self._stored(device, planned, priority, claims, most=most)
+
+    async def _stored(
+        self,
+        device: Device,
+        planned: Plan,
+        priority: Priority,
+        claims: Claims,
+        *,
+        most: float | None = None,
+    ) -> tuple[Digest, Firmware]:
+        size = sum(layer.size for layer in planned.layers)
+        async with self._streams.place(device, size, priority) as stream:
+            return await self._unpack(device, planned, stream, claims, most)
+
+    async def _unpack(
+        self, device: Device, planned: Plan, stream: Stream, claims: Claims, most: float | None
+    ) -> tuple[Digest, Firmware]:
+        """Read layers in their order until one holds the firmware; name its file.
+
+        `most` is what a device may take that only polls found; None for all others.
+        """
         room = min(layer.size for layer in planned.layers)
         if room > self._limits.max_firmware:
             raise Unusable(
                 f"the layer has {room} bytes, and MAX_FIRMWARE_SIZE allows"
                 f" {self._limits.max_firmware}"
             )
-        new = await self._draft(room)
+        new = await self._draft(room, math.inf if most is None else most)
         unpacked = asyncio.Event()
         writing_back = asyncio.create_task(self._write_back(new, unpacked))
         try:
@@ -223,6 +264,8 @@ class Puller:
             firmware: Firmware = await self._whole(extraction.finish)
             unpacked.set()
             await writing_back
+            if self._space is not None and most is not None:
+                await self._space.fit(device, firmware.sums.size)
             await self._whole(claims.keep, new, firmware)
         finally:
             unpacked.set()
@@ -230,11 +273,11 @@ class Puller:
             await self._whole(new.discard)
         return digest, firmware
 
-    async def _draft(self, room: int) -> NewFile:
+    async def _draft(self, room: int, most: float) -> NewFile:
         """A file without a name yet; one made too late for a cancelled pull goes at once."""
         late: list[NewFile] = []
         try:
-            await self._whole(lambda: late.append(self._store.draft(room)))
+            await self._whole(lambda: late.append(self._store.draft(room, most=most)))
         except asyncio.CancelledError:
             for new in late:
                 await self._whole(new.discard)

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from otaflux.errors import DiskFailed, OtaFluxError, Undecided
 from otaflux.events import (
-    DeviceForgotten,
     DeviceNotServed,
     Events,
     FilesLeft,
@@ -33,12 +32,11 @@ from otaflux.reconcile.run import Means, Run, served_tags
 from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source
 from otaflux.registry.tally import counting
+from otaflux.roster.evictions import NEVER_THERE, Evictions
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.work.queue import Again, Done, Failed, Outcome, Unasked
-
-TOO_MANY = "only polls named it, others were asked for later, and so many are kept"
 
 
 class Reconciler:
@@ -51,6 +49,7 @@ class Reconciler:
         catalog: Catalog,
         store: Store,
         roster: Roster,
+        evictions: Evictions,
         policy: Policy,
         *,
         events: Events | None = None,
@@ -72,6 +71,7 @@ class Reconciler:
             events or Events(),
             machine,
         )
+        self._evictions = evictions
         self._events = self._means.events
         self._clock = machine.clock
         self._awaited: dict[Device, int] = {}  # looks that found a signature missing
@@ -85,8 +85,17 @@ class Reconciler:
 
         `Failed` where it went on and some channel is not settled.
         """
-        if await self._is_left_alone(touch.device):
+        try:
+            self._means.policy.namespace.repository(touch.device)
+        except NotServed as reason:
+            self._events.tell(DeviceNotServed(touch.device, str(reason)))
             return Unasked()
+        async with self._evictions.undisturbed(touch.device):
+            outcome = await self._run(touch)
+        await self._evictions.keep_to_most()
+        return outcome
+
+    async def _run(self, touch: Touch) -> Outcome:
         began = self._clock()
         run = Run(touch, self._record(touch.device), self._means)
         with counting() as tally:
@@ -108,20 +117,10 @@ class Reconciler:
         self._events.tell(
             RunEnded(run.device, touch.priority, looks, tally.requests, seconds, touch.hooks)
         )
+        if self._means.roster.looked_for(run.device, touch.priority, found=run.is_there):
+            await self._evictions.forget(run.device, NEVER_THERE)
+            return Done()
         return Done() if wait is None else Again(wait, touch)
-
-    async def _is_left_alone(self, device: Device) -> bool:
-        """Whether a device is not looked at: it is not served, or has to go, and goes now."""
-        try:
-            self._means.policy.namespace.repository(device)
-        except NotServed as reason:
-            self._events.tell(DeviceNotServed(device, str(reason)))
-            return True
-        if not self._means.roster.is_evicted(device):
-            return False
-        await self._drop(device, await self._means.catalog.forget(device))
-        self._events.tell(DeviceForgotten(device, TOO_MANY))
-        return True
 
     def _record(self, device: Device) -> Record:
         """What the catalog has of the device, or an empty record."""

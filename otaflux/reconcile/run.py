@@ -67,6 +67,7 @@ class Run:
         self._found: tuple[Candidate, ...] = ()
         self._left = frozenset(left.release for left in record.retired)  # before this run
         self._dropped: frozenset[Digest] = frozenset()
+        self.is_there = True  # the source knows of the device, and of a tag at least
         self.gone: frozenset[Tag] = frozenset()
         self.unsettled: Tag | None = None  # the first that kept a channel from being settled
 
@@ -101,6 +102,7 @@ class Run:
                 f"the registry does not know the repository of {self.device} any more",
                 hint=f"If it is gone for good: stop the server, `otaflux forget {self.device}`",
             )
+        self.is_there = len(listing.tags) > 0
         served = served_tags(self.record)
         self._listed, self._is_cache = frozenset(listing.tags) & served, listing.is_cache
         tags = {*listing.tags, *self.touch.tags, *served}
@@ -224,10 +226,10 @@ class Run:
         after = self.record = self._sorted_out(record, self._left)
         if after.found_by_poll and not after.channels and before is None:
             return
+        if after.channels and not after.had_release:
+            after = self.record = replace(after, had_release=True)
         self._dropped |= await means.catalog.put(after)
         self._tell(before, after)
-        if before is None and after.found_by_poll:
-            means.roster.found(self.device)
 
     def _sorted_out(self, record: Record, left: AbstractSet[Release]) -> Record:
         """The record with what is kept, and what left, by all that was learnt so far.

@@ -3,7 +3,8 @@
 `DEVICES`, the source's listing, hooks and the embedded folder name a device, and so does its record
 in the catalog. A poll names nobody: whoever can reach the device port can ask for any repository.
 What only polls found is kept while there is room for it, and whoever was polled longest ago goes
-first. On one event loop; nothing here asks a source or touches the disk.
+first (`evictions.py`). What a hook named and no look ever found goes too, for some registries
+guess at names in theirs. On one event loop; nothing here asks a source or touches the disk.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from enum import StrEnum
-from typing import Any
 
 from otaflux.machine import REAL_MACHINE, Machine
-from otaflux.model.event import Priority, Touch
+from otaflux.model.event import Priority
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.state.catalog import Catalog
 
 MOST_FOUND = 1000  # devices that only polls found
+MISSED = 3  # re-checks that find nothing before a device is forgotten that never was there
 ABSENT_FOR = 30.0  # seconds that a device that does not exist is remembered as such
 MOST_ABSENT = 10_000  # of those
 
@@ -37,28 +38,25 @@ class Word(StrEnum):
 class Roster:
     """The devices, each by the words for it.
 
-    `devices` is what the setting names; at most `most_found` are kept that only polls found. Who
-    has to go is touched, and goes with its next run, so that no run writes its record back.
+    `devices` is what the setting names; at most `most_found` are kept that only polls found.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        touch: Callable[[Touch], Any],
         *,
         devices: frozenset[Device] = frozenset(),
         most_found: int = MOST_FOUND,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self._catalog = catalog
-        self._touch = touch
         self._devices = devices
         self._most_found = most_found
         self._clock = machine.clock
         self._listed: frozenset[Device] = frozenset()
         self._named: dict[Device, float] = {}  # by hooks, and since when
         self._found: dict[Device, float] = {}  # by polls alone, and when last polled
-        self._evicted: set[Device] = set()
+        self._missed: dict[Device, int] = {}  # re-checks in a row that found nothing
         self._absent: OrderedDict[Device, float] = OrderedDict()
         self._heard: list[Callable[[Device], None]] = []
         catalog.listen(self._hear)
@@ -99,7 +97,8 @@ class Roster:
         self._listed = devices
 
     def name(self, device: Device) -> None:
-        """A hook, or a change in the embedded folder, names the device."""
+        """A hook, or a change in the embedded folder, names the device: it is looked for anew."""
+        self._missed.pop(device, None)
         if not self.is_known(device):
             self._named[device] = self._clock()
         self._tell(device)
@@ -111,25 +110,35 @@ class Roster:
             if device in self._found:
                 self._found[device] = now
 
-    def found(self, device: Device) -> None:
-        """A poll found one more; who was not asked for the longest time has to go."""
-        self.polled((device,))
-        staying = [guest for guest in self._found if guest not in self._evicted]
-        surplus = max(0, len(staying) - self._most_found)
-        for guest in sorted(staying, key=self._found.__getitem__)[:surplus]:
-            self.evict(guest)
+    def found_by_polls(self) -> list[Device]:
+        """Those that only polls found; who was polled longest ago comes first."""
+        return sorted(self._found, key=self._found.__getitem__)
 
-    def evict(self, device: Device) -> None:
-        """A device that only polls found has to go, with its next run."""
-        self._evicted.add(device)
-        self._touch(Touch(device, Priority.START))
+    def surplus(self) -> int:
+        """How many of them are more than are kept."""
+        return max(0, len(self._found) - self._most_found)
 
-    def is_evicted(self, device: Device) -> bool:
-        """Whether a device has to go now; asked once, by its run."""
-        if device not in self._evicted:
+    def looked_for(self, device: Device, priority: Priority, *, found: bool) -> bool:
+        """A look asked the source for a device; returns whether it is to be forgotten now.
+
+        So it is after some re-checks that found no repository, or an empty one, where it has no
+        release and never had one, and neither the setting nor the listing names it.
+        """
+        if found or device in self._devices or device in self._listed:
+            self._missed.pop(device, None)
             return False
-        self._evicted.discard(device)
-        return device in self._found and not self.is_known(device)
+        record = self._catalog.get(device)
+        if record is None or priority is not Priority.RECHECK:
+            return False
+        if record.had_release or any(record.held()):
+            return False
+        self._missed[device] = self._missed.get(device, 0) + 1
+        return self._missed[device] >= MISSED
+
+    def forget(self, device: Device) -> None:
+        """A device was forgotten: no hook named it."""
+        self._named.pop(device, None)
+        self._missed.pop(device, None)
 
     def note_absent(self, device: Device) -> None:
         """A look found that there is no such device."""
@@ -151,7 +160,6 @@ class Roster:
         self._absent.pop(device, None)
         if record is None or not record.found_by_poll:
             self._found.pop(device, None)
-            self._evicted.discard(device)
         elif device not in self._found:
             self._found[device] = self._clock()
         if record is not None:

@@ -10,10 +10,10 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
      "kept": [{…}], "leaving": [{"release": {…}, "at": 1790000000.5, "withdrawn": false,
      "moved": false}],
      "verdicts": [{"tag": "1.5.0", "manifest_digest": "sha256:…", "reason": "…", "judged_by": "…"}],
-     "looked": true, "found_by_poll": false}}
+     "looked": true, "found_by_poll": false, "had_release": true}}
 
 Releases that left carry no notes (summary, page, warnings): nobody reads them, and a burst of
-pushes makes many.
+pushes makes many. What came later may be missing: `had_release` is whether there is one then.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     verdicts: tuple[_Verdict, ...]
     looked: bool
     found_by_poll: bool
+    had_release: bool | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -126,6 +127,7 @@ def write_record(record: Record) -> bytes:
         ),
         record.ever_synced,
         record.found_by_poll,
+        record.had_release,
     )
     body = msgspec.json.format(msgspec.json.encode(held), indent=1)
     head = f'{{"format": {FORMAT}, "checksum": "{_checksum(body)}", "record":\n'
@@ -171,6 +173,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             ),
             held.looked,
             held.found_by_poll,
+            _had_release(held),
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadName) as error:
         raise BadRecord(f"not a record of format {FORMAT}: {error}") from error
@@ -178,6 +181,12 @@ def read_record(data: bytes, name: str | None = None) -> Record:
 
 def _checksum(body: bytes | msgspec.Raw) -> str:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def _had_release(held: _Record) -> bool:
+    if held.had_release is None:
+        return bool(held.channels or held.kept or held.leaving)
+    return held.had_release
 
 
 def _without_notes(release: Release) -> Release:

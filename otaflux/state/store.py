@@ -15,6 +15,7 @@ thread.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import Counter, OrderedDict
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from otaflux.errors import DiskFailed
+from otaflux.errors import DiskFailed, DiskFull
 from otaflux.files import durable
 from otaflux.files.disk import Irregular, open_regular
 from otaflux.files.durable import NewFile
@@ -161,20 +162,34 @@ class Store:
         self._condemned.add(firmware_digest)
         self._let_go(firmware_digest)
 
-    def draft(self, room: int) -> NewFile:
-        """A file without a name yet, for at least `room` bytes. Blocks.
+    def draft(self, room: int, *, most: float = math.inf) -> NewFile:
+        """A file without a name yet, for at least `room` bytes and at most `most`. Blocks.
 
-        Raises `Undecided` where the disk has not so much room.
+        Raises `DiskFull` where the disk has not so much room.
         """
-        with durable.explained(f"write to {self._folder}"):
-            free = self._disk.free(self._folder)
-        if free < room + MARGIN:
-            raise DiskFailed(
+        free = self.free()
+        if free < room:
+            raise DiskFull(
                 f"DATA_DIR has too little room: the firmware needs {room} bytes or more, and"
                 f" {MARGIN} besides stay free",
-                hint=f"Free space on the disk ({free} bytes are free), or lower KEEP_VERSIONS",
+                hint=f"Free space on the disk ({free + MARGIN} bytes are free), or lower"
+                " KEEP_VERSIONS",
             )
-        return NewFile(self._folder, disk=self._disk)
+        if most < room:
+            raise DiskFull(
+                f"the firmware needs {room} bytes or more, and a device that only polls found may"
+                f" take {most} now, so that there is room for others",
+                hint="If the device is yours: name it in DEVICES, or free space on the disk",
+            )
+        return NewFile(self._folder, most=most, disk=self._disk)
+
+    def free(self) -> int:
+        """The bytes that firmware may still take, below nothing too: `MARGIN` stays free. Blocks.
+
+        Raises `Undecided` where the disk does not say.
+        """
+        with durable.explained(f"write to {self._folder}"):
+            return self._disk.free(self._folder) - MARGIN
 
     def claims(self) -> Claims:
         """A fresh set of claims, for a `with`."""

@@ -15,11 +15,12 @@ import pytest
 import structlog
 from simulation.disk import MemoryDisk
 from simulation.loop import run_virtually
-from simulation.program import FOLDER, RECHECK, RULES, WITHDRAW_AFTER, Program
+from simulation.program import FOLDER, PREFIX, RECHECK, RULES, WITHDRAW_AFTER, Program
 from simulation.registry import Content, Shape, SimulatedRegistry
 
 from otaflux.errors import Undecided, Unreachable
 from otaflux.files.disk import OpenFile
+from otaflux.log import Event
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
@@ -27,7 +28,8 @@ from otaflux.model.record import Record, Verdict
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import MAX_VERDICTS
 from otaflux.reconcile.withdrawals import BETWEEN_LOOKS
-from otaflux.work.queue import Unasked
+from otaflux.roster.evictions import NEVER_THERE
+from otaflux.roster.roster import MISSED, MOST_FOUND
 
 LAMP = Device("lamp")
 KEEPS = replace(RULES, keep_versions=2)
@@ -627,24 +629,73 @@ def test_channels_are_settled_stable_first_and_each_for_itself() -> None:
     lamp(test)
 
 
-def test_a_guest_that_has_to_go_goes_in_a_run_of_its_own() -> None:
-    """With its files; so no run that was under way writes its record back."""
+def test_what_a_hook_named_and_nobody_finds_is_forgotten(
+    lines: list[structlog.typing.EventDict],
+) -> None:
+    """After three re-checks, on the disk too; a hook that names it again begins anew."""
+
+    async def test(rig: Lamp) -> None:
+        catalog = rig.program.catalog
+        for _ in range(2):
+            rig.program.roster.name(LAMP)
+            await rig.look(V1, priority=Priority.HOOK)
+            await rig.look(V1, priority=Priority.HOOK)
+            for _ in range(MISSED - 1):
+                await rig.look()
+            assert rig.program.roster.is_known(LAMP)
+            assert rig.disk.seen(catalog.path(LAMP)) is not None
+            await rig.look()
+            assert not rig.program.roster.is_there(LAMP)
+            assert rig.disk.seen(catalog.path(LAMP)) is None
+        forgotten = [line for line in lines if line["event"] == Event.DEVICE_FORGOTTEN]
+        assert [line["reason"] for line in forgotten] == [NEVER_THERE] * 2
+        rig.push(V1)
+        rig.program.roster.name(LAMP)
+        await rig.look(V1, priority=Priority.HOOK)
+        assert rig.told() == "1.0.0"
+
+    lamp(test)
+
+
+def test_what_had_a_release_is_not_forgotten_when_it_has_none_any_more() -> None:
+    """Its last tag is withdrawn; a week later, when nothing of it is held, it is known still."""
+
+    async def test(rig: Lamp) -> None:
+        rig.program.roster.name(LAMP)
+        rig.push(V1)
+        await rig.look(V1, priority=Priority.HOOK)
+        rig.registry.delete(LAMP, V1)
+        for _ in range(9):
+            await rig.look()
+            await asyncio.sleep(WITHDRAW_AFTER)
+        assert rig.told() is None
+        await asyncio.sleep(choice.WITHDRAWN_LINGERS)
+        for _ in range(9):
+            await rig.look()
+        record = rig.program.catalog.get(LAMP)
+        assert record is not None
+        assert not list(record.held())
+        assert rig.program.roster.is_known(LAMP)
+
+    lamp(test)
+
+
+def test_of_devices_that_only_polls_found_those_over_go_with_their_files() -> None:
+    """The next run sees to it; it may come again."""
 
     async def test(rig: Lamp) -> None:
         content = rig.push(V1)
         await rig.look(priority=Priority.FIRST_POLL)
         assert rig.told() == "1.0.0"
-        rig.program.roster.evict(LAMP)
         assert rig.has(content)
-        assert await rig.look(priority=Priority.START) == Unasked()
+        for number in range(MOST_FOUND):
+            device = Device(f"d{number}")
+            rig.program.catalog.load(Record(device, "simulated", PREFIX, found_by_poll=True))
+        await rig.look()
         assert rig.told() is None
         assert not rig.has(content)
         await rig.look(priority=Priority.FIRST_POLL)
-        assert rig.told() == "1.0.0", "it may come again"
-        rig.program.roster.name(LAMP)
-        rig.program.roster.evict(LAMP)
-        await rig.look(priority=Priority.HOOK)
-        assert rig.told() == "1.0.0", "who was named meanwhile stays"
+        assert rig.told() == "1.0.0"
 
     lamp(test)
 

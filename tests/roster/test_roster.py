@@ -10,9 +10,10 @@ from clock import Clock
 from held_releases import record, release
 
 from otaflux.machine import Machine
+from otaflux.model.event import Priority
 from otaflux.model.names import Device
 from otaflux.model.record import Record
-from otaflux.roster.roster import ABSENT_FOR, MOST_ABSENT, Roster, Word
+from otaflux.roster.roster import ABSENT_FOR, MISSED, MOST_ABSENT, Roster, Word
 from otaflux.state.catalog import Catalog
 
 LAMP, FAN, PUMP = Device("lamp"), Device("fan"), Device("pump")
@@ -24,25 +25,19 @@ def told(device: Device, *, by_poll: bool = False) -> Record:
 
 
 class House:
-    """A roster over a catalog, with a clock; `touched` are those that have to go."""
+    """A roster over a catalog, with a clock; two are kept that only polls found."""
 
-    def __init__(self, *, devices: frozenset[Device] = frozenset(), most_found: int = 2) -> None:
+    def __init__(self, *, devices: frozenset[Device] = frozenset()) -> None:
         self.clock = Clock()
         self.catalog = Catalog(Path("nowhere"))
-        self.touched: list[Device] = []
         self.roster = Roster(
-            self.catalog,
-            lambda touch: self.touched.append(touch.device),
-            devices=devices,
-            most_found=most_found,
-            machine=Machine(clock=self.clock),
+            self.catalog, devices=devices, most_found=2, machine=Machine(clock=self.clock)
         )
 
     def found(self, name: str) -> None:
         """A poll finds one more, a second later."""
         self.clock.now += 1
         self.catalog.load(told(Device(name), by_poll=True))
-        self.roster.found(Device(name))
 
 
 def test_each_word_counts_while_it_is_said() -> None:
@@ -66,38 +61,51 @@ def test_each_word_counts_while_it_is_said() -> None:
     assert not roster.is_there(Device("nobody"))
 
 
-def test_who_was_polled_longest_ago_goes_first() -> None:
-    """Named devices never go, however many strangers come, and nobody is told to go twice."""
+def test_who_was_polled_longest_ago_comes_first() -> None:
+    """Named devices are not among them, nor those that were named since."""
     house = House()
     house.catalog.load(told(LAMP))
-    house.found("a")
-    assert not house.touched
-    house.found("b")
+    for name in "abcd":
+        house.found(name)
     house.clock.now += 1
-    house.roster.polled([Device("a")])
-    house.found("c")
-    assert house.touched == [Device("b")]
-    assert not house.roster.is_evicted(Device("a"))
-    house.found("d")
-    assert house.touched == [Device("b"), Device("a")]
-    assert house.roster.is_evicted(Device("b"))
-    assert not house.roster.is_evicted(Device("b")), "it is told once"
+    house.roster.polled([Device("a"), LAMP])
+    assert [device.name for device in house.roster.found_by_polls()] == ["b", "c", "d", "a"]
+    assert house.roster.surplus() == 2
+    house.catalog.load(told(Device("c")))
+    assert [device.name for device in house.roster.found_by_polls()] == ["b", "d", "a"]
+    assert house.roster.surplus() == 1
 
 
-@pytest.mark.parametrize("word", ["hook", "listing", "catalog"])
-def test_who_was_named_meanwhile_stays(word: str) -> None:
-    """Whoever was to go, and is named by anything but a poll before, does not."""
-    house = House(most_found=0)
-    house.found("a")
-    assert house.touched == [Device("a")]
-    match word:
-        case "hook":
-            house.roster.name(Device("a"))
-        case "listing":
-            house.roster.note_listing(frozenset({Device("a")}))
-        case _:
-            house.catalog.load(told(Device("a")))
-    assert not house.roster.is_evicted(Device("a"))
+def looked_for(house: House, times: int, priority: Priority = Priority.RECHECK) -> list[bool]:
+    """Looks in a row that find nothing of the lamp, and whether it has to be forgotten then."""
+    return [house.roster.looked_for(LAMP, priority, found=False) for _ in range(times)]
+
+
+def test_what_a_hook_named_and_no_look_found_is_forgotten() -> None:
+    """After three re-checks; a look that finds it, or a hook that names it again, begins anew."""
+    house = House()
+    house.roster.name(LAMP)
+    house.catalog.load(Record(LAMP, "test", ever_synced=True))
+    assert looked_for(house, 9, Priority.HOOK) == [False] * 9
+    assert looked_for(house, MISSED - 1) == [False] * (MISSED - 1)
+    assert not house.roster.looked_for(LAMP, Priority.RECHECK, found=True)
+    assert looked_for(house, MISSED - 1) == [False] * (MISSED - 1)
+    house.roster.name(LAMP)
+    assert looked_for(house, MISSED) == [*[False] * (MISSED - 1), True]
+    house.roster.forget(LAMP)
+    assert Word.HOOK not in house.roster.words(LAMP)
+
+
+@pytest.mark.parametrize("why", ["setting", "listing", "has a release", "had one"])
+def test_what_has_another_reason_to_be_there_is_not_forgotten(why: str) -> None:
+    """However often a look finds nothing."""
+    house = House(devices=frozenset({LAMP} if why == "setting" else ()))
+    if why == "listing":
+        house.roster.note_listing(frozenset({LAMP}))
+    house.roster.name(LAMP)
+    empty = Record(LAMP, "test", ever_synced=True, had_release=why == "had one")
+    house.catalog.load(told(LAMP) if why == "has a release" else empty)
+    assert looked_for(house, 9) == [False] * 9
 
 
 def test_who_comes_to_be_is_told_once_it_is_there() -> None:

@@ -63,7 +63,7 @@ class Woken:
         """Run it so long in virtual time; `then` is called with the roster after half of that."""
 
         async def main() -> None:
-            roster = Roster(self.catalog, self._touched, devices=self._devices)
+            roster = Roster(self.catalog, devices=self._devices)
             wake = Wake(
                 self._source,
                 roster,

@@ -231,7 +231,7 @@ class DeviceServer:
         self.queue = HandQueue()
         self.connections = LastTold(self.clock)
         self.downloads = DownloadMemory(self.machine)
-        self.roster = Roster(self.catalog, self.queue.touch, machine=self.machine)
+        self.roster = Roster(self.catalog, machine=self.machine)
         self.newcomers = FirstLooks(
             self.catalog,
             self.queue,

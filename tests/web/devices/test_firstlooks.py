@@ -36,7 +36,6 @@ class House:
         self.clock = Clock()
         self.roster = Roster(
             self.catalog,
-            self.queue.touch,
             devices=frozenset({LAMP} if known else ()),
             machine=Machine(clock=self.clock),
         )
