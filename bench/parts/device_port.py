@@ -18,6 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from otaflux import log
+from otaflux.app.edge import DeviceSide, Known
+from otaflux.machine import REAL_MACHINE
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
 from otaflux.model.names import STABLE, Device, Namespace, Tag
@@ -27,29 +29,18 @@ from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
-from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.exchange import Parts
-from otaflux.web.devices.firstlooks import FirstLooks
-from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
 from otaflux.web.port.addresses import Addresses, Answers
 from otaflux.web.port.openfiles import make_room
-from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.server import Port
-from otaflux.work.queue import Outcome
+from otaflux.work.queue import Outcome, WorkQueue
 
 
-class NoQueue:
-    """A queue for a server that knows all its devices."""
-
-    def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
-        """Never answered."""
-        return asyncio.get_running_loop().create_future()
-
-    def give_up(self, device: Device) -> None:
-        """Nothing."""
+async def _never(touch: Touch) -> Outcome:
+    """All devices are known here, so nothing is ever looked at."""
+    raise NotImplementedError
 
 
 def lamp(content: bytes) -> Record:
@@ -73,26 +64,27 @@ async def serve(
     store.prepare()
     store.path(Digest("sha256", hashlib.sha256(content).hexdigest())).write_bytes(content)
     room = make_room(2000)
-    sender, connections, downloads = Downloads(room.downloads), LastTold(), DownloadMemory()
-    roster = Roster(catalog, devices=frozenset({record.device}))
-    newcomers = FirstLooks(catalog, NoQueue(), Namespace(), roster=roster)
-    devices = Devices(Parts(
-        catalog=catalog, store=store, first_looks=newcomers, downloads=sender,
-        last_told=connections, memory=downloads, origins=Origins(), observer=Nobody(),
-    ))  # fmt: skip
-    for part in (downloads,):
-        catalog.listen(part.hear)
+    side = DeviceSide(
+        Known(
+            catalog=catalog,
+            store=store,
+            roster=Roster(catalog, devices=frozenset({record.device})),
+            queue=WorkQueue(_never, places=1, longest_wait=1),
+            namespace=Namespace(),
+            channels=frozenset(),
+            machine=REAL_MACHINE,
+        ),
+        Downloads(room.downloads),
+        origins=Origins(),
+        observer=Nobody(),
+    )
     del content
-    cache = RequestCache(
-        ready_record=newcomers.ready_record, sender=sender, connections=connections,
-        origins=Origins(), observer=Nobody(),
-    )  # fmt: skip
-    catalog.listen(cache.hear)
     catalog.load(record)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Port(
-        Addresses(list(more), devices.answer), "127.0.0.1", port, cache=cache, sender=sender,
+        Addresses(list(more), side.devices.answer), "127.0.0.1", port,
+        cache=side.cache, sender=side.downloads,
         max_connections=room.connections, shutdown_timeout=0.5,
     ):  # fmt: skip
         await stop.wait()

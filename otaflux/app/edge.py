@@ -1,20 +1,27 @@
 """What devices and registries reach, bound to what keeps devices up to date; no socket yet.
 
-Decides nothing. `answer` answers each request: the table of addresses says who does. Plain polls
-are answered by `cache` before. On one event loop.
+Decides nothing. `DeviceSide` binds what answers devices, for the server, the simulation, tests and
+benchmarks alike; `Edge` adds the hooks, and the table of addresses that says who answers what.
+Plain polls are answered by `cache` before. On one event loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
+from otaflux.machine import Machine
 from otaflux.model.event import Touch
+from otaflux.model.names import Namespace
+from otaflux.roster.roster import Roster
+from otaflux.state.catalog import Catalog
+from otaflux.state.store import Store
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.exchange import Parts
-from otaflux.web.devices.firstlooks import FirstLooks
+from otaflux.web.devices.firstlooks import PATIENCE, FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
 from otaflux.web.hooks.receiver import Receiver
@@ -22,13 +29,82 @@ from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 from otaflux.web.port.addresses import Addresses
 from otaflux.web.port.requestcache import RequestCache
+from otaflux.work.queue import WorkQueue
 
 
-class Edge:
-    """The parts behind `LISTEN_ADDR`; they hear of each record from the moment they are built.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of devices, and where what is not known is looked for."""
+
+    catalog: Catalog
+    store: Store
+    roster: Roster
+    queue: WorkQueue
+    namespace: Namespace
+    channels: frozenset[str]
+    machine: Machine
+
+
+class DeviceSide:
+    """What answers devices; its parts hear of each record from the moment they are built.
+
+    `secure` says that the port has TLS, `observer` hears of requests, and `patience` is how many
+    seconds a poll waits for a first look.
+    """
+
+    def __init__(
+        self,
+        known: Known,
+        downloads: Downloads,
+        *,
+        origins: Origins,
+        observer: Observer,
+        secure: bool = False,
+        patience: float = PATIENCE,
+    ) -> None:
+        machine = known.machine
+        self.downloads = downloads
+        self.last_told, self.memory = LastTold(machine.clock), DownloadMemory(machine)
+        self.first_looks = FirstLooks(
+            known.catalog,
+            known.queue,
+            known.namespace,
+            roster=known.roster,
+            patience=patience,
+        )
+        self.cache = RequestCache(
+            ready_record=self.first_looks.ready_record,
+            sender=downloads,
+            connections=self.last_told,
+            origins=origins,
+            observer=observer,
+            channels=known.channels,
+            secure=secure,
+            clock=machine.clock,
+            now=machine.now,
+        )
+        for part in (self.cache, self.memory):
+            known.catalog.listen(part.hear)
+        self.parts = Parts(
+            catalog=known.catalog,
+            store=known.store,
+            first_looks=self.first_looks,
+            downloads=downloads,
+            last_told=self.last_told,
+            memory=self.memory,
+            origins=origins,
+            observer=observer,
+            channels=known.channels,
+            machine=machine,
+        )
+        self.devices = Devices(self.parts)
+
+
+class Edge(DeviceSide):
+    """The parts behind `LISTEN_ADDR`: devices, and hooks at their own addresses.
 
     `secrets` gives the webhook secrets that count now, `downloads` is how many there may be at
-    once, `secure` says that the port has TLS, `observer` hears of requests.
+    once; all else is as `DeviceSide` has it.
     """
 
     def __init__(
@@ -41,65 +117,35 @@ class Edge:
         downloads: int,
         secure: bool,
     ) -> None:
-        self._controller = controller
-        self._origins = origins
         machine = controller.machine
-        last_told, memory = LastTold(machine.clock), DownloadMemory(machine)
-        first_looks = FirstLooks(
-            controller.catalog,
-            controller.queue,
-            controller.namespace,
+        known = Known(
+            catalog=controller.catalog,
+            store=controller.store,
             roster=controller.roster,
-        )
-        self.downloads = Downloads(downloads, clock=machine.clock)
-        self.cache = RequestCache(
-            ready_record=first_looks.ready_record,
-            sender=self.downloads,
-            connections=last_told,
-            origins=origins,
-            observer=observer,
+            queue=controller.queue,
+            namespace=controller.namespace,
             channels=controller.channels,
-            secure=secure,
-            clock=machine.clock,
-            now=machine.now,
+            machine=machine,
         )
-        for part in (self.cache, memory):
-            controller.catalog.listen(part.hear)
-        devices = Devices(
-            Parts(
-                catalog=controller.catalog,
-                store=controller.store,
-                first_looks=first_looks,
-                downloads=self.downloads,
-                last_told=last_told,
-                memory=memory,
-                origins=origins,
-                observer=observer,
-                channels=controller.channels,
-                machine=machine,
-            )
-        )
-        receiver = self._receiver(secrets)
-        self.unreadable = receiver.unreadable
-        self.answer = Addresses(
-            [(path, receiver.answer) for path in HOOKS],
-            devices.answer,
-            posted=receiver.answer,
-            unless=devices.has,
-        )
-
-    def _receiver(self, secrets: Callable[[], Sequence[str]]) -> Receiver:
-        controller = self._controller
+        sender = Downloads(downloads, clock=machine.clock)
+        super().__init__(known, sender, origins=origins, observer=observer, secure=secure)
 
         def touch(touch: Touch) -> None:
             _ = controller.touch(touch)  # nobody waits: the hook is answered before its run
 
-        return Receiver(
+        receiver = Receiver(
             secrets=secrets,
             intake=Intake(controller.namespace, controller.channels, controller.awaits_signature),
             touch=touch,
             known=controller.roster.name,
             events=controller.events,
-            sender=lambda request: self._origins.client(request.remote or "", request.headers),
-            clock=controller.machine.clock,
+            sender=lambda request: origins.client(request.remote or "", request.headers),
+            clock=machine.clock,
+        )
+        self.unreadable = receiver.unreadable
+        self.answer = Addresses(
+            [(path, receiver.answer) for path in HOOKS],
+            self.devices.answer,
+            posted=receiver.answer,
+            unless=self.devices.has,
         )

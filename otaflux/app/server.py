@@ -1,18 +1,14 @@
-"""Builds the parts from the settings and owns their lifetimes; decides nothing.
+"""The running server: its parts, bound to each other and to sockets, and their lifetimes.
 
-`serve` reads top to bottom: lock the folder, open the source, bind what keeps devices up to date
-(`controller.py`) and what they reach (`front.py`), judge what lies there, listen, run until told to
-stop.
+Decides nothing. `serve` reads top to bottom: lock the folder, open the source (`parts.py`), bind
+what keeps devices up to date (`controller.py`) and what they reach (`edge.py`), judge what lies
+there, listen, run until told to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -20,89 +16,22 @@ import otaflux
 from otaflux.app import libraries
 from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
+from otaflux.app.parts import Assembly
 from otaflux.errors import BadSetting, Undecided
-from otaflux.events import Events, RequestSent
+from otaflux.events import Events
 from otaflux.journal import Journal
 from otaflux.log import Event, log
 from otaflux.loglines import LogLines
 from otaflux.machine import REAL_MACHINE
 from otaflux.metrics import Metrics
-from otaflux.model.names import Namespace
-from otaflux.policy import Policy
 from otaflux.registry.layout import Layout
-from otaflux.registry.remote import Remote
-from otaflux.registry.remote.credentials import Credentials, credential_files
-from otaflux.registry.remote.endpoint import Endpoint
-from otaflux.registry.remote.retries import COMMAND, SERVER
-from otaflux.registry.source import Changeable, Source
+from otaflux.registry.source import Source
 from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
-from otaflux.unpack.limits import Limits
 from otaflux.web.origin import Origins
 from otaflux.web.port.openfiles import make_room
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
-
-UNPACKED = 4  # times MAX_FIRMWARE_SIZE: all that is unpacked on the way to a firmware
-
-
-def limits(settings: Settings) -> Limits:
-    """The bounds on what one artifact may unpack to."""
-    return Limits(settings.max_firmware_size, UNPACKED * settings.max_firmware_size)
-
-
-def judged_by(settings: Settings) -> str:
-    """What verdicts depend on: the limits and the program's version."""
-    return f"otaflux {otaflux.__version__}, MAX_FIRMWARE_SIZE {settings.max_firmware_size}"
-
-
-def credentials(settings: Settings) -> Credentials | None:
-    """Who OtaFlux is for the registry; None for the embedded folder. Reads credentials files."""
-    if settings.registry_url is None:
-        return None
-    environ = dict(os.environ)
-    if settings.registry_auth_file is not None:
-        environ["REGISTRY_AUTH_FILE"] = str(settings.registry_auth_file)
-    return Credentials(
-        Endpoint.parse(settings.registry_url, insecure=settings.registry_insecure),
-        username=settings.registry_username,
-        password=settings.registry_password,
-        files=credential_files(environ, Path.home()),
-    )
-
-
-def namespace(settings: Settings) -> Namespace:
-    """The rule from repositories to devices."""
-    known = credentials(settings)
-    return settings.namespace(credentials=known.configured if known else lambda: False)
-
-
-@asynccontextmanager
-async def open_source(
-    settings: Settings,
-    *,
-    patient: bool,
-    on_request: Callable[[str, str], None] = lambda _kind, _outcome: None,
-) -> AsyncIterator[Changeable]:
-    """The registry, or the embedded folder where `REGISTRY_URL` is unset.
-
-    `patient` is for commands, which have nothing to do but to wait.
-    """
-    if settings.registry_url is None:
-        yield Layout(DataFolder(settings.data_dir).registry)
-        return
-    async with Remote(
-        Endpoint.parse(settings.registry_url, insecure=settings.registry_insecure),
-        namespace(settings),
-        credentials(settings),
-        ca_cert_path=settings.registry_ca_cert_path,
-        insecure=settings.registry_insecure,
-        environ=os.environ,
-        policy=COMMAND if patient else SERVER,
-        concurrency=settings.registry_concurrency,
-        on_request=on_request,
-    ) as remote:
-        yield remote
 
 
 async def serve(settings: Settings) -> None:
@@ -113,12 +42,9 @@ async def serve(settings: Settings) -> None:
     with libraries.heard(), DataFolder(settings.data_dir).locked():
         journal = Journal(Metrics(CollectorRegistry()))
         events = Events(LogLines().hear, journal.hear)
-        async with open_source(
-            settings,
-            patient=False,
-            on_request=lambda kind, outcome: events.tell(RequestSent(kind, outcome)),
-        ) as source:
-            server = _Server(settings, source, journal, events)
+        parts = Assembly(settings)
+        async with parts.open_source(patient=False, events=events) as source:
+            server = _Server(parts, source, journal, events)
             await server.restore()
             await server.run()
 
@@ -126,25 +52,13 @@ async def serve(settings: Settings) -> None:
 class _Server:
     """The parts of a running server, bound to each other."""
 
-    def __init__(
-        self, settings: Settings, source: Source, journal: Journal, events: Events
-    ) -> None:
-        self._settings = settings
+    def __init__(self, parts: Assembly, source: Source, journal: Journal, events: Events) -> None:
+        self._settings = settings = parts.settings
         self._source = source
         self._controller = Controller(
             source,
-            DataFolder(settings.data_dir),
-            Policy(
-                namespace=namespace(settings),
-                channels=settings.channels,
-                keep_versions=settings.keep_versions,
-                withdraw_after=settings.withdraw_after,
-                recheck_interval=settings.recheck_interval,
-                registry_rate=settings.registry_rate,
-                registry_concurrency=settings.registry_concurrency,
-                limits=limits(settings),
-                judged_by=judged_by(settings),
-            ),
+            parts.folder,
+            parts.policy,
             machine=REAL_MACHINE,
             events=events,
             stamps=source.stamps if isinstance(source, Layout) else None,

@@ -45,20 +45,20 @@ def command(settings: Settings, release: str, *, yes: bool, notify: str | None) 
 async def _delete(
     settings: Settings, device: Device, tag: Tag, notice: Notice | None, *, yes: bool
 ) -> None:
-    from otaflux.app import server as app
+    from otaflux.app.parts import Assembly
 
-    async with app.open_source(settings, patient=True) as source:
+    parts = Assembly(settings)
+    async with parts.open_source(patient=True) as source:
         listing = await source.tags(device)
-        prefix = app.namespace(settings).prefix
+        prefix = parts.namespace.prefix
         record = known.of_source(settings.data_dir, source.name, prefix).get(device)
         if tag in listing.tags:
-            judged_by = app.judged_by(settings)
             for sentence in told_instead(
                 record or Record(device, source.name),
                 listing.tags,
                 tag,
                 settings.channels,
-                judged_by,
+                parts.judged_by,
             ):
                 _say(sentence)
             _say(BOARDS)

@@ -45,7 +45,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     (the first, where there are several), in the form in which that registry sends it. Run it to
     see what the server answers.
     """
-    from otaflux.app import server as app
+    from otaflux.app.parts import Assembly
 
     device, tag = _release(release)
     every = Namespace.of(settings.repository_prefix, frozenset())
@@ -60,7 +60,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     if not secret:
         click.echo(f"otaflux: WEBHOOK_SECRET is not set, so {PLACEHOLDER} stands for it", err=True)
     request = example(pushed)
-    served = app.namespace(settings)
+    served = Assembly(settings).namespace
     _warn(request, Intake(served, frozenset(settings.channels), lambda _device: False))
     server = server_of(url) if url else _server(settings)
     click.echo(

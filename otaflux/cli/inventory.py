@@ -48,12 +48,13 @@ class Inventory:
 
 async def look(settings: Settings, device: Device | None) -> Inventory:
     """The device, or each one, with what the source and `DATA_DIR` know of it."""
-    from otaflux.app import server as app
+    from otaflux.app.parts import Assembly
 
-    async with app.open_source(settings, patient=True) as source:
-        namespace = app.namespace(settings)
+    parts = Assembly(settings)
+    namespace = parts.namespace
+    async with parts.open_source(patient=True) as source:
         records = known.of_source(settings.data_dir, source.name, namespace.prefix)
-        asking = _Asking(source, records, app.judged_by(settings), settings)
+        asking = _Asking(source, records, parts.judged_by, settings)
         names = {device} if device else await asking.names(namespace)
         places = asyncio.Semaphore(settings.registry_concurrency)
 

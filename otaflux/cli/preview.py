@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from otaflux.app import server as app
+from otaflux.app.parts import Assembly
 from otaflux.cli import known
 from otaflux.errors import BadName, OtaFluxError, Unusable
 from otaflux.model.artifact import OCI_MANIFEST, UNPACK, Manifest
@@ -18,11 +18,9 @@ from otaflux.model.record import Record
 from otaflux.model.release import Chip, Firmware
 from otaflux.model.version import Version
 from otaflux.reconcile import choice
-from otaflux.reconcile.pull import Puller
 from otaflux.registry import upload
 from otaflux.registry.manifest import parse_artifact
 from otaflux.registry.source import File, Source
-from otaflux.settings import Settings
 from otaflux.state.store import Store
 from otaflux.unpack.chip import changed_family, disagreements
 from otaflux.unpack.choose import plan
@@ -33,7 +31,7 @@ _PACKED_NAMES = (".gz", ".tgz", ".zst", ".tzst", ".tar", ".zip")
 
 
 async def odd(
-    settings: Settings,
+    parts: Assembly,
     source: Source,
     device: Device,
     tag: Tag,
@@ -43,7 +41,7 @@ async def odd(
     """Sentences about what its pusher may not have meant; empty where nothing is odd."""
     warnings = [warning for file in files if (warning := _looks_packed(file, annotations))]
     try:
-        firmware = await asyncio.to_thread(_unpacked, settings, device, tag, files, annotations)
+        firmware = await asyncio.to_thread(_unpacked, parts, device, tag, files, annotations)
     except Unusable as error:
         return [*warnings, f"no device will be told {tag}: {error}"]
     try:
@@ -52,7 +50,7 @@ async def odd(
         return warnings
     warnings.extend(disagreements(firmware.chip, version))
     if firmware.chip is not None:
-        before = await _chip_before(settings, source, device, version)
+        before = await _chip_before(parts, source, device, version)
         warnings.extend(changed_family(firmware.chip, before))
     return warnings
 
@@ -95,7 +93,7 @@ class _LocalReader:
 
 
 def _unpacked(
-    settings: Settings,
+    parts: Assembly,
     device: Device,
     tag: Tag,
     files: Sequence[File],
@@ -107,7 +105,7 @@ def _unpacked(
     manifest = parse_artifact(built.manifest, media_type=OCI_MANIFEST)
     if not isinstance(manifest, Manifest):
         raise Unusable("an index cannot be pushed")
-    limits = app.limits(settings)
+    limits = parts.limits
     planned = plan(manifest)
     paths = {layer.digest: layer.file.path for layer in layers}
     extraction = Extraction(planned, _Nowhere(), limits)
@@ -122,7 +120,7 @@ def _unpacked(
 
 
 async def _chip_before(
-    settings: Settings, source: Source, device: Device, version: Version
+    parts: Assembly, source: Source, device: Device, version: Version
 ) -> Chip | None:
     """The chip of the highest release below `version`; None where it cannot be told."""
     try:
@@ -131,15 +129,15 @@ async def _chip_before(
         if not lower:
             return None
         before = lower[0]
-        namespace = app.namespace(settings)
-        record = known.of_source(settings.data_dir, source.name, namespace.prefix).get(device)
+        prefix = parts.namespace.prefix
+        record = known.of_source(parts.settings.data_dir, source.name, prefix).get(device)
         for release in record.held() if record else ():
             if release.tag == before.tag:
                 return release.firmware.chip
         with tempfile.TemporaryDirectory(prefix="otaflux-") as folder:
             store = Store(Path(folder))
             store.prepare()
-            puller = Puller(source, store, app.limits(settings), judged_by=app.judged_by(settings))
+            puller = parts.puller(source, store)
             with store.claims() as claims:
                 look = await puller.look(
                     device,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -17,19 +17,19 @@ import click
 
 from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.reference import device_and_version
-from otaflux.errors import BadName, Refused, Undecided, Unusable
+from otaflux.errors import BadName, OtaFluxError, Refused, Undecided, Unusable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority
-from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Unfit, Usable
-from otaflux.model.names import STABLE, Device
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
+from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 from otaflux.reconcile import choice
-from otaflux.reconcile.choice import Candidate
+from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
 from otaflux.reconcile.pull import Puller
 from otaflux.settings import Settings
-from otaflux.state.store import Store
+from otaflux.state.store import Claims, Store
 
 
 @click.command("pull")
@@ -69,52 +69,70 @@ async def _pull(
     settings: Settings, device: Device, version: Version | None, channel: str, folder: Path
 ) -> tuple[Release, Path]:
     """The release, and where its firmware lies below `folder`."""
-    from otaflux.app import server as app
+    from otaflux.app.parts import Assembly
 
+    parts = Assembly(settings)
     store = Store(folder)
     store.prepare()
-    async with app.open_source(settings, patient=True) as source:
-        puller = Puller(source, store, app.limits(settings), judged_by=app.judged_by(settings))
+    async with parts.open_source(patient=True) as source:
         listing = await source.tags(device)
         found = choice.candidates(listing.tags)
         if version is None:
             found = choice.of_channel(found, channel)
         else:
             found = tuple(each for each in found if each.version == version)
-        release = await _first_usable(puller, store, device, found)
+        with store.claims() as claims:
+            puller = parts.puller(source, store)
+            release = await _settled(puller, claims, device, found)
     return release, store.path(release.firmware.firmware_digest)
 
 
-async def _first_usable(
-    puller: Puller, store: Store, device: Device, found: Sequence[Candidate]
+async def _settled(
+    puller: Puller, claims: Claims, device: Device, found: Sequence[Candidate]
 ) -> Release:
-    """The highest candidate that is usable; raises with the reasons where none is."""
-    reasons = []
+    """The release that candidates come to, as a run settles them; raises with the reasons."""
+    looks: dict[Tag, Look] = {}
     nothing = Record(device, "")
-    for each in found:
-        with store.claims() as claims:
-            look = await puller.look(
-                device,
-                each.tag,
-                each.version,
-                record=nothing,
-                priority=Priority.HOOK,
-                claims=claims,
-            )
-        match look:
-            case Usable(release):
+    while True:
+        step = choice.settle(found, looks, None, ())
+        match step:
+            case LookAt(candidate):
+                looks[candidate.tag] = await puller.look(
+                    device,
+                    candidate.tag,
+                    candidate.version,
+                    record=nothing,
+                    priority=Priority.HOOK,
+                    claims=claims,
+                )
+            case Stands(release):
                 return release
+            case Nothing():
+                raise _why_nothing(device, looks)
+            case _:
+                assert_never(step)
+
+
+def _why_nothing(device: Device, looks: Mapping[Tag, Look]) -> OtaFluxError:
+    """Why no candidate can be used, one after the other."""
+    reasons = []
+    for tag, look in looks.items():
+        match look:
             case (
                 Unfit(_, reason)
                 | AwaitsSignature(_, reason)
                 | Lacking(_, reason)
                 | HeldBack(reason)
             ):
-                reasons.append(f"{each.tag} is unusable: {reason}")
+                reasons.append(f"{tag} is unusable: {reason}")
             case Gone():
-                reasons.append(f"{each.tag} is gone")
+                reasons.append(f"{tag} is gone")
+            case Usable():
+                pass  # it would have been settled on
             case _:
                 assert_never(look)
     if reasons:
-        raise Unusable("; ".join(reasons))
-    raise Undecided(f"No firmware for device '{device}'", hint="`otaflux list` shows what there is")
+        return Unusable("; ".join(reasons))
+    return Undecided(
+        f"No firmware for device '{device}'", hint="`otaflux list` shows what there is"
+    )

@@ -126,12 +126,13 @@ async def _push(
     *,
     force: bool,
 ) -> Digest:
-    from otaflux.app import server as app
+    from otaflux.app.parts import Assembly
     from otaflux.cli.preview import odd
 
     size = sum(file.path.stat().st_size for file in files)
-    async with app.open_source(settings, patient=True) as source:
-        for warning in await odd(settings, source, device, tag, files, annotations):
+    parts = Assembly(settings)
+    async with parts.open_source(patient=True) as source:
+        for warning in await odd(parts, source, device, tag, files, annotations):
             click.echo(f"otaflux: warning: {warning}", err=True)
         with _bar("Pushing", size) as progress:
             return await source.push(

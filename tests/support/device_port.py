@@ -25,7 +25,6 @@ from otaflux.model.names import Device
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.observer import Nobody
 from otaflux.web.port.addresses import Addresses, Answers
-from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
 
@@ -70,19 +69,9 @@ class PortServer(DeviceServer):
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
         self.sender = Downloads(self.places, patience=self.place_patience, clock=self.tick)
+        self.secure = self.certificate is not None
         super().__post_init__()
-        self.cache = RequestCache(
-            ready_record=self.newcomers.ready_record,
-            sender=self.sender,
-            connections=self.connections,
-            origins=self.origins,
-            observer=self.observer,
-            channels=self.channels,
-            secure=self.certificate is not None,
-            clock=self.clock,
-            now=self.now,
-        )
-        self.catalog.listen(self.cache.hear)
+        self.cache = self.side.cache
 
     def tick(self) -> float:
         """The clock, which the base class makes later than the sender."""

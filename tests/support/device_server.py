@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from otaflux.app.edge import DeviceSide, Known
 from otaflux.machine import Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
@@ -34,10 +35,6 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web.answers import Answer, Span
-from otaflux.web.devices.continuity import DownloadMemory, LastTold
-from otaflux.web.devices.exchange import Parts
-from otaflux.web.devices.firstlooks import FirstLooks
-from otaflux.web.devices.handlers import Devices
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
 from otaflux.web.written import Written, rendered
@@ -220,6 +217,7 @@ class DeviceServer:
     patience: float = 0.05
     observer: object = field(default_factory=Nobody)
     sender: Any = field(default_factory=PlainSender)
+    secure: bool = False
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
@@ -229,31 +227,26 @@ class DeviceServer:
         self.store = Store(self.folder / "firmware")
         self.store.prepare()
         self.queue = HandQueue()
-        self.connections = LastTold(self.clock)
-        self.downloads = DownloadMemory(self.machine)
         self.roster = Roster(self.catalog, machine=self.machine)
-        self.newcomers = FirstLooks(
-            self.catalog,
-            self.queue,
-            self.namespace,
-            roster=self.roster,
-            patience=self.patience,
-        )
-        self.parts = Parts(
-            catalog=self.catalog,
-            store=self.store,
-            first_looks=self.newcomers,
-            downloads=self.sender,
-            last_told=self.connections,
-            memory=self.downloads,
+        self.side = DeviceSide(
+            Known(
+                catalog=self.catalog,
+                store=self.store,
+                roster=self.roster,
+                queue=self.queue,
+                namespace=self.namespace,
+                channels=self.channels,
+                machine=self.machine,
+            ),
+            self.sender,
             origins=self.origins,
             observer=self.observer,
-            channels=self.channels,
-            machine=self.machine,
+            secure=self.secure,
+            patience=self.patience,
         )
-        self.devices = Devices(self.parts)
-        for part in (self.downloads,):
-            self.catalog.listen(part.hear)
+        self.connections, self.downloads = self.side.last_told, self.side.memory
+        self.newcomers, self.parts = self.side.first_looks, self.side.parts
+        self.devices = self.side.devices
 
     def now(self) -> float:
         """The wall clock, which moves with the other."""

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from yarl import URL
 
+from otaflux.app.parts import Assembly
 from otaflux.cli import known
 from otaflux.cli.checks.finding import Finding, failed, fails, note, works
 from otaflux.errors import OtaFluxError, Undecided, Unusable
@@ -31,8 +32,6 @@ MOST_NAMED = 8  # beginnings of repositories in a finding
 
 async def source(settings: Settings, device: Device | None) -> AsyncIterator[Finding]:
     """Each thing on the way to a release of the device, or else of one that has some."""
-    from otaflux.app import server as app
-
     what = f"registry {settings.registry_url or '(embedded folder)'}"
     embedded = DataFolder(settings.data_dir).registry
     fresh = not (embedded.exists() or any(known.records(settings.data_dir)))
@@ -40,10 +39,11 @@ async def source(settings: Settings, device: Device | None) -> AsyncIterator[Fin
         yield works(what, "is made at the first start or push")
         return
     try:
-        for finding in _ways(settings):
+        parts = Assembly(settings)
+        for finding in _ways(parts):
             yield finding
-        namespace = app.namespace(settings)
-        async with app.open_source(settings, patient=False) as opened:
+        namespace = parts.namespace
+        async with parts.open_source(patient=False) as opened:
             listed = await opened.devices()
             records = known.of_source(settings.data_dir, opened.name, namespace.prefix)
             names = {*settings.devices, *(listed or ())} or {*records}
@@ -71,14 +71,12 @@ async def source(settings: Settings, device: Device | None) -> AsyncIterator[Fin
     yield _round(settings, len({*names, *records}))
 
 
-def _ways(settings: Settings) -> Iterator[Finding]:
+def _ways(parts: Assembly) -> Iterator[Finding]:
     """Who asks, and through what; raises `Undecided` for a proxy that cannot be one."""
-    from otaflux.app import server as app
-
-    credentials = app.credentials(settings)
-    if credentials is None or settings.registry_url is None:
+    settings = parts.settings
+    if parts.credentials is None or settings.registry_url is None:
         return
-    login = credentials.login()
+    login = parts.credentials.login()
     says = f"from {login.look_at}" if login else "none: asked without a name"
     yield note("credentials", says)
     url = URL(settings.registry_url)
