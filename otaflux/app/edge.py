@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
 from otaflux.machine import Machine
@@ -127,7 +129,11 @@ class Edge(DeviceSide):
             channels=controller.channels,
             machine=machine,
         )
-        sender = Downloads(downloads, clock=machine.clock)
+
+        def client(request: web.BaseRequest) -> str:
+            return origins.client(request.remote or "", request.headers)
+
+        sender = Downloads(downloads, client=client, clock=machine.clock)
         super().__init__(known, sender, origins=origins, observer=observer, secure=secure)
 
         def touch(touch: Touch) -> None:
@@ -139,7 +145,7 @@ class Edge(DeviceSide):
             touch=touch,
             known=controller.roster.name,
             events=controller.events,
-            sender=lambda request: origins.client(request.remote or "", request.headers),
+            sender=client,
             clock=machine.clock,
         )
         self.unreadable = receiver.unreadable

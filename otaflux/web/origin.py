@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from multidict import MultiMapping
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Origins:
         hops = ",".join(headers.getall("X-Forwarded-For", [])).split(",")
         nearest = peer
         for hop in reversed(hops):
-            address = _address(hop.strip())
+            address = _address(_without_port(hop.strip()))
             if address is None:
                 break
             nearest = str(address)
@@ -65,7 +66,17 @@ class Origins:
         return f"{scheme}://{host if _HOST.fullmatch(host) else local}"
 
 
-def _address(text: str) -> Address | None:
+def _without_port(hop: str) -> str:
+    """The address of a hop; some proxies write its port too, and brackets around IPv6."""
+    hop = hop.strip('"')
+    bracketed = _BRACKETED.fullmatch(hop)
+    if bracketed is not None:
+        return bracketed[1]
+    address, colon, port = hop.partition(":")
+    return address if colon and port.isascii() and port.isdecimal() else hop
+
+
+def _address(text: str) -> _Ip | None:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from aiohttp import web
 from device_server import Connection, DeviceServer
 
 from otaflux.model.names import Device
@@ -68,10 +69,16 @@ class PortServer(DeviceServer):
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
-        self.sender = Downloads(self.places, patience=self.place_patience, clock=self.tick)
+        self.sender = Downloads(
+            self.places, patience=self.place_patience, client=self.client, clock=self.tick
+        )
         self.secure = self.certificate is not None
         super().__post_init__()
         self.cache = self.side.cache
+
+    def client(self, request: web.BaseRequest) -> str:
+        """The address that a request is from."""
+        return self.origins.client(request.remote or "", request.headers)
 
     def tick(self) -> float:
         """The clock, which the base class makes later than the sender."""

@@ -127,6 +127,10 @@ class PlainSender:
         self.full = False
         self.sent = 0
 
+    def puts_off(self) -> bool:
+        """Whether all places are taken."""
+        return self.full
+
     async def send(
         self, request: web.BaseRequest, answer: Answer, opened: Opened, span: Span
     ) -> web.StreamResponse:

@@ -25,6 +25,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
         (r"takes nothing \| (\d+) minutes; boards", sending.STALLED / 60),
         (r"less than (\d+) bytes a second", sending.SLOWEST),
         (r"a second \| (\d+) minutes", sending.SLOW_AFTER / 60),
+        (r"none is free \| (\d+) s", downloads.GIVES_WAY),
         (r"any other answer that takes nothing \| (\d+) minutes", handler.STALLED / 60),
         (r"before the first \| (\d+) s", handler.KEEPALIVE),
         (r"trickles in \| (\d+) s", handler.KEEPALIVE),

@@ -1,15 +1,18 @@
 """Who may download at once: places, and what is under way.
 
 All on one event loop. A place is held from before the head until the kernel took the last byte; how
-the bytes go and who is too slow is `sending.py`'s.
+the bytes go and who is too slow is `sending.py`'s. Boards stall for minutes, so a reader may; but
+where no place is free and others want one, a reader that took nothing for `GIVES_WAY` loses its
+own, first of the address that holds most, or one stranger could keep a fleet from its firmware.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterator
 from weakref import WeakSet
 
 from aiohttp import web
@@ -21,13 +24,16 @@ from otaflux.web.answers import BUSY_RETRY_AFTER, Answer, Span
 from otaflux.web.devices.sending import Sending
 from otaflux.web.written import Written, rendered
 
+GIVES_WAY = 30.0  # seconds without taking a byte, while others want a place
+LOOK_AGAIN = 1.0  # seconds between two looks at who could give way
 PATIENCE = 4.0  # seconds that a download waits for a place; ESPHome gives up after 4.5
 
 
 class Downloads:
     """Sends firmware, to `places` clients at once.
 
-    `finished` and `broken_off` count what ended; a client that hangs up is no error.
+    `client` tells the address that a request is from, behind trusted proxies too. `finished` and
+    `broken_off` count what ended; a client that hangs up is no error.
     """
 
     def __init__(
@@ -35,11 +41,15 @@ class Downloads:
         places: int,
         *,
         patience: float = PATIENCE,
+        client: Callable[[web.BaseRequest], str] = lambda request: request.remote or "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._places = places
         self._patience = patience
+        self._client = client
         self._clock = clock
+        self._put_off = 0
+        self._looked = -LOOK_AGAIN
         self._busy = 0
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._under_way: dict[asyncio.BaseTransport, Sending] = {}
@@ -51,6 +61,11 @@ class Downloads:
     def full(self) -> bool:
         """Whether all places are taken."""
         return self._busy >= self._places
+
+    def puts_off(self) -> bool:
+        """Whether all places are taken, and whoever asks is to come again: it wants a place."""
+        self._put_off += self.full
+        return self.full
 
     @property
     def under_way(self) -> int:
@@ -99,7 +114,9 @@ class Downloads:
         transport = request.transport
         try:
             if transport is not None:
-                sending = Sending(transport, self._clock, quick=transport in self._quick)
+                sending = Sending(
+                    transport, self._clock, self._client(request), quick=transport in self._quick
+                )
                 self._under_way[transport] = sending
                 await sending.head(request, rendered(answer, request))
                 await sending.body(request, opened.fd, span)
@@ -127,6 +144,41 @@ class Downloads:
                 log.info(Event.DOWNLOAD_DROPPED, reason=reason, client=sending.client)
                 sending.drop()
 
+    def make_way(self) -> None:
+        """Have stalled readers give way to as many as want a place; to be called each second."""
+        now = self._looked = self._clock()
+        wanted, self._put_off = self._put_off + self.waiting, 0
+        if not self.full or not wanted:
+            return
+        for sending in self._stalled(now):
+            reason = f"nothing was taken for {GIVES_WAY:g} s while others wanted its place"
+            log.info(Event.DOWNLOAD_DROPPED, reason=reason, client=sending.client)
+            sending.drop()
+            wanted -= 1
+            if not wanted:
+                return
+
+    def _stalled(self, now: float) -> Iterator[Sending]:
+        """Who may have to give way, first those of the address that holds most places."""
+        held: Counter[str] = Counter()
+        stalled: defaultdict[str, list[tuple[float, int, Sending]]] = defaultdict(list)
+        for number, sending in enumerate(self._under_way.values()):
+            held[sending.client] += 1
+            seconds = sending.stalled(now)
+            if seconds >= GIVES_WAY:
+                stalled[sending.client].append((seconds, number, sending))
+        for each in stalled.values():
+            each.sort()
+        crowds = [(-held[client], client) for client in stalled]
+        heapq.heapify(crowds)
+        while crowds:
+            size, client = crowds[0]
+            yield stalled[client].pop()[2]
+            if stalled[client]:
+                heapq.heapreplace(crowds, (size + 1, client))
+            else:
+                heapq.heappop(crowds)
+
     def drop_all(self) -> None:
         """End all that are under way, for the server ends."""
         for sending in list(self._under_way.values()):
@@ -135,6 +187,8 @@ class Downloads:
     async def _turn(self) -> None:
         turn = asyncio.get_running_loop().create_future()
         self._line[turn] = None
+        if self._clock() - self._looked >= LOOK_AGAIN:
+            self.make_way()
         try:
             async with asyncio.timeout(self._patience):
                 await turn

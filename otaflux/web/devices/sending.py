@@ -44,7 +44,8 @@ _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not everywhere; L
 class Sending:
     """One download under way: what was taken of it, and since when nothing was.
 
-    `quick` says whether its reader makes room quickly, as far as is known.
+    `client` is the address that it goes to. `quick` says whether its reader makes room quickly, as
+    far as is known.
     """
 
     __slots__ = (
@@ -58,11 +59,17 @@ class Sending:
         "_taken",
         "_transport",
         "_wire",
+        "client",
         "quick",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, clock: Callable[[], float], *, quick: bool = False
+        self,
+        transport: asyncio.Transport,
+        clock: Callable[[], float],
+        client: str,
+        *,
+        quick: bool = False,
     ) -> None:
         self._transport = transport
         self._wire: socket.socket = transport.get_extra_info("socket")
@@ -73,22 +80,22 @@ class Sending:
         self._own: socket.socket | None = None
         self._queued = 0
         self._asked = 0.0
+        self.client = client
         self.quick = quick
 
-    @property
-    def client(self) -> str:
-        """The address at the other end of the connection."""
-        peer = self._transport.get_extra_info("peername")
-        return str(peer[0]) if peer else ""
-
-    def judge(self, now: float) -> str:
-        """Why it is to be dropped, or nothing."""
+    def stalled(self, now: float) -> float:
+        """Seconds for which nothing was taken, as far as this is asked often enough to see it."""
         queued, before = self._unread(), self._queued
         self._queued = queued
         if queued < before:
             self._last = now
-        if now - self._last >= STALLED:
-            return f"nothing was taken for {now - self._last:.0f} s, of {self._taken} bytes so far"
+        return now - self._last
+
+    def judge(self, now: float) -> str:
+        """Why it is to be dropped, or nothing."""
+        stalled = self.stalled(now)
+        if stalled >= STALLED:
+            return f"nothing was taken for {stalled:.0f} s, of {self._taken} bytes so far"
         lasted = now - self._began
         if lasted >= SLOW_AFTER and self._taken < SLOWEST * lasted:
             return f"only {self._taken} bytes were taken in {lasted:.0f} s"

@@ -102,7 +102,7 @@ class RequestCache:
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it."""
         date = http_date(int(self._now()))
-        if known.gives_way and self._sender.full:
+        if known.gives_way and self._sender.full and self._sender.puts_off():
             self._put_off.append(known)
             after = self._busy.closed if known.closes else self._busy.kept
             return b"".join((self._busy.before, date, after)), None

@@ -140,6 +140,8 @@ class Port:
             try:
                 if self._cache is not None:
                     self._cache.report()
+                if self._sender is not None:
+                    self._sender.make_way()
                 if seconds % LOOK_EVERY == 0:
                     self.look()
             except Exception:  # noqa: BLE001 - a bug in one look must not end all others

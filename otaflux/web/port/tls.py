@@ -2,15 +2,18 @@
 
 `Reread` looks at both files at each handshake (two `stat`s); a new pair counts from the next one
 on, and while a pair does not fit together the one before stands. OpenSSL loads certificates from
-files only, so a pair that was read goes through one of our own, and is known to be whole: nobody
-can replace the key between the two.
+files only, so a pair that was read goes through files of our own, and is known to be whole: nobody
+can replace the key between the two. They are in memory, so that the key is on no disk a second
+time, and that no folder need be writable.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from otaflux.secret import Current, Reread
@@ -42,13 +45,29 @@ def _bare_context() -> ssl.SSLContext:
 
 def _context(contents: Sequence[bytes]) -> ssl.SSLContext:
     """A context with a pair; raises `OSError` (`ssl.SSLError`) where it is none."""
+    chain, key = contents
     context = _bare_context()
-    with tempfile.TemporaryDirectory(prefix="otaflux-") as folder:  # which nobody else may enter
-        paths = [Path(folder, name) for name in ("chain", "key")]
-        for path, content in zip(paths, contents, strict=True):
-            path.write_bytes(content)
-        context.load_cert_chain(paths[0], paths[1], password=_no_passphrase)
+    with _file(chain) as chain_path, _file(key) as key_path:
+        context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
     return context
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[str]:
+    """The path of a file with that content, in memory where the system can."""
+    if not hasattr(os, "memfd_create"):  # macOS has no such files
+        with tempfile.NamedTemporaryFile(prefix="otaflux-") as file:  # nobody else may read it
+            file.write(content)
+            file.flush()
+            yield file.name
+        return
+    number = os.memfd_create("otaflux")
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(content)
+        yield f"/proc/self/fd/{number}"
+    finally:
+        os.close(number)
 
 
 def _no_passphrase() -> str:

@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import struct
+from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ from structlog.testing import capture_logs
 from waiting import until
 
 from otaflux.errors import Busy
-from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.downloads import GIVES_WAY, Downloads
 from otaflux.web.devices.sending import QUEUE, SLOW_AFTER, SLOWEST, STALLED
+from otaflux.web.origin import Origins
 
 BIG = os.urandom(1 << 20) * 16  # more than all buffers between here and a reader take
 GET = b"GET /firmware?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
@@ -228,6 +231,72 @@ async def test_who_takes_nothing_for_five_minutes_is_dropped(tmp_path: Path) -> 
             ]
             with pytest.raises(OSError, match=r"reset|short"):
                 await asyncio.to_thread(take, sock, len(BIG))
+
+
+async def test_a_stalled_reader_gives_way_to_who_waits(tmp_path: Path) -> None:
+    """After 30 s without taking a byte its place is another's; one that takes keeps it."""
+    async with PortServer(tmp_path, places=2, place_patience=3) as server:
+        server.publish(release("lamp", "1.0.0", BIG))
+        with server.plain_socket(receive_buffer=4096) as stalls, server.plain_socket() as takes:
+            for sock in (stalls, takes):
+                sock.send(GET)
+            await until(lambda: server.sender.under_way == 2)
+            await asyncio.sleep(0.1)
+            server.port_.look()
+            server.clock.value += GIVES_WAY
+            await asyncio.to_thread(take, takes, 1 << 20)
+            await asyncio.sleep(0.05)
+            with capture_logs() as logs:
+                reply = await server.get("/firmware?device=lamp")
+            assert reply.status == 200
+            assert [line["event"] for line in logs] == ["download_dropped"]
+            assert server.sender.broken_off == 1
+            await asyncio.to_thread(take, takes, len(BIG) - (1 << 20))
+
+
+async def test_a_poll_that_was_put_off_wants_a_place(tmp_path: Path) -> None:
+    """One stalled reader gives way for each poll that is told to come again, none without any."""
+    async with PortServer(tmp_path, places=3) as server, await server.connect() as board:
+        server.publish(release("lamp", "1.0.0", BIG))
+        with ExitStack() as stack:
+            for _ in range(3):
+                sock = stack.enter_context(server.plain_socket(receive_buffer=4096))
+                sock.send(GET)
+            await until(lambda: server.sender.under_way == 3)
+            await asyncio.sleep(0.1)
+            server.port_.look()
+            server.clock.value += GIVES_WAY
+            server.sender.make_way()
+            assert server.sender.full
+            for target in ("/version?device=lamp", "/version?device=lamp&unit=b"):
+                assert (await board.get(target)).status == 503
+            server.sender.make_way()
+            await until(lambda: server.sender.under_way == 1)
+            assert (await board.get("/version?device=lamp")).status == 200
+
+
+async def test_the_address_that_holds_most_gives_way_first(tmp_path: Path) -> None:
+    """Behind a trusted proxy, clients are told apart by the address that it forwards."""
+    origins = Origins(trusted=(ip_network("127.0.0.0/8"),))
+    async with PortServer(tmp_path, places=6, place_patience=3, origins=origins) as server:
+        server.publish(release("lamp", "1.0.0", BIG))
+        with ExitStack() as stack:
+            for client in (1, 2, 2, 3, 2, 2):
+                sock = stack.enter_context(server.plain_socket(receive_buffer=4096))
+                head = b"\r\nX-Forwarded-For: 192.0.2.%d\r\n\r\n" % client
+                sock.send(GET.replace(b"\r\n\r\n", head))
+                server.clock.value += 1
+            await until(lambda: server.sender.under_way == 6)
+            await asyncio.sleep(0.1)
+            server.port_.look()
+            server.clock.value += GIVES_WAY
+            with capture_logs() as logs:
+                for _ in range(3):
+                    server.clock.value += 1
+                    assert (await server.get("/firmware?device=lamp")).status == 200
+                    stack.enter_context(server.plain_socket(receive_buffer=4096)).send(GET)
+                    await until(lambda: server.sender.full)
+            assert [line["client"] for line in logs] == ["192.0.2.2"] * 3
 
 
 async def test_who_was_quick_and_then_stalls_is_dropped_too(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,6 +120,27 @@ async def test_a_pair_that_does_not_fit_leaves_the_old_one(tmp_path: Path, pair:
             pair.renew()
             assert await serial(server, pair) != before
         assert [line["event"] for line in logs].count("secret_kept") == 1
+
+
+NO_WRITING = """
+import sys
+from pathlib import Path
+from otaflux.web.port.tls import Certificate
+
+def watch(event, arguments):
+    if event.startswith("tempfile."):
+        raise OSError("there is no room for temporary files")
+    if event == "open" and isinstance(arguments[0], str) and arguments[2] & 3:
+        raise OSError(f"{arguments[0]} cannot be written")
+
+sys.addaudithook(watch)
+Certificate(Path(sys.argv[1]), Path(sys.argv[2])).context()
+"""
+
+
+def test_a_certificate_needs_no_folder_that_can_be_written(pair: Pair) -> None:
+    """With a root that is read only TLS works, and the key is on no disk a second time."""
+    subprocess.run([sys.executable, "-c", NO_WRITING, pair.chain, pair.key], check=True)
 
 
 def test_a_pair_that_cannot_be_read_stops_the_start(tmp_path: Path, pair: Pair) -> None:

@@ -28,7 +28,7 @@ async def version(exchange: Exchange) -> Answer:
     answer = version_answer(
         offer.release, ask, exchange.headers, exchange.origin, head=exchange.is_head
     )
-    if exchange.parts.downloads.full and gives_way(ask, answer):
+    if gives_way(ask, answer) and exchange.parts.downloads.puts_off():
         return answers.busy()
     exchange.tell(ask, offer)
     return answer
