@@ -35,7 +35,8 @@ from otaflux.web.origin import Origins
 from otaflux.web.port.addresses import Addresses, Answers
 from otaflux.web.port.openfiles import make_room
 from otaflux.web.port.server import Port
-from otaflux.work.queue import Outcome, WorkQueue
+from otaflux.work.outcome import Outcome
+from otaflux.work.queue import WorkQueue
 
 
 async def _never(touch: Touch) -> Outcome:

@@ -21,7 +21,8 @@ from otaflux.loglines import LogLines
 from otaflux.model.event import Touch
 from otaflux.model.names import Namespace
 from otaflux.web.hooks.receiver import ADDRESSES, Receiver
-from otaflux.work.queue import Done, Outcome, WorkQueue
+from otaflux.work.outcome import Done, Outcome
+from otaflux.work.queue import WorkQueue
 
 SECRET = "bench"
 LOOK = 0.02  # seconds

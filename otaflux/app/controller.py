@@ -29,7 +29,8 @@ from otaflux.state.catalog import Catalog
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.scrub import Scrub
 from otaflux.state.store import Store
-from otaflux.work.queue import Outcome, WorkQueue
+from otaflux.work.outcome import Outcome
+from otaflux.work.queue import WorkQueue
 
 
 class Controller:

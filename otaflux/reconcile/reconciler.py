@@ -36,7 +36,7 @@ from otaflux.roster.evictions import NEVER_THERE, Evictions
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
-from otaflux.work.queue import Again, Done, Failed, Outcome, Unasked
+from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 
 
 class Reconciler:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from otaflux.model.names import Device
 
 MADE_UP = 0.25  # seconds: a loop that was busy once does not slow a round
+FIRST_POLLS = 300  # runs that only first polls asked for, before they have their rate
+FIRST_POLLS_RATE = 5.0  # a second: what a registry says of a whole address would meet hooks too
 PROBE = 5.0  # seconds; a pull that streams for an hour must not keep all others from trying
 
 
@@ -42,6 +44,24 @@ class Pace:
         """One begins now."""
         made_up = MADE_UP if self.ready > -math.inf else 0.0
         self.ready = max(self.ready, now - made_up) + self._between
+
+
+class Burst:
+    """`most` at once, and then no more than `rate` a second; who waits saves up for a burst."""
+
+    def __init__(self, most: int = FIRST_POLLS, rate: float = FIRST_POLLS_RATE) -> None:
+        self._between = 1 / rate
+        self._saved = (most - 1) * self._between
+        self._full = -math.inf  # when all that was taken is saved up again
+
+    @property
+    def ready(self) -> float:
+        """When the next may begin."""
+        return self._full - self._saved
+
+    def take(self, now: float) -> None:
+        """One begins now."""
+        self._full = max(self._full, now) + self._between
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
 """Who may have one of a few places: the rule, and a gate that keeps to it.
 
 Of two or more places one is kept for hooks; of one none is, and priority decides. First polls of
-unknown devices have a quarter, at least one. The work queue's runs and the streams of pulls keep
-to the same rule. All on one event loop.
+unknown devices have a quarter, at least one, and all but the one for hooks are lent to them while
+nobody else waits. The work queue's runs and the streams of pulls keep to the same rule. All on one
+event loop.
 """
 
 from __future__ import annotations
@@ -24,8 +25,18 @@ class Places:
 
     total: int
 
-    def admit(self, priority: Priority, busy: Mapping[Priority, int]) -> bool:
-        """Whether one more of that priority may have a place beside the `busy` ones."""
+    @property
+    def for_first_polls(self) -> int:
+        """How many first polls may have whoever waits."""
+        return max(1, self.total // 4)
+
+    def admit(
+        self, priority: Priority, busy: Mapping[Priority, int], *, lending: bool = False
+    ) -> bool:
+        """Whether one more of that priority may have a place beside the `busy` ones.
+
+        `lending` says that nobody else waits for one.
+        """
         if sum(busy.values()) >= self.total:
             return False
         if priority is Priority.HOOK:
@@ -33,9 +44,9 @@ class Places:
         others = sum(busy.values()) - busy.get(Priority.HOOK, 0)
         if others >= max(1, self.total - 1):
             return False
-        return priority is not Priority.FIRST_POLL or busy.get(priority, 0) < max(
-            1, self.total // 4
-        )
+        if priority is not Priority.FIRST_POLL or lending:
+            return True
+        return busy.get(priority, 0) < self.for_first_polls
 
 
 class Gate:
@@ -85,13 +96,18 @@ class Gate:
         self._let_in()
 
     def _let_in(self) -> None:
+        self._admit(lending=False)
+        if all(priority is Priority.FIRST_POLL for priority, _, _ in self._line):
+            self._admit(lending=True)
+
+    def _admit(self, *, lending: bool) -> None:
         passed = []
         while self._line:
             entry = heapq.heappop(self._line)
             priority, _, turn = entry
             if turn.done():
                 continue
-            if self._places.admit(priority, self._busy):
+            if self._places.admit(priority, self._busy, lending=lending):
                 self._busy[priority] += 1
                 turn.set_result(None)
             else:

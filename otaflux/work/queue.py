@@ -4,11 +4,13 @@ The key is a device, the reason is a `Touch`; what a run does with them is the c
 lives on one event loop, so there are no locks: between two awaits nothing else moves.
 
 Who runs is decided in one place, here. A touch of higher priority goes first; of two or more places
-one is kept for hooks, and first polls of unknown devices have a quarter. A run that failed gives
-its place back at once and its key waits, longer each time, as the other side asked for or as
-`Backoff` says; a fresh hook does not wait. Re-checks, also those that failed and come again, begin
-no more often than their rate. When the registry as a whole is away (`Unreachable`), one key at a
-time goes through, and the first that comes back opens the way for all (`backoff.Outage`).
+one is kept for hooks, first polls of unknown devices have a quarter, and more is lent to them while
+nobody else waits (`runs.Runs`). A run that failed gives its place back at once and its key waits,
+longer each time, as the other side asked for or as `Backoff` says; a fresh hook does not wait.
+Re-checks, also those that failed and come again, begin no more often than their rate, and so do
+runs that only first polls asked for, after a burst. When the registry as a whole is away
+(`Unreachable`), one key at a time goes through, and the first that comes back opens the way for all
+(`backoff.Outage`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import assert_never
 
 from otaflux.errors import OtaFluxError, Undecided, Unreachable
@@ -27,53 +28,23 @@ from otaflux.log import Event, log
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
-from otaflux.work.backoff import Backoff, Outage, Pace
-from otaflux.work.places import Places
+from otaflux.work.backoff import Backoff, Burst, Outage, Pace
+from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
+from otaflux.work.runs import Runs
 from otaflux.work.waiting import Waiting
 
 _RANKS = 1 + len(Priority)  # lines: fresh hooks, then one for each priority
+_FIRST_POLLS = 1 + Priority.FIRST_POLL
 GAP = 0.25  # seconds between the beginnings of two runs of a key: a burst of hooks is one look
 MAX_RETRY_AFTER = 60.0  # seconds; what a registry asks for is honoured up to here
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The device is as the source says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Settled for now; worth another look after so many seconds, for that reason."""
-
-    after: float
-    touch: Touch
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Nothing was learnt, or not all; the touch goes back to its key.
-
-    `within` is how many seconds it may wait there at most, where it was learnt that something else
-    is due by then.
-    """
-
-    error: OtaFluxError
-    within: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unasked:
-    """There was nothing to ask the source, so this says nothing of it."""
-
-
-Outcome = Done | Again | Failed | Unasked
 
 
 class WorkQueue:
     """Runs `work(touch)` for each key that was touched; see the module's docstring.
 
     `places` is the number of runs at once; no wait is longer than `longest_wait` seconds, two runs
-    of a key begin at least `gap` seconds apart, and `rate` re-checks a second begin at most.
+    of a key begin at least `gap` seconds apart, and `rate` re-checks a second begin at most; runs
+    that only first polls asked for begin as `first_polls` says.
     """
 
     def __init__(
@@ -85,13 +56,15 @@ class WorkQueue:
         rate: float = math.inf,
         gap: float = GAP,
         backoff: Backoff | None = None,
+        first_polls: Burst | None = None,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self._work = work
-        self._places = Places(places)
+        self._runs = Runs(places)
         self._longest_wait = longest_wait
         self._gap = gap
         self._rechecks = Pace(rate)
+        self._first_polls = first_polls or Burst()
         self._backoff = backoff or Backoff()
         self._clock = machine.clock
         self._chance = machine.chance
@@ -99,8 +72,7 @@ class WorkQueue:
         self._waiting: dict[Device, Waiting] = {}
         self._lines: tuple[list[tuple[int, Device]], ...] = tuple([] for _ in range(_RANKS))
         self._later: list[tuple[float, int, Device]] = []
-        self._running: dict[Device, Priority] = {}
-        self._aside: set[Device] = set()  # of those that run, who gave their place to others
+        self._short: set[int] = set()  # lines in which somebody waits for nothing but a place
         self._began: dict[Device, float] = {}  # within the gap
         self._failures: Counter[Device] = Counter()
         self._outage = Outage()
@@ -113,7 +85,7 @@ class WorkQueue:
     @property
     def running(self) -> int:
         """How many keys run."""
-        return len(self._running)
+        return len(self._runs)
 
     @property
     def is_crowded(self) -> bool:
@@ -122,13 +94,12 @@ class WorkQueue:
 
     def step_aside(self, device: Device) -> None:
         """A run goes on and gives its place to others; whoever lets it do so bounds how many do."""
-        if device in self._running:
-            self._aside.add(device)
-            self._changed.set()
+        self._runs.step_aside(device)
+        self._changed.set()
 
     def step_back(self, device: Device) -> None:
         """A run counts again, though there may be too many then until some end."""
-        self._aside.discard(device)
+        self._runs.step_back(device)
 
     @property
     def unreachable(self) -> bool:
@@ -148,8 +119,7 @@ class WorkQueue:
             waiting = self._put(touch, now, urgent=urgent)
         else:
             before = (waiting.rank, waiting.ready)
-            waiting.touch += touch
-            waiting.polls_only &= touch.priority is Priority.FIRST_POLL
+            waiting.add(touch)
             if urgent:
                 waiting.urgent, waiting.ready = True, min(waiting.ready, now)
             if before != (waiting.rank, waiting.ready):
@@ -176,7 +146,9 @@ class WorkQueue:
                 # One time for both: who is not due now is due later than now.
                 now = self._clock()
                 for taken in self._due(now):
-                    runs.create_task(self._run_one(taken), name=f"run {taken.touch.device}")
+                    device = taken.touch.device
+                    task = runs.create_task(self._run_one(taken), name=f"run {device}")
+                    self._runs.begin(device, task)
                 try:
                     async with asyncio.timeout(self._until_next(now)):
                         await self._changed.wait()
@@ -204,33 +176,52 @@ class WorkQueue:
     def _due(self, now: float) -> list[Waiting]:
         """Take out of the lines who may run now, and give each its place."""
         self._bring_in(now)
-        taken: list[Waiting] = []
-        for rank, line in enumerate(self._lines):
-            passed: list[tuple[int, Device]] = []
-            while line:
-                order, device = line[0]
-                waiting = self._waiting.get(device)
-                if (
-                    waiting is None
-                    or (waiting.order, waiting.rank) != (order, rank)
-                    or waiting.ready > now
-                ):
-                    heapq.heappop(line)  # it stands elsewhere, or not at all
-                elif device in self._running:
-                    passed.append(heapq.heappop(line))
-                elif device in self._began:
-                    heapq.heappop(line)
-                    waiting.ready = self._began[device] + self._gap
-                    self._enqueue(waiting)
-                elif self._admits(waiting, now):
-                    heapq.heappop(line)
-                    self._begin(waiting.touch, now)
-                    taken.append(self._waiting.pop(device))
-                else:
-                    break
-            for entry in passed:
-                heapq.heappush(line, entry)
+        self._short.clear()
+        taken = [waiting for rank in range(_RANKS) for waiting in self._take(rank, now)]
+        if self._short - {_FIRST_POLLS}:
+            self._call_back(now)
+        else:
+            taken += self._take(_FIRST_POLLS, now, lending=True)
         return taken
+
+    def _take(self, rank: int, now: float, *, lending: bool = False) -> list[Waiting]:
+        """The same of one line."""
+        line = self._lines[rank]
+        taken: list[Waiting] = []
+        passed: list[tuple[int, Device]] = []
+        while line:
+            order, device = line[0]
+            waiting = self._waiting.get(device)
+            if (
+                waiting is None
+                or (waiting.order, waiting.rank) != (order, rank)
+                or waiting.ready > now
+            ):
+                heapq.heappop(line)  # it stands elsewhere, or not at all
+            elif device in self._runs:
+                passed.append(heapq.heappop(line))
+            elif device in self._began:
+                heapq.heappop(line)
+                waiting.ready = self._began[device] + self._gap
+                self._enqueue(waiting)
+            elif not self._may_begin(waiting, now):
+                break
+            elif self._runs.admits(waiting.priority, lending=lending):
+                heapq.heappop(line)
+                self._begin(waiting, now)
+                taken.append(self._waiting.pop(device))
+            else:
+                self._short.add(rank)
+                break
+        for entry in passed:
+            heapq.heappush(line, entry)
+        return taken
+
+    def _call_back(self, now: float) -> None:
+        """Have places back that were lent to first polls, for those who wait for one."""
+        for rank in self._short - {_FIRST_POLLS}:
+            at_once = rank <= 1 + Priority.HOOK
+            self._runs.call_back(len(self._lines[rank]), now, at_once=at_once)
 
     def _bring_in(self, now: float) -> None:
         """Put into the lines whose time has come; forget runs that began long enough ago."""
@@ -242,46 +233,62 @@ class WorkQueue:
             if waiting is not None and waiting.order == order and waiting.ready <= now:
                 self._enqueue(waiting)
 
-    def _begin(self, touch: Touch, now: float) -> None:
+    def _begin(self, waiting: Waiting, now: float) -> None:
         """Note that a key has its place from now on."""
-        self._running[touch.device] = touch.priority
-        self._began[touch.device] = now
-        self._outage.begins(touch.device, now)
-        if touch.priority is Priority.RECHECK:
+        device, priority = waiting.touch.device, waiting.priority
+        self._runs.take(device, priority, now)
+        self._began[device] = now
+        self._outage.begins(device, now)
+        if priority is Priority.RECHECK:
             self._rechecks.take(now)
+        elif priority is Priority.FIRST_POLL:
+            self._first_polls.take(now)
 
-    def _admits(self, waiting: Waiting, now: float) -> bool:
-        """Whether this key may have a place: during an outage one at a time, a hook's at once."""
+    def _may_begin(self, waiting: Waiting, now: float) -> bool:
+        """Whether this key may begin but for a place: in an outage one at a time, a hook's at once.
+
+        Re-checks and first polls keep to their rates.
+        """
         if not self._outage.may_try(now, urgent=waiting.urgent):
             return False
-        priority = waiting.touch.priority
-        if priority is Priority.RECHECK and now < self._rechecks.ready:
-            return False
-        busy = Counter(p for device, p in self._running.items() if device not in self._aside)
-        return self._places.admit(priority, busy)
+        if waiting.priority is Priority.RECHECK:
+            return now >= self._rechecks.ready
+        return waiting.priority is not Priority.FIRST_POLL or now >= self._first_polls.ready
 
     def _until_next(self, then: float) -> float | None:
         """Seconds until somebody may be due who was not `then`; None where a touch will tell."""
         times = [self._later[0][0]] if self._later else []
         if any(self._lines):  # they wait for the end of a run, or for one of these
-            times += [at for at in (*self._outage.times(), self._rechecks.ready) if at > then]
+            times += [at for at in self._times() if at > then]
         return max(0.0, min(times) - self._clock()) if times else None
+
+    def _times(self) -> list[float]:
+        """When something changes for those who stand in a line, but for the end of a run."""
+        times = [*self._outage.times(), self._rechecks.ready, self._first_polls.ready]
+        return times + self._runs.callable_from() if self._short else times
 
     async def _run_one(self, taken: Waiting) -> None:
         began = self._clock()
-        outcome: Outcome
+        device = taken.touch.device
+        outcome: Outcome | None = None
         try:
             outcome = await self._work(taken.touch)
         except OtaFluxError as error:
             outcome = Failed(error)
         except Exception as error:  # noqa: BLE001 - a bug in one run must not end the others
-            log.exception(Event.RUN_CRASHED, device=taken.touch.device.name)
+            log.exception(Event.RUN_CRASHED, device=device.name)
             outcome = Failed(Undecided(f"a bug of OtaFlux: {type(error).__name__}"))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not self._runs.is_called_back(device) or task.uncancel():
+                raise
         finally:
-            del self._running[taken.touch.device]
-            self._aside.discard(taken.touch.device)
-            self._outage.ends(taken.touch.device)
+            self._runs.leave(device)
+            self._outage.ends(device)
             self._changed.set()
+        if outcome is None:
+            self._put_back(taken)
+            return
         self._settle(taken.touch, outcome, began)
         if not taken.ended.done():
             taken.ended.set_result(outcome)
@@ -292,9 +299,11 @@ class WorkQueue:
             case Unasked():
                 del self._failures[touch.device]
             case Done():
-                self._came_back(touch.device)
+                del self._failures[touch.device]
+                self._open()
             case Again(after, again):
-                self._came_back(touch.device)
+                del self._failures[touch.device]
+                self._open()
                 if after < self._gap:  # it knows that what it waits for is that near
                     self._began[touch.device] = self._clock() + after - self._gap
                 self._return(again, min(after, self._longest_wait))
@@ -324,10 +333,6 @@ class WorkQueue:
         if self._outage.failed(began, now):
             self._outage.next_try = now + self._wait(self._outage.failures, asked)
 
-    def _came_back(self, device: Device) -> None:
-        del self._failures[device]
-        self._open()
-
     def _open(self) -> None:
         """The registry answers: who waited for that alone waits no longer."""
         if not self._outage:
@@ -347,9 +352,20 @@ class WorkQueue:
         if later is None:
             self._put(touch, ready, outage=outage)
             return
-        later.touch = touch + later.touch
-        later.polls_only &= touch.priority is Priority.FIRST_POLL
+        later.put_before(touch)
         later.outage = outage
         if not later.urgent:
             later.ready = ready
+        self._enqueue(later)
+
+    def _put_back(self, taken: Waiting) -> None:
+        """A run was called back: its key waits as before, and whoever waits for it goes on."""
+        later = self._waiting.get(taken.touch.device)
+        if later is None:
+            taken.ready = self._clock()
+            self._waiting[taken.touch.device] = taken
+            self._enqueue(taken)
+            return
+        later.put_before(taken.touch)
+        later.pass_on(taken.ended)
         self._enqueue(later)

@@ -19,7 +19,7 @@ from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
 from otaflux.reconcile.withdrawals import BETWEEN_LOOKS
 from otaflux.state.store import MARGIN
-from otaflux.work.queue import Done, Failed
+from otaflux.work.outcome import Done, Failed
 
 LAMP = Device("lamp")
 V1, V2, RC = Tag("1.0.0"), Tag("2.0.0"), Tag("3.0.0-rc.1")

@@ -38,7 +38,7 @@ from otaflux.web.answers import Answer, Span
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
 from otaflux.web.written import Written, rendered
-from otaflux.work.queue import Outcome
+from otaflux.work.outcome import Outcome
 
 EPOCH = 1_800_000_000.0  # the wall clock's start in tests
 

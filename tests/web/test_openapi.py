@@ -20,7 +20,7 @@ from otaflux.hooks.intake import Intake
 from otaflux.model.names import Namespace
 from otaflux.web.devices.protocols.table import ROUTES
 from otaflux.web.hooks.receiver import ADDRESS, ADDRESSES, HARBOR_ALIAS, Receiver
-from otaflux.work.queue import Done
+from otaflux.work.outcome import Done
 
 DESCRIPTION = Path(__file__).parent.parent.parent / "docs" / "openapi.yaml"
 SECRET = "the-secret-of-hooks"

@@ -20,7 +20,10 @@ OTHERS = [priority for priority in Priority if priority is not Priority.HOOK]
 
 @pytest.mark.parametrize("total", range(1, 10))
 def test_the_rule_holds_for_every_crowd(total: int) -> None:
-    """One of two or more is a hook's, of one none is; first polls have a quarter, at least one."""
+    """One of two or more is a hook's, of one none is; first polls have a quarter, at least one.
+
+    Where nobody else waits, all that others could have is lent to them.
+    """
     places = Places(total)
     for counts in itertools.product(range(total + 1), repeat=4):
         busy = Counter(dict(zip(Priority, counts, strict=True)))
@@ -29,6 +32,7 @@ def test_the_rule_holds_for_every_crowd(total: int) -> None:
         others = busy.total() - busy[Priority.HOOK]
         for priority in OTHERS:
             allowed = not full and others < (total if total == 1 else total - 1)
+            assert places.admit(priority, busy, lending=True) == allowed
             if priority is Priority.FIRST_POLL:
                 allowed = allowed and busy[priority] < (1 if total < 4 else total // 4)
             assert places.admit(priority, busy) == allowed
@@ -58,7 +62,7 @@ def test_a_gate_lets_everybody_in_once_and_never_too_many(
             await asyncio.sleep(arrives)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(gives_up), gate.place(priority):
-                    assert Places(total).admit(priority, inside)
+                    assert Places(total).admit(priority, inside, lending=True)
                     inside[priority] += 1
                     try:
                         await asyncio.sleep(stays)
@@ -97,3 +101,28 @@ async def test_the_more_urgent_goes_first_then_who_came_first() -> None:
         ):
             tasks.create_task(guest(name, priority))
     assert order == ["first", "hook", "start", "start again", "recheck"]
+
+
+def test_a_gate_lends_first_polls_what_nobody_else_waits_for() -> None:
+    """All but one while they are alone; their quarter, at least one, while others wait too."""
+
+    async def scenario() -> None:
+        gate, inside = Gate(8), Counter[Priority]()
+
+        async def guest(priority: Priority) -> None:
+            async with gate.place(priority):
+                inside[priority] += 1
+                await asyncio.sleep(1)
+                inside[priority] -= 1
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(guest(Priority.FIRST_POLL))
+            await asyncio.sleep(0.5)
+            assert inside == {Priority.FIRST_POLL: 7}
+            for _ in range(20):
+                tasks.create_task(guest(Priority.RECHECK))
+            await asyncio.sleep(1)
+            assert inside == {Priority.FIRST_POLL: 2, Priority.RECHECK: 5}
+
+    run_virtually(scenario())

@@ -25,17 +25,9 @@ from otaflux.machine import Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
 from otaflux.work.backoff import PROBE, Backoff
+from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 from otaflux.work.places import Places
-from otaflux.work.queue import (
-    GAP,
-    MAX_RETRY_AFTER,
-    Again,
-    Done,
-    Failed,
-    Outcome,
-    Unasked,
-    WorkQueue,
-)
+from otaflux.work.queue import GAP, MAX_RETRY_AFTER, WorkQueue
 
 LAMP, PUMP = Device("lamp"), Device("pump")
 LONGEST = 300.0
@@ -76,7 +68,9 @@ class Bench:
 
     async def _work(self, touch: Touch) -> Outcome:
         assert not self.running[touch.device], "two runs of a key at once"
-        assert self.places.admit(touch.priority, self.priorities), "more than there are places"
+        assert self.places.admit(touch.priority, self.priorities, lending=True), (
+            "more than there are places"
+        )
         self.begun.append((self.clock(), touch))
         self.running[touch.device] += 1
         self.priorities[touch.priority] += 1
@@ -267,20 +261,129 @@ def test_a_place_is_kept_for_hooks() -> None:
     _play(scenario, _taking(50))
 
 
-@pytest.mark.parametrize(("places", "most"), [(1, 1), (2, 1), (4, 1), (8, 2), (16, 4)])
-def test_first_polls_have_a_quarter_and_do_not_hold_up_others(places: int, most: int) -> None:
-    """A crowd of unknown devices fills no more; start and re-checks go past it."""
+@pytest.mark.parametrize(("places", "own", "lent"), [(1, 1, 0), (2, 1, 0), (4, 1, 2), (8, 2, 5)])
+def test_first_polls_have_a_quarter_and_are_lent_what_nobody_wants(
+    places: int, own: int, lent: int
+) -> None:
+    """A crowd of unknown devices fills all places but one, and gives them back but for a quarter.
+
+    A hook has a place at once however many come, a start and a re-check within a second.
+    """
 
     async def scenario(bench: Bench) -> None:
         for number in range(30):
             bench.touch(Device(f"d{number}"), Priority.FIRST_POLL)
-        await asyncio.sleep(1)
-        assert bench.queue.running == most
+        await asyncio.sleep(10)
+        assert bench.queue.running == own + lent
+        hooks = [Device(f"hook{number}") for number in range(1 + lent)] if places > 1 else []
+        for device in hooks:
+            bench.touch(device, Priority.HOOK)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        assert all(bench.running[device] for device in hooks)
+        assert bench.priorities[Priority.FIRST_POLL] == own
+        await asyncio.sleep(51)
+        assert bench.priorities[Priority.FIRST_POLL] == own + lent
         bench.touch(LAMP, Priority.RECHECK)
-        await asyncio.sleep(0.1)
-        assert bench.running[LAMP] == (places > 2)
+        bench.touch(PUMP, Priority.START)
+        await asyncio.sleep(1.001)
+        assert bench.running[LAMP] == (lent > 1)
+        assert bench.running[PUMP] == (lent > 0)
 
     _play(scenario, _taking(50), places=places)
+
+
+def test_a_quick_run_in_a_lent_place_ends_in_peace() -> None:
+    """Only who has had a second makes room for a re-check, and it goes on afterwards."""
+
+    async def scenario(bench: Bench) -> None:
+        quick, slow = Device("quick"), Device("slow")
+        ended = [bench.touch(device, Priority.FIRST_POLL) for device in (Device("own"), slow)]
+        await asyncio.sleep(2)
+        ended.append(bench.touch(quick, Priority.FIRST_POLL))
+        await asyncio.sleep(0.001)
+        bench.touch(LAMP, Priority.RECHECK)
+        bench.touch(PUMP, Priority.RECHECK)
+        await asyncio.sleep(0.001)
+        assert bench.running[LAMP] + bench.running[PUMP] == 1
+        assert bench.running[quick]
+        assert not bench.running[slow]
+        outcomes = await asyncio.gather(*ended)
+        assert outcomes == [Done(), Done(), Done()]
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.5 if touch.device.name == "quick" else 5)
+        return Done()
+
+    bench = _play(scenario, answer)
+    assert Counter(t.device.name for _, t in bench.begun) == {
+        "own": 1, "slow": 2, "quick": 1, "lamp": 1, "pump": 1,
+    }  # fmt: skip
+
+
+def test_a_run_that_is_called_back_is_touched_meanwhile() -> None:
+    """All reasons are taken by the run that follows, and all who wait for it hear of its end."""
+
+    async def scenario(bench: Bench) -> None:
+        own, lent = Device("own"), Device("lent")
+        bench.touch(own, Priority.FIRST_POLL)
+        await asyncio.sleep(1)
+        first = bench.touch(lent, Priority.FIRST_POLL)
+        await asyncio.sleep(1)
+        second = bench.touch(lent, Priority.START, "later")
+        for number in range(3):
+            bench.touch(Device(f"hook{number}"), Priority.HOOK)
+        await asyncio.sleep(0.1)
+        assert not bench.running[lent]
+        assert await asyncio.gather(first, second) == [Done(), Done()]
+
+    bench = _play(scenario, _taking(5), places=3)
+    runs = [touch for _, touch in bench.begun if touch.device.name == "lent"]
+    assert len(runs) == 2
+    assert runs[1].tags == (Tag("later"),)
+
+
+def test_stopping_stops_a_run_that_is_called_back_too() -> None:
+    """It is cancelled twice then, and does not wait again."""
+
+    async def stubborn(touch: Touch) -> Outcome:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(3)
+        return Done()
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(3):
+            bench.touch(Device(f"d{number}"), Priority.FIRST_POLL)
+        await asyncio.sleep(1)
+        bench.touch(LAMP, Priority.HOOK)
+        bench.touch(PUMP, Priority.HOOK)
+        await asyncio.sleep(1)
+
+    bench = _play(scenario, stubborn)
+    assert bench.queue.running == 0
+
+
+def test_what_only_polls_ask_for_begins_in_a_burst_and_then_at_a_rate() -> None:
+    """Made-up names ask a registry for 300 at once, and then for five a second; others freely."""
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(500):
+            bench.touch(Device(f"d{number}"), Priority.FIRST_POLL)
+        await asyncio.sleep(10)
+        assert 345 <= len(bench.begun) <= 352
+        for number in range(490, 500):
+            bench.touch(Device(f"d{number}"), Priority.START)
+        bench.touch(LAMP, Priority.HOOK)
+        await asyncio.sleep(0.1)
+        assert bench.running[LAMP] == 0
+        assert {touch.device.name for _, touch in bench.begun[-13:]} >= {"lamp", "d499"}
+        await asyncio.sleep(100)
+        assert len(bench.queue) == 0
+
+    bench = _play(scenario, _taking(0.01))
+    assert len(bench.begun) == 501
 
 
 def test_priorities_go_in_their_order() -> None:
@@ -519,6 +622,7 @@ def test_giving_up_leaves_what_anything_else_touched() -> None:
     async def scenario(bench: Bench) -> None:
         for number in range(4):
             bench.touch(Device(f"busy{number}"), Priority.START)
+        bench.touch(Device("poll"), Priority.FIRST_POLL)
         bench.touch(LAMP, Priority.FIRST_POLL)
         started = bench.touch(LAMP, Priority.START)
         bench.touch(PUMP, Priority.FIRST_POLL)

@@ -2,7 +2,8 @@
 
 On the event loop. A look is a touch in the work queue, shared by all polls of a device and by
 whoever else touched it; a client that hangs up ends nobody's. Names cost nothing: what the queue
-holds for them, who waits, and what is remembered of devices that do not exist are all bounded.
+holds for them, who waits, and what is remembered of devices that do not exist are all bounded, and
+how fast looks begin that only polls ask for is the queue's.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from otaflux.model.record import Record
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.web.devices.offer import nothing_for
-from otaflux.work.queue import Failed, Outcome, WorkQueue
+from otaflux.work.outcome import Failed, Outcome
+from otaflux.work.queue import WorkQueue
 
 PATIENCE = 3.0  # seconds that a poll waits for a first look; boards give up after 4.5
-MAX_WAITING = 256  # polls that wait at once; more are answered at once
-MAX_LOOKS = 256  # unknown devices that the queue holds for polls
+MOST_WAITING = 256  # polls that wait at once; more are answered at once
+MOST_LOOKS = 256  # unknown devices that the queue holds for polls
 RETRY_AFTER = 5.0  # seconds
 
 
@@ -50,20 +52,24 @@ class FirstLooks:
         *,
         roster: Roster,
         patience: float = PATIENCE,
+        most_waiting: int = MOST_WAITING,
+        most_looks: int = MOST_LOOKS,
     ) -> None:
         self._catalog = catalog
         self._queue = queue
         self._namespace = namespace
         self._roster = roster
         self._patience = patience
+        self._most_waiting = most_waiting
+        self._most_looks = most_looks
         self._looks: dict[Device, _Look] = {}
-        self._waiting = 0
+        self._waiting = {False: 0, True: 0}  # for unknown devices, and for known ones
         self._said_not_served = False
 
     @property
     def waiting(self) -> int:
         """How many polls wait for a first look."""
-        return self._waiting
+        return sum(self._waiting.values())
 
     def ready_record(self, device: Device) -> Record | None:
         """The record, if a poll of that device needs no look."""
@@ -104,7 +110,8 @@ class FirstLooks:
     async def _wait(self, device: Device) -> Outcome:
         """How the look ended that the device is having; raises `Busy` where that takes long."""
         known = self._roster.is_known(device)
-        if self._waiting >= MAX_WAITING:
+        # Made-up names take no room from devices that somebody named.
+        if self._waiting[known] >= self._most_waiting:
             raise Busy("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
         if known:
             ended = self._queue.touch(Touch(device, Priority.START))
@@ -113,12 +120,12 @@ class FirstLooks:
             look = self._look(device)
             ended = look.ended
             look.waiting += 1
-        self._waiting += 1
+        self._waiting[known] += 1
         try:
             # Waits without taking part: neither the timeout nor a client that leaves ends the look.
             await asyncio.wait({ended}, timeout=self._patience)
         finally:
-            self._waiting -= 1
+            self._waiting[known] -= 1
             if look is not None:
                 look.waiting -= 1
         if not ended.done() or ended.cancelled():
@@ -130,7 +137,7 @@ class FirstLooks:
         if look is not None:
             look.asked = True
             return look
-        if len(self._looks) >= MAX_LOOKS:
+        if len(self._looks) >= self._most_looks:
             self._make_room()
         look = _Look(self._queue.touch(Touch(device, Priority.FIRST_POLL)))
         self._looks[device] = look
@@ -138,13 +145,13 @@ class FirstLooks:
         return look
 
     def _make_room(self) -> None:
-        """Give up a look that fails and that nobody waits for; raises `Busy` without any."""
-        for device, look in self._looks.items():
-            if look.failing and not look.waiting:
-                del self._looks[device]
-                self._queue.give_up(device)
-                return
-        raise Busy("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
+        """Give up a look that nobody waits for, one that fails first; raises `Busy` without any."""
+        left = [device for device, look in self._looks.items() if not look.waiting]
+        if not left:
+            raise Busy("Too many ask for devices not known yet", retry_after=RETRY_AFTER)
+        device = next((each for each in left if self._looks[each].failing), left[0])
+        del self._looks[device]
+        self._queue.give_up(device)
 
     def _follow(self, device: Device, look: _Look) -> None:
         """Keep a look in mind for as long as the queue holds its device.

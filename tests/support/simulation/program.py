@@ -24,7 +24,7 @@ from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
 from otaflux.unpack.limits import Limits
 from otaflux.web.origin import Origins
-from otaflux.work.queue import Outcome
+from otaflux.work.outcome import Outcome
 from simulation.disk import MemoryDisk
 from simulation.registry import MAX_FIRMWARE, SimulatedRegistry
 from simulation.wire import Wire

@@ -16,10 +16,10 @@ from otaflux.model.names import Device, Namespace
 from otaflux.model.record import Record, Standing
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
-from otaflux.web.devices import firstlooks as newcomers
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.work.backoff import Backoff
-from otaflux.work.queue import Again, Done, Failed, WorkQueue
+from otaflux.work.outcome import Again, Done, Failed
+from otaflux.work.queue import WorkQueue
 
 LAMP = Device("lamp")
 KNOWN = Record(LAMP, "test", channels={"stable": Standing(release(), 0.0)}, ever_synced=True)
@@ -29,7 +29,12 @@ class House:
     """FirstLooks with a catalog, a queue and a clock in the test's hands."""
 
     def __init__(
-        self, *, known: bool = False, patience: float = 5, namespace: Namespace | None = None
+        self,
+        *,
+        known: bool = False,
+        patience: float = 5,
+        namespace: Namespace | None = None,
+        **bounds: int,
     ) -> None:
         self.catalog = Catalog(Path("nowhere"))
         self.queue = HandQueue()
@@ -45,6 +50,7 @@ class House:
             namespace or Namespace(),
             roster=self.roster,
             patience=patience,
+            **bounds,
         )
 
     def ask(self, device: Device = LAMP) -> asyncio.Task[Record]:
@@ -140,10 +146,9 @@ async def test_what_appears_meanwhile_is_told_at_once() -> None:
     assert await house.newcomers.record(LAMP) == KNOWN
 
 
-async def test_too_many_who_wait_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_who_wait_are_answered_at_once() -> None:
     """Beyond the bound of those who wait, 503 comes at once and nothing is asked."""
-    monkeypatch.setattr(newcomers, "MAX_WAITING", 4)
-    house = House()
+    house = House(most_waiting=4)
     polls = [house.ask() for _ in range(4)]
     await settle()
     with pytest.raises(Busy, match="Too many"):
@@ -177,10 +182,40 @@ async def test_a_failed_look_that_found_something_is_good_enough() -> None:
     assert await poll == KNOWN
 
 
-async def test_names_that_fail_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_made_up_names_take_no_room_from_known_devices() -> None:
+    """A device that somebody named waits for its look however many ask for what is not there."""
+    house = House(known=True, most_waiting=4)
+    strangers = [house.ask(Device(f"d{n}")) for n in range(4)]
+    await settle()
+    known = house.ask()
+    await settle()
+    house.found()
+    house.queue.end("lamp", Done())
+    assert await known == KNOWN
+    for poll in strangers:
+        poll.cancel()
+    await settle()
+
+
+async def test_a_look_that_nobody_waits_for_makes_room() -> None:
+    """Who asks now goes before who left: the queue holds no more names than may wait."""
+    house = House(most_looks=3)
+    for n in range(3):
+        left = house.ask(Device(f"d{n}"))
+        await settle()
+        left.cancel()
+    await settle()
+    poll = house.ask()
+    await settle()
+    assert house.queue.given_up == [Device("d0")]
+    house.found()
+    house.queue.end("lamp", Done())
+    assert await poll == KNOWN
+
+
+async def test_names_that_fail_do_not_pile_up() -> None:
     """The queue holds a bounded number of unknown devices; those that fail make room."""
-    monkeypatch.setattr(newcomers, "MAX_LOOKS", 3)
-    house = House()
+    house = House(most_looks=3)
     for n in range(10):
         poll = house.ask(Device(f"d{n}"))
         await settle()
