@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 from otaflux.model.event import Priority
 from otaflux.model.names import Device
-from otaflux.work.places import Places
-
-LENT_FOR = 1.0  # seconds
+from otaflux.work.places import LENT_FOR, Places
 
 
 @dataclass(slots=True)

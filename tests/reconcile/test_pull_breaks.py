@@ -18,7 +18,7 @@ from fake_faults import Drip, Hang
 from lossy_disk import LossyDisk
 from pulling import Pulls, pulling
 
-from otaflux.errors import DiskFailed
+from otaflux.errors import Busy, DiskFailed
 from otaflux.files.disk import OpenFile, RealDisk
 from otaflux.machine import Machine
 from otaflux.model.event import Priority
@@ -194,8 +194,11 @@ async def test_a_hooks_pull_goes_through_while_slow_ones_stream(tmp_path: Path) 
         await ended(*tasks)
 
 
-async def test_strangers_have_one_place_among_the_streams(tmp_path: Path) -> None:
-    """First polls of unknown devices wait for each other, and keep nobody else from streaming."""
+@pytest.mark.parametrize("priority", [Priority.RECHECK, Priority.HOOK])
+async def test_strangers_have_one_place_among_the_streams_while_others_wait(
+    tmp_path: Path, priority: Priority
+) -> None:
+    """Another is lent to them, and called back: they keep nobody else from streaming."""
     async with pulling(tmp_path) as pulls:
         hang = Hang(seconds=600, after=1000)
         pulls.registry.fail("blob", hang, times=None, when=lambda seen: "str" in seen.repository)
@@ -205,13 +208,13 @@ async def test_strangers_have_one_place_among_the_streams(tmp_path: Path) -> Non
         }
         async with asyncio.timeout(PATIENCE):
             await pulls.registry.arrived("manifest", len(strangers))
-            await pulls.registry.arrived("blob", 1)
-            assert isinstance(await looking(pulls, "known", Priority.RECHECK), Usable)
-            first, known = streaming(pulls)
-            assert known == "known"
-            await ended(strangers.pop(first))
-            await until(lambda: len(streaming(pulls)) > 2)
-        assert streaming(pulls)[2] in strangers
+            await pulls.registry.arrived("blob", STREAMS - 1)
+            own, lent = streaming(pulls)
+            known = [looking(pulls, f"known-{number}", priority) for number in range(STREAMS)]
+            assert all(isinstance(look, Usable) for look in await asyncio.gather(*known))
+            with pytest.raises(Busy, match="made room"):
+                await strangers.pop(lent)
+            assert not strangers[own].done()
         await ended(*strangers.values())
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from otaflux.model.names import MAX_DEVICE
 from otaflux.web import answers
-from otaflux.web.devices import continuity, downloads, sending
+from otaflux.web.devices import continuity, downloads, firstlooks, sending
 from otaflux.web.port import handler, listening, openfiles, parsing, secure
+from otaflux.work import backoff
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
 
@@ -21,6 +22,10 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
         (r"`Retry-After: (\d+)`", answers.BUSY_RETRY_AFTER),
         (r"waits up to (\d+) s for a place", downloads.PATIENCE),
         (r"ranges: ([\d,]+) that are", continuity.MOST),
+        (r"a burst of at most (\d+)", backoff.FIRST_POLLS),
+        (r"then (\d+) a second", backoff.FIRST_POLLS_RATE),
+        (r"waits up to (\d+) s for its look", firstlooks.PATIENCE),
+        (r"at once where (\d+) wait already", firstlooks.MOST_WAITING),
         (r"up to ([\d,]+) that are not accepted", listening.BACKLOG),
         (r"takes nothing \| (\d+) minutes; boards", sending.STALLED / 60),
         (r"less than (\d+) bytes a second", sending.SLOWEST),

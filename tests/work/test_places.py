@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulation.loop import run_virtually
 
+from otaflux.errors import Busy
 from otaflux.model.event import Priority
 from otaflux.work.places import Gate, Places
 
@@ -60,7 +61,7 @@ def test_a_gate_lets_everybody_in_once_and_never_too_many(
             number: int, priority: Priority, arrives: float, stays: float, gives_up: float | None
         ) -> None:
             await asyncio.sleep(arrives)
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, Busy):
                 async with asyncio.timeout(gives_up), gate.place(priority):
                     assert Places(total).admit(priority, inside, lending=True)
                     inside[priority] += 1
@@ -74,7 +75,11 @@ def test_a_gate_lets_everybody_in_once_and_never_too_many(
             for number, each in enumerate(guests):
                 tasks.create_task(guest(number, *each))
         assert not inside.total()
-        patient = {number for number, each in enumerate(guests) if each[3] is None}
+        patient = {
+            number
+            for number, (priority, *_, gives_up) in enumerate(guests)
+            if gives_up is None and priority is not Priority.FIRST_POLL  # may have to make room
+        }
         assert patient <= set(came)
         async with asyncio.timeout(1), gate.place(Priority.RECHECK):
             pass
@@ -112,7 +117,7 @@ def test_a_gate_lends_first_polls_what_nobody_else_waits_for() -> None:
         async def guest(priority: Priority) -> None:
             async with gate.place(priority):
                 inside[priority] += 1
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.9)
                 inside[priority] -= 1
 
         async with asyncio.TaskGroup() as tasks:
@@ -124,5 +129,35 @@ def test_a_gate_lends_first_polls_what_nobody_else_waits_for() -> None:
                 tasks.create_task(guest(Priority.RECHECK))
             await asyncio.sleep(1)
             assert inside == {Priority.FIRST_POLL: 2, Priority.RECHECK: 5}
+
+    run_virtually(scenario())
+
+
+def test_a_place_that_was_lent_is_called_back() -> None:
+    """At once for a hook, else after a second; whoever has it to himself keeps it."""
+
+    async def scenario() -> None:
+        gate, began = Gate(4), asyncio.get_running_loop().time()
+        ends: list[float] = []
+
+        async def guest() -> None:
+            try:
+                async with gate.place(Priority.FIRST_POLL):
+                    await asyncio.sleep(100)
+            except Busy:
+                ends.append(asyncio.get_running_loop().time() - began)
+
+        guests = [asyncio.create_task(guest()) for _ in range(3)]
+        await asyncio.sleep(0)
+        async with gate.place(Priority.HOOK), gate.place(Priority.HOOK):
+            assert ends == [0]
+            async with gate.place(Priority.RECHECK):
+                assert ends == [0, 1]
+        await asyncio.sleep(50)
+        assert [task.done() for task in guests].count(False) == 1
+        for task in guests:
+            task.cancel()
+        results = await asyncio.gather(*guests, return_exceptions=True)
+        assert sum(isinstance(result, asyncio.CancelledError) for result in results) == 1
 
     run_virtually(scenario())
