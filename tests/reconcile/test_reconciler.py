@@ -30,7 +30,6 @@ from otaflux.reconcile.choice import MAX_VERDICTS
 from otaflux.reconcile.withdrawals import BETWEEN_LOOKS
 from otaflux.roster.evictions import NEVER_THERE
 from otaflux.roster.roster import MISSED, MOST_FOUND
-from otaflux.work.outcome import Unasked
 
 LAMP = Device("lamp")
 KEEPS = replace(RULES, keep_versions=2)

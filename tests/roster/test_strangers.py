@@ -26,7 +26,7 @@ from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.store import MARGIN
 from otaflux.unpack.limits import Limits
-from otaflux.work.queue import Done
+from otaflux.work.outcome import Done
 
 MIB = 1 << 20
 LAMP = Device("lamp")
