@@ -135,7 +135,7 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ReleaseRefused:
     """A look found that a release cannot be served, or not yet; told at each such look.
 
     `digest` is None where the registry withholds that too.
@@ -231,7 +231,7 @@ Happening = (
     | Published
     | Moved
     | Withdrawn
-    | Refused
+    | ReleaseRefused
     | FoundUsable
     | TagUnclear
     | TagClear

@@ -20,7 +20,7 @@ from otaflux.events import (
     HookAccepted,
     Published,
     Reason,
-    Refused,
+    ReleaseRefused,
     RunEnded,
     RunFailed,
     TagClear,
@@ -78,7 +78,7 @@ class LogLines:
                 _published(happening)
             case Withdrawn():
                 _withdrawn(happening)
-            case Refused():
+            case ReleaseRefused():
                 self._refuse(happening)
             case FoundUsable(device, tag):
                 self._refused.forget((device, tag))
@@ -102,7 +102,7 @@ class LogLines:
             case _:
                 pass  # worth a number somewhere, and no line
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: ReleaseRefused) -> None:
         """A release that cannot be served: once for each digest and reason."""
         key = (refused.device, refused.tag)
         if self._refused.is_new(key, f"{refused.digest} {refused.reason}"):

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from otaflux.errors import DiskFailed, Undecided
-from otaflux.events import FoundUsable, Happening, Reason, Refused, RunEnded, RunFailed
+from otaflux.events import FoundUsable, Happening, Reason, ReleaseRefused, RunEnded, RunFailed
 from otaflux.loglines import MOST_ALIKE, MOST_SAID, LogLines
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority
@@ -28,10 +28,10 @@ def failed(number: int, error: Undecided, tag: Tag | None = None) -> RunFailed:
     return RunFailed(device(number), tag, Reason.of(error), 1, 0.1, ("hook",))
 
 
-def refused(number: int) -> Refused:
+def refused(number: int) -> ReleaseRefused:
     """A release of a device that is refused for a reason that many share."""
     version, digest = Version.parse("1.0.0"), Digest("sha256", "0" * 64)
-    return Refused(device(number), TAG, version, digest, "it is empty", ("hook",))
+    return ReleaseRefused(device(number), TAG, version, digest, "it is empty", ("hook",))
 
 
 def well(said: LogLines, number: int) -> None:

@@ -22,7 +22,7 @@ from otaflux import hooks
 from otaflux.cli.flags import ASKING_THE_SERVER, NAMESPACE, uses
 from otaflux.cli.notify import first_secret, server_of
 from otaflux.errors import BadName
-from otaflux.hooks import Example, Proof, Pushed, Source
+from otaflux.hooks import Example, HookSource, Proof, Pushed
 from otaflux.hooks.intake import Ignored, Intake
 from otaflux.model.event import Noise
 from otaflux.model.names import Device, Namespace, Tag
@@ -70,7 +70,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
 
 
 def curl(
-    source: Source, request: Example, server: str, secret: str, *, options: Sequence[str] = ()
+    source: HookSource, request: Example, server: str, secret: str, *, options: Sequence[str] = ()
 ) -> str:
     """The command that sends a request with its proof; `server` has no slash at its end."""
     address = f"{server}/hooks/registry/{source.name}"

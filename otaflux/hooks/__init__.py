@@ -9,9 +9,9 @@ from otaflux.hooks.table import (
     Delivery,
     Example,
     Headers,
+    HookSource,
     Proof,
     Pushed,
-    Source,
     form_json,
     parse,
 )
@@ -22,9 +22,9 @@ __all__ = [
     "Delivery",
     "Example",
     "Headers",
+    "HookSource",
     "Proof",
     "Pushed",
-    "Source",
     "form_json",
     "parse",
 ]

@@ -45,9 +45,9 @@ __all__ = [
     "Delivery",
     "Example",
     "Headers",
+    "HookSource",
     "Proof",
     "Pushed",
-    "Source",
     "form_json",
     "parse",
 ]
@@ -66,7 +66,7 @@ class Proof(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class HookSource:
     """One kind of sender: how it is recognised, read, imitated, and how it proves itself."""
 
     name: str
@@ -84,29 +84,31 @@ class Delivery:
     parts: tuple[Part, ...]
 
 
-SOURCES: dict[str, Source] = {
+SOURCES: dict[str, HookSource] = {
     source.name: source
     for source in (
-        Source("zot", zot.recognises, zot.parse, zot.example, Proof.BASIC),
-        Source("gitea", gitea.recognises, gitea.parse, gitea.example, Proof.GITEA_HMAC),
-        Source("github", github.recognises, github.parse, github.example, Proof.GITHUB_HMAC),
-        Source("harbor", harbor.recognises, harbor.parse, harbor.example, Proof.AUTHORIZATION),
-        Source(
+        HookSource("zot", zot.recognises, zot.parse, zot.example, Proof.BASIC),
+        HookSource("gitea", gitea.recognises, gitea.parse, gitea.example, Proof.GITEA_HMAC),
+        HookSource("github", github.recognises, github.parse, github.example, Proof.GITHUB_HMAC),
+        HookSource("harbor", harbor.recognises, harbor.parse, harbor.example, Proof.AUTHORIZATION),
+        HookSource(
             "distribution",
             distribution.recognises,
             distribution.parse,
             distribution.example,
             Proof.BEARER,
         ),
-        Source("acr", acr.recognises, acr.parse, acr.example, Proof.AUTHORIZATION),
-        Source("dockerhub", dockerhub.recognises, dockerhub.parse, dockerhub.example, Proof.QUERY),
-        Source("quay", quay.recognises, quay.parse, quay.example, Proof.QUERY),
-        Source("generic", generic.recognises, generic.parse, generic.example, Proof.HEADER),
+        HookSource("acr", acr.recognises, acr.parse, acr.example, Proof.AUTHORIZATION),
+        HookSource(
+            "dockerhub", dockerhub.recognises, dockerhub.parse, dockerhub.example, Proof.QUERY
+        ),
+        HookSource("quay", quay.recognises, quay.parse, quay.example, Proof.QUERY),
+        HookSource("generic", generic.recognises, generic.parse, generic.example, Proof.HEADER),
     )
 }
 
 # What `otaflux hook-example` can print: (source, its request), by the name that it is asked for.
-EXAMPLES: dict[str, tuple[Source, Callable[[Pushed], Example]]] = {
+EXAMPLES: dict[str, tuple[HookSource, Callable[[Pushed], Example]]] = {
     **{name: (source, source.example) for name, source in sorted(SOURCES.items())},
     "harbor-cloudevents": (SOURCES["harbor"], harbor.example_cloudevent),
 }

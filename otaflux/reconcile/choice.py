@@ -45,7 +45,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Ignored:
+class NoVersion:
     """A tag that is no version; `instead` is what would have counted, if one was meant."""
 
     tag: Tag
@@ -87,10 +87,10 @@ def candidates(tags: Iterable[Tag]) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def ignored(tags: Iterable[Tag], found: Iterable[Candidate]) -> tuple[Ignored, ...]:
+def ignored(tags: Iterable[Tag], found: Iterable[Candidate]) -> tuple[NoVersion, ...]:
     """The tags that are none of the candidates found among them, by their text."""
     left = frozenset(tags) - {candidate.tag for candidate in found}
-    return tuple(Ignored(tag, meant(tag.text)) for tag in sorted(left))
+    return tuple(NoVersion(tag, meant(tag.text)) for tag in sorted(left))
 
 
 def of_channel(found: Iterable[Candidate], channel: str) -> tuple[Candidate, ...]:

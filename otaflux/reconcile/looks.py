@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from otaflux.errors import Undecided
-from otaflux.events import Events, FoundUsable, Reason, Refused, TagClear, TagUnclear
+from otaflux.events import Events, FoundUsable, Reason, ReleaseRefused, TagClear, TagUnclear
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
@@ -116,4 +116,4 @@ class Looks:
 
     def _refuse(self, candidate: Candidate, digest: Digest | None, reason: str) -> None:
         tag, version, hooks = candidate.tag, candidate.version, self._touch.hooks
-        self._events.tell(Refused(self._device, tag, version, digest, reason, hooks))
+        self._events.tell(ReleaseRefused(self._device, tag, version, digest, reason, hooks))
