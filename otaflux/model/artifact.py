@@ -34,6 +34,13 @@ DEVICE = "io.otaflux.device"
 FIRMWARE_PATH = "io.otaflux.firmware.path"
 UNPACK = "io.otaflux.unpack"
 REFERENCE_TYPE = "vnd.docker.reference.type"
+# Those that count for OtaFlux; a manifest may have any number of others, which are not kept.
+KEPT_ANNOTATIONS = frozenset(
+    {
+        *(TITLE, VERSION, CREATED, REVISION, SOURCE, DESCRIPTION, URL),
+        *(DEVICE, FIRMWARE_PATH, UNPACK, REFERENCE_TYPE),
+    }
+)
 
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")

@@ -6,6 +6,7 @@ that two channels that meet at a tag in trouble cost one try. On one event loop.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from otaflux.errors import Undecided
@@ -79,6 +80,10 @@ class Looks:
         except Undecided as error:
             self.unclear[candidate.tag] = error
             raise
+        finally:
+            if isinstance(resolved, Resolved):  # of twenty tags one manifest is in memory at a time
+                self._resolved[candidate.tag] = replace(resolved, artifact=None)
+                del resolved
         self._tell(candidate, look, record)
         self.found[candidate.tag] = look
         return look

@@ -42,11 +42,12 @@ from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
 from otaflux.threads import P, T, Work, ended, to_its_end
 from otaflux.unpack.chip import changed_family, disagreements
-from otaflux.unpack.choose import Plan, child, plan, suspects
+from otaflux.unpack.choose import Plan, child, outline, plan, suspects
 from otaflux.unpack.extraction import Extraction
 from otaflux.unpack.limits import Limits
 
 WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
+LARGEST_HELD = 16 * 1024  # bytes of a child's manifest of which all is kept while others are read
 MAX_NOTE = 500  # characters of an annotation that a release carries along
 
 
@@ -198,11 +199,18 @@ class Puller:
         return manifest, (descriptor.annotations, artifact.annotations)
 
     async def _child(self, device: Device, index: Index) -> tuple[Descriptor, Manifest]:
-        children = [
-            (descriptor, await self.resolver.artifact(device, descriptor.digest))
-            for descriptor in suspects(index)
-        ]
-        return child(index, children)
+        """The one that is firmware; of large ones the whole is in memory one at a time."""
+        children: list[tuple[Descriptor, Artifact]] = []
+        for descriptor in suspects(index):
+            artifact = await self.resolver.artifact(device, descriptor.digest)
+            children.append(
+                (descriptor, artifact if artifact.size <= LARGEST_HELD else outline(artifact))
+            )
+        descriptor, manifest = child(index, children)
+        if manifest.size > LARGEST_HELD:
+            whole = await self.resolver.artifact(device, manifest.digest)
+            manifest = whole if isinstance(whole, Manifest) else manifest
+        return descriptor, manifest
 
     async def _known(
         self, device: Device, planned: Plan, priority: Priority, claims: Claims

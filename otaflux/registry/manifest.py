@@ -1,8 +1,9 @@
 """Bytes into a `Manifest` or an `Index`: pure, for the remote registry and for the folder alike.
 
 Every byte is hostile. What comes out has a digest that was computed here, sizes that are sane
-numbers, digests that can be checked, and annotations that are strings; titles and annotations stay
-untrusted text. Two things can be wrong, and they are not the same:
+numbers, digests that can be checked, and of annotations those that count, cut to `MAX_ANNOTATION`;
+titles and annotations stay untrusted text. So what is kept of a manifest is bounded, whatever is in
+it. Two things can be wrong, and they are not the same:
 
 * the bytes are no manifest at all (an HTML page with status 200, half a document, a digest that
   does not match): whoever sent them erred, and `Undecided` is raised;
@@ -10,7 +11,8 @@ untrusted text. Two things can be wrong, and they are not the same:
   `Unusable`, which carries the digest, for asking again would give the same bytes.
 
 Formats: OCI image specification 1.1 (`manifest.md`, `image-index.md`, `descriptor.md`) and Docker's
-schema 2. A document that could be read as both kinds is refused (CVE-2021-41190).
+schema 2. A document that could be read as both kinds is refused (CVE-2021-41190), and one that says
+something twice (see `otaflux.registry.keys`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -26,6 +28,7 @@ from otaflux.errors import BadName, Undecided, Unusable
 from otaflux.model.artifact import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
+    KEPT_ANNOTATIONS,
     NO_ANNOTATIONS,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -36,11 +39,14 @@ from otaflux.model.artifact import (
     Manifest,
     Platform,
 )
+from otaflux.registry.keys import Shape, UnclearError, check_keys
 from otaflux.wording import quoted
 
 MAX_MANIFEST = 4 * 1024 * 1024  # bytes; what registries must accept, and the most they do
 MAX_LAYERS = 1024  # container engines stop at 127
 MAX_CHILDREN = 4096  # of an index; a fallback tag lists every signature ever attached
+MAX_ANNOTATION = 5000  # characters that are kept of one; paths in it have at most 4096
+MAX_TYPE = 1000  # characters of a media type and the like; real ones have at most 255
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
@@ -49,12 +55,13 @@ _OLD = "it is of Docker's schema 1, which is no longer read: push it again with 
 _TOO_LARGE = f"larger than {MAX_MANIFEST} bytes, the most that a manifest may have"
 _NEITHER = "it needs 'schemaVersion' and either 'layers' or 'manifests'"
 
+_Type = Annotated[str, msgspec.Meta(max_length=MAX_TYPE)]
 _Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Raw = msgspec.Raw | msgspec.UnsetType
 _Read = TypeVar("_Read")
 
 
-class _Shape(msgspec.Struct):
+class _Parts(msgspec.Struct):
     """Which parts the document has, whatever is in them."""
 
     schema_version: _Raw = msgspec.field(name="schemaVersion", default=msgspec.UNSET)
@@ -76,35 +83,64 @@ def _has(part: _Raw) -> bool:
 
 
 class _Platform(msgspec.Struct):
-    architecture: str = ""
-    os: str = ""
-    variant: str = ""
+    architecture: _Type | None = None
+    os: _Type | None = None
+    variant: _Type | None = None
+
+
+_NAMES = {f"at{number}": name for number, name in enumerate(sorted(KEPT_ANNOTATIONS))}
+# An object of which only those are decoded: the others cost neither memory nor time.
+_Annotations: Any = msgspec.defstruct(
+    "_Annotations",
+    [(field, str | None, msgspec.field(name=name, default=None)) for field, name in _NAMES.items()],
+)
 
 
 class _Descriptor(msgspec.Struct):
     digest: str
     size: _Size
-    media_type: str = msgspec.field(name="mediaType", default="")
-    annotations: dict[str, str] | None = None
+    media_type: _Type | None = msgspec.field(name="mediaType", default=None)
+    annotations: _Annotations | None = None
     platform: _Platform | None = None
-    artifact_type: str | None = msgspec.field(name="artifactType", default=None)
+    artifact_type: _Type | None = msgspec.field(name="artifactType", default=None)
 
 
 class _Manifest(msgspec.Struct):
     config: _Descriptor
     layers: Annotated[list[_Descriptor], msgspec.Meta(max_length=MAX_LAYERS)] | None = None
-    media_type: str = msgspec.field(name="mediaType", default="")
-    artifact_type: str | None = msgspec.field(name="artifactType", default=None)
-    annotations: dict[str, str] | None = None
+    media_type: _Type | None = msgspec.field(name="mediaType", default=None)
+    artifact_type: _Type | None = msgspec.field(name="artifactType", default=None)
+    annotations: _Annotations | None = None
     subject: _Descriptor | None = None
 
 
 class _Index(msgspec.Struct):
     manifests: Annotated[list[_Descriptor], msgspec.Meta(max_length=MAX_CHILDREN)] | None = None
-    media_type: str = msgspec.field(name="mediaType", default="")
-    artifact_type: str | None = msgspec.field(name="artifactType", default=None)
-    annotations: dict[str, str] | None = None
+    media_type: _Type | None = msgspec.field(name="mediaType", default=None)
+    artifact_type: _Type | None = msgspec.field(name="artifactType", default=None)
+    annotations: _Annotations | None = None
     subject: _Descriptor | None = None
+
+
+_FLAT = Shape(KEPT_ANNOTATIONS, exact=True)
+_OF_DESCRIPTOR = Shape(
+    frozenset(
+        {"digest", "size", "mediaType", "annotations", "platform", "artifactType", "data", "urls"}
+    ),
+    {"annotations": _FLAT, "platform": Shape(frozenset({"architecture", "os", "variant"}))},
+)
+_OF_ARTIFACT = Shape(
+    frozenset(
+        {
+            *("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests"),
+            *("annotations", "subject", "fsLayers"),
+        }
+    ),
+    {
+        "annotations": _FLAT,
+        **dict.fromkeys(("config", "layers", "manifests", "subject"), _OF_DESCRIPTOR),
+    },
+)
 
 
 def digest_of(body: bytes, algorithm: str = "sha256") -> Digest:
@@ -133,6 +169,10 @@ def parse_artifact(body: bytes, *, media_type: str | None, asked: Digest | None 
     if len(body) > MAX_MANIFEST:
         raise too_large(digest) if asked else Undecided(f"the source sent {_TOO_LARGE}")
     shape = _shape(body, digest, verified=asked is not None)
+    try:
+        check_keys(body, _OF_ARTIFACT)
+    except UnclearError as error:
+        raise _bad(digest, str(error)) from None
     if _has(shape.manifests) and (_has(shape.layers) or _has(shape.config)):
         raise _bad(digest, "it has both 'manifests' and 'layers' or 'config', so it is ambiguous")
     if _has(shape.fs_layers):
@@ -154,16 +194,16 @@ def _bad(digest: Digest, reason: str) -> Unusable:
 def _is_schema_1(body: bytes) -> bool:
     """Whether a registry rewrote or kept a schema 1 manifest, whose digest is not of its bytes."""
     try:
-        shape = msgspec.json.decode(body, type=_Shape)
+        shape = msgspec.json.decode(body, type=_Parts)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     return _has(shape.fs_layers)
 
 
-def _shape(body: bytes, digest: Digest, *, verified: bool) -> _Shape:
+def _shape(body: bytes, digest: Digest, *, verified: bool) -> _Parts:
     """What kind of document it is; raises `Undecided` for none, `Unusable` for a verified none."""
     try:
-        shape = msgspec.json.decode(body, type=_Shape)
+        shape = msgspec.json.decode(body, type=_Parts)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         if verified:
             raise _bad(digest, f"it is no JSON object ({error})") from None
@@ -210,7 +250,7 @@ def _manifest(body: bytes, digest: Digest, content_type: str) -> Manifest:
         digest=digest,
         size=len(body),
         media_type=_agreed_type(
-            digest, read.media_type, content_type, MANIFEST_TYPES, OCI_MANIFEST
+            digest, read.media_type or "", content_type, MANIFEST_TYPES, OCI_MANIFEST
         ),
         artifact_type=read.artifact_type or config.media_type,
         config=config,
@@ -228,7 +268,9 @@ def _index(body: bytes, digest: Digest, content_type: str) -> Index:
     return Index(
         digest=digest,
         size=len(body),
-        media_type=_agreed_type(digest, read.media_type, content_type, INDEX_TYPES, OCI_INDEX),
+        media_type=_agreed_type(
+            digest, read.media_type or "", content_type, INDEX_TYPES, OCI_INDEX
+        ),
         manifests=tuple(
             _descriptor(child, digest, f"manifests[{at}]")
             for at, child in enumerate(read.manifests or ())
@@ -246,16 +288,21 @@ def _descriptor(read: _Descriptor, manifest: Digest, where: str) -> Descriptor:
         raise _bad(manifest, f"{where}.digest {quoted(read.digest)}: {error}") from None
     platform = read.platform
     return Descriptor(
-        media_type=read.media_type,
+        media_type=read.media_type or "",
         digest=digest,
         size=read.size,
         annotations=_annotations(read.annotations),
-        platform=Platform(platform.architecture, platform.os, platform.variant)
+        platform=Platform(platform.architecture or "", platform.os or "", platform.variant or "")
         if platform
         else None,
         artifact_type=read.artifact_type or "",
     )
 
 
-def _annotations(read: dict[str, str] | None) -> Mapping[str, str]:
-    return MappingProxyType(read) if read else NO_ANNOTATIONS
+def _annotations(read: Any) -> Mapping[str, str]:
+    """Those that count; null is none."""
+    if read is None:
+        return NO_ANNOTATIONS
+    found = {name: getattr(read, field) for field, name in _NAMES.items()}
+    kept = {name: text[:MAX_ANNOTATION] for name, text in found.items() if text is not None}
+    return MappingProxyType(kept) if kept else NO_ANNOTATIONS

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from otaflux.errors import Unusable
 from otaflux.model.artifact import (
     FIRMWARE_PATH,
+    NO_ANNOTATIONS,
     OCI_EMPTY,
     REFERENCE_TYPE,
     UNPACK,
@@ -91,6 +92,14 @@ def child(
             " the inner one itself"
         )
     return descriptor, manifest
+
+
+def outline(artifact: Artifact) -> Artifact:
+    """What `child` needs to know of an artifact, without what may be large in it."""
+    bare = replace(artifact, annotations=NO_ANNOTATIONS)
+    if isinstance(bare, Index):
+        return replace(bare, manifests=())
+    return replace(bare, layers=tuple(x for x in bare.layers if _in_toto(x.media_type))[:1])
 
 
 def _is_attestation(artifact: Artifact) -> bool:

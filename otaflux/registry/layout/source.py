@@ -28,9 +28,11 @@ from otaflux.registry.layout.index import MAX_INDEX, IndexEntry, LayoutIndex
 from otaflux.registry.layout.places import Place, Stamp
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
-from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
+from otaflux.registry.manifest import MAX_MANIFEST, too_large
+from otaflux.registry.manifestreader import ManifestReader
 from otaflux.registry.source import LONGER, Deleted, File, Unchanged
 
+MANIFESTS_AT_ONCE = 2  # that are in memory while they are read, for each may have 4 MiB
 READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
 MAX_SUBJECTS = 4096  # manifests whose subject is remembered
 
@@ -53,6 +55,8 @@ class Layout:
     ) -> None:
         self._root = folder
         self._in_thread = in_thread
+        self._reader = ManifestReader(in_thread)
+        self._reading = asyncio.Semaphore(MANIFESTS_AT_ONCE)
         self._sleep = sleep
         self._disk = disk
         self._subjects: BoundedMap[Digest, Digest | None] = BoundedMap(MAX_SUBJECTS)
@@ -255,10 +259,12 @@ class Layout:
     ) -> Artifact | None:
         """A manifest; read once more where it is torn, for skopeo writes them in place too."""
         try:
-            return await self._read_manifest(place, digest, entry)
+            async with self._reading:
+                return await self._read_manifest(place, digest, entry)
         except Undecided:
             await self._sleep(READ_AGAIN)
-        return await self._read_manifest(place, digest, entry)
+        async with self._reading:
+            return await self._read_manifest(place, digest, entry)
 
     async def _read_manifest(
         self, place: Place, digest: Digest, entry: IndexEntry | None
@@ -274,7 +280,8 @@ class Layout:
                 f"the manifest {place.blob(digest)} is larger than a manifest may be",
                 hint="The file is broken: push it once more",
             )
-        return parse_artifact(body, media_type=entry.media_type if entry else None, asked=digest)
+        media_type = entry.media_type if entry else None
+        return await self._reader.read(body, media_type=media_type, asked=digest)
 
     async def _readable(self, place: Place, entry: IndexEntry, digest: Digest) -> Artifact | None:
         """A manifest, or None where there is none or it is none that OtaFlux can read."""

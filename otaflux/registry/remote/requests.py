@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +36,8 @@ from otaflux.wording import plain
 
 MAX_BODY = 8 * 1024 * 1024  # bytes of a page; 100,000 repositories of 80 characters
 MAX_ERROR_BODY = 64 * 1024  # bytes of a body that is read only for its error code
+LARGE_BODY = 256 * 1024  # bytes
+LARGE_AT_ONCE = 2  # bodies that are large, where the caller asks for it
 MAX_REDIRECTS = 5
 MAX_ROUNDS = 3  # without a token, with one, with a renewed one
 
@@ -101,20 +103,26 @@ class Requests:
             clock=wire.clock,
         )
         self._outage = failures.FailingRepositories()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def close(self) -> None:
         """End the fetching of tokens; the wire is its owner's to close, after this."""
         await self._authority.close()
 
-    async def ask(self, call: Call, *, max_bytes: int = MAX_BODY) -> RegistryAnswer:
+    async def ask(
+        self, call: Call, *, max_bytes: int = MAX_BODY, large: AsyncExitStack | None = None
+    ) -> RegistryAnswer:
         """An answer with its whole body (of an error's, its beginning).
+
+        With `large`, a body above `LARGE_BODY` is read on only while it has one of `LARGE_AT_ONCE`
+        places, which that stack gives back.
 
         Raises `Denied` for 401 and 403, `BodyTooLarge` for a body above `max_bytes`, and
         `Undecided` as the module says.
         """
         async with self.stream(call) as response:
             await self.check_allowed(response, call)
-            body = await self.body(response, max_bytes, call.scope)
+            body = await self.body(response, max_bytes, call.scope, large=large)
             return RegistryAnswer(response.status, response.headers, body, response.url)
 
     @asynccontextmanager
@@ -154,7 +162,14 @@ class Requests:
             hint=f"Set REGISTRY_URL={base}, if that is the registry",
         )
 
-    async def body(self, response: aiohttp.ClientResponse, max_bytes: int, scope: Scope) -> bytes:
+    async def body(
+        self,
+        response: aiohttp.ClientResponse,
+        max_bytes: int,
+        scope: Scope,
+        *,
+        large: AsyncExitStack | None = None,
+    ) -> bytes:
         """A response's body; an error's is cut off at a limit of its own and may break.
 
         Raises `BodyTooLarge`, and `Undecided` where it breaks or takes too long.
@@ -169,6 +184,9 @@ class Requests:
                     size += whole.write(piece)
                     if size > limit:
                         break
+                    if large is not None and size > LARGE_BODY:
+                        await large.enter_async_context(self._large)
+                        large = None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if not is_error:
                 raise self.broken(error, response.url, scope) from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -28,12 +29,14 @@ from otaflux.model.artifact import (
     Gone,
 )
 from otaflux.model.names import Tag
-from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact, too_large
+from otaflux.registry.manifest import MAX_MANIFEST, too_large
+from otaflux.registry.manifestreader import ManifestReader
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import BodyTooLarge, Call, RegistryAnswer, Requests
 from otaflux.registry.remote.ways import Scope
 from otaflux.registry.source import Unchanged
+from otaflux.threads import InThread
 from otaflux.wording import plain
 
 ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
@@ -54,8 +57,11 @@ _NOT_FOUND = 404
 class RegistryResolver:
     """Resolves at one registry. `head_first` is for one that counts pulls."""
 
-    def __init__(self, requests: Requests, *, head_first: bool) -> None:
+    def __init__(
+        self, requests: Requests, *, head_first: bool, in_thread: InThread = asyncio.to_thread
+    ) -> None:
         self._requests = requests
+        self._reader = ManifestReader(in_thread)
         self._head_first = head_first
         self._etags: BoundedMap[tuple[str, str], tuple[str, Digest]] = BoundedMap(MAX_ETAGS)
         self._kept: BoundedMap[tuple[str, Digest], Artifact] = BoundedMap(MAX_KEPT)
@@ -83,10 +89,22 @@ class RegistryResolver:
         etag = self._etag(name, reference, known)
         if etag is not None:
             call = replace(call, headers={"Accept": ACCEPT, "If-None-Match": etag})
-        try:
-            answer = await self._requests.ask(call, max_bytes=MAX_MANIFEST)
-        except BodyTooLarge:
-            raise await self._large(call, reference) from None
+        async with AsyncExitStack() as held:  # of large manifests a few at once are in memory
+            try:
+                answer = await self._requests.ask(call, max_bytes=MAX_MANIFEST, large=held)
+            except BodyTooLarge:
+                raise await self._large(call, reference) from None
+            return await self._read(answer, name, reference, known, etag)
+
+    async def _read(
+        self,
+        answer: RegistryAnswer,
+        name: str,
+        reference: Tag | Digest,
+        known: Digest | None,
+        etag: str | None,
+    ) -> Artifact | Unchanged | Gone:
+        """What an answer says of a reference; `etag` is what was asked about."""
         if answer.status == _NOT_MODIFIED and etag is not None:
             return Unchanged()
         if answer.status == _NOT_FOUND and _says_gone(answer):
@@ -100,7 +118,7 @@ class RegistryResolver:
                 f"the registry answers {answer.status}{oci_reason(answer.body)} for"
                 f" {name}:{plain(reference)}"
             )
-        artifact = parse_artifact(
+        artifact = await self._reader.read(
             answer.body,
             media_type=answer.headers.get("Content-Type"),
             asked=_asked(reference, answer.headers.get("Docker-Content-Digest")),

@@ -104,7 +104,9 @@ class Remote:
         self._requests = Requests(
             endpoint, credentials or Credentials(endpoint), self._wire, neighbourhood
         )
-        self._resolver = RegistryResolver(self._requests, head_first=endpoint.is_docker_hub)
+        self._resolver = RegistryResolver(
+            self._requests, head_first=endpoint.is_docker_hub, in_thread=in_thread
+        )
 
     async def __aenter__(self) -> Self:
         """Open the session; raises `BadSetting` where the certificates cannot be read."""

@@ -102,13 +102,13 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 async def test_what_is_pushed_is_read_back(tmp_path: Path, root: Path, layout: Source) -> None:
     """Several files, with annotations, into a folder that was not there."""
     files = [file(tmp_path, b"boot", "boot.bin"), file(tmp_path, bytes(3_000_000))]
-    digest = await push(layout, files, "v1.0.0", revision="abc")
+    digest = await push(layout, files, "v1.0.0", **{"org.opencontainers.image.revision": "abc"})
     assert whole(root / "lamp") == {"v1.0.0": digest}
     found = await layout.resolve(LAMP, Tag("v1.0.0"))
     assert isinstance(found, Manifest)
     assert str(found.digest) == digest
     assert [layer.title for layer in found.layers] == ["boot.bin", "firmware.bin"]
-    assert found.annotations["revision"] == "abc"
+    assert found.annotations["org.opencontainers.image.revision"] == "abc"
     assert found.annotations["org.opencontainers.image.version"] == "1.0.0"
     assert found.annotations["io.otaflux.device"] == "lamp"
 

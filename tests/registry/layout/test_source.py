@@ -430,7 +430,7 @@ async def test_what_is_attached_is_found(root: Path, layout: Source) -> None:
             [note.encode()],
             artifactType="application/vnd.example.signature",
             subject={"mediaType": MANIFEST, "digest": digest, "size": 1},
-            annotations={"note": note},
+            annotations={"org.opencontainers.image.description": note},
         )
 
     signature = about(subject, "signature")
@@ -446,7 +446,7 @@ async def test_what_is_attached_is_found(root: Path, layout: Source) -> None:
         found = await layout.attached(LAMP, Digest.parse(subject))
         assert [str(descriptor.digest) for descriptor in found] == [signature, "sha256:" + "5" * 64]
         assert found[0].artifact_type == "application/vnd.example.signature"
-        assert found[0].annotations == {"note": "signature"}
+        assert found[0].annotations == {"org.opencontainers.image.description": "signature"}
         assert found[1].artifact_type == "listed"
     assert len(await layout.attached(LAMP, Digest.parse(other))) == 1
     assert await layout.attached(LAMP, Digest("sha256", "0" * 64)) == ()
