@@ -13,11 +13,17 @@ import os
 import pytest
 import structlog
 from simulation.chronicle import MOST
-from simulation.disk import ForgetfulDisk
 from simulation.loop import run_virtually
-from simulation.program import ForgetfulProgram
+from simulation.planted import (
+    CredulousProgram,
+    CredulousRegistry,
+    DeafRegistry,
+    ForgetfulDisk,
+    ForgetfulProgram,
+    HastyProgram,
+    NostalgicProgram,
+)
 from simulation.promises import Broken
-from simulation.registry import CredulousRegistry
 from simulation.world import Parts, simulate
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "2000"))
@@ -57,8 +63,20 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         (Parts(program=ForgetfulProgram), "5: after all, "),
         (Parts(disk=ForgetfulDisk), "6: "),
         (Parts(registry=CredulousRegistry), "5: "),
+        (Parts(program=HastyProgram), "5: .* was withdrawn"),
+        (Parts(program=CredulousProgram), "5: .* was withdrawn"),
+        (Parts(registry=DeafRegistry), "5: .* was withdrawn"),
+        (Parts(program=NostalgicProgram), "5: after .*, a pin of"),
     ],
-    ids=["a touch during a run is lost", "published before it is synced", "a listing is believed"],
+    ids=[
+        "a touch during a run is lost",
+        "published before it is synced",
+        "a listing is believed",
+        "withdrawn without WITHDRAW_AFTER",
+        "any hook counts as the word of a deletion",
+        "that it is a cache is not heard",
+        "the old bytes of a moved tag are kept",
+    ],
 )
 def test_the_simulation_bites(parts: Parts, broken: str) -> None:
     """A deliberate bug in one part is found within some seeds, with what happened before it."""

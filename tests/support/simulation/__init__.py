@@ -2,6 +2,7 @@
 
 `loop` is an event loop whose clock jumps to the next timer; `disk` loses on a crash what was not
 synced; `registry` is a `Source` that lies, fails and is slow; `program` binds the real parts to
-them, `world` makes things happen and checks after each what must always hold, `chronicle` keeps the
-last of what happened for whoever reads a failure.
+them, `luck` and `world` make things happen and check after each what must always hold, `chronicle`
+keeps the last of what happened for whoever reads a failure. `planted` has the bugs that it has to
+find.
 """

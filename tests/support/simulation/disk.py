@@ -20,13 +20,15 @@ class PowerCut(BaseException):
     """The machine is off."""
 
 
-class _File:
+class File:
+    """What one file holds, and what of it would outlast a cut."""
+
     def __init__(self, data: bytes = b"") -> None:
         self.data = data
         self.synced = b""
 
 
-_Names = dict[str, _File]
+_Names = dict[str, File]
 
 
 def _error(number: int) -> OSError:
@@ -89,7 +91,7 @@ class MemoryDisk:
         """What a reader sees in a folder, without any trouble."""
         return list(self._live[folder])
 
-    def _rest_of(self, file: _File) -> bytes:
+    def _rest_of(self, file: File) -> bytes:
         if file.data == file.synced:
             return file.data
         part = self._chance.randrange(len(file.data) + 1)
@@ -121,7 +123,7 @@ class MemoryDisk:
         names = self._folder(path.parent)
         if path.name in names:
             raise _error(errno.EEXIST)
-        names[path.name] = file = _File()
+        names[path.name] = file = File()
         self._changed(path.parent)
         return _OpenFile(self, file)
 
@@ -177,41 +179,34 @@ class MemoryDisk:
         self._do()
         return 1 << 40
 
-    def _find(self, path: Path) -> _File:
+    def _find(self, path: Path) -> File:
         file = self._folder(path.parent).get(path.name)
         if file is None:
             raise _error(errno.ENOENT)
         return file
 
-    def write_file(self, file: _File, data: bytes) -> None:
+    def write_file(self, file: File, data: bytes) -> None:
         """An open file gets more bytes."""
         self._do()
         file.data += data
 
-    def sync_file(self, file: _File) -> None:
+    def sync_file(self, file: File) -> None:
         """A file's bytes are to last."""
         file.synced = file.data
 
-    def empty_file(self, file: _File) -> None:
+    def empty_file(self, file: File) -> None:
         """An open file begins anew."""
         self._do()
         file.data = b""
 
-    def sync_open(self, file: _File) -> None:
+    def sync_open(self, file: File) -> None:
         """An open file's bytes are to last."""
         self._do()
         self.sync_file(file)
 
 
-class ForgetfulDisk(MemoryDisk):
-    """A deliberate bug: whoever syncs a file is told that it is done, and it is not."""
-
-    def sync_file(self, file: _File) -> None:
-        """Do nothing."""
-
-
 class _OpenFile:
-    def __init__(self, disk: MemoryDisk, file: _File) -> None:
+    def __init__(self, disk: MemoryDisk, file: File) -> None:
         self._disk = disk
         self._file = file
 

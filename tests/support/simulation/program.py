@@ -24,7 +24,7 @@ from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
 from otaflux.unpack.limits import Limits
 from otaflux.web.origin import Origins
-from otaflux.work.outcome import Outcome
+from otaflux.work.outcome import Done, Outcome
 from simulation.disk import MemoryDisk
 from simulation.registry import MAX_FIRMWARE, SimulatedRegistry
 from simulation.wire import Wire
@@ -82,6 +82,8 @@ class Program(Controller):
         self.busy: set[Device] = set()
         self.overlaps: list[Device] = []
         self.bugs: list[Exception] = []
+        self._words: dict[Device, int] = {}
+        self._heard = 0
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Blocking work in the one thread there is; others run before it, and after it."""
@@ -90,13 +92,23 @@ class Program(Controller):
         await asyncio.sleep(0)
         return done
 
+    def hear_of_deletion(self, device: Device) -> None:
+        """A hook that told of something deleted there was accepted."""
+        self._heard += 1
+        self._words[device] = self._heard
+
+    def knows_of_deletion(self, device: Device) -> bool:
+        """Whether such a hook came that no run brought to its end."""
+        return device in self._words
+
     async def bring_up_to_date(self, touch: Touch) -> Outcome:
         """One run; what must not happen in it is noted."""
         if touch.device in self.busy:
             self.overlaps.append(touch.device)
         self.busy.add(touch.device)
+        word = self._words.get(touch.device)
         try:
-            return await super().bring_up_to_date(touch)
+            outcome = await super().bring_up_to_date(touch)
         except OtaFluxError:
             raise
         except Exception as error:
@@ -104,13 +116,6 @@ class Program(Controller):
             raise
         finally:
             self.busy.discard(touch.device)
-
-
-class ForgetfulProgram(Program):
-    """A deliberate bug: a touch of a device that is being worked on is dropped."""
-
-    def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
-        """Drop it."""
-        if touch.device in self.busy:
-            return asyncio.get_running_loop().create_future()
-        return super().touch(touch)
+        if isinstance(outcome, Done) and word == self._words.get(touch.device):
+            self._words.pop(touch.device, None)
+        return outcome

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
-import zlib
 from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from otaflux.errors import OtaFluxError
 from otaflux.model.artifact import Digest
@@ -21,7 +22,7 @@ from otaflux.model.release import Release
 from otaflux.state.recordfile import read_record
 from simulation.chronicle import Chronicle
 from simulation.disk import MemoryDisk
-from simulation.program import CHANNELS, EPOCH, URL, Program
+from simulation.program import CHANNELS, EPOCH, URL, WITHDRAW_AFTER, Program
 from simulation.registry import Content, SimulatedRegistry
 from simulation.wire import Answer
 
@@ -37,6 +38,7 @@ OTHERS = (Tag("latest"), Tag("1.0"), Tag("2.0.0-beta.1"))
 EVERY_CHANNEL = (STABLE, *CHANNELS)
 LINGERS = 14 * 60.0  # seconds, of the 15 minutes that are promised
 PATIENCE = 3.0  # seconds that a poll for a device not known yet waits
+BETWEEN_LOOKS = 10.0  # seconds, where a hook said that something was deleted
 NO_DIGEST = Digest("sha256", "0" * 64)
 
 Told = tuple[Tag, Digest, Digest]
@@ -77,6 +79,10 @@ def _short(release: Release) -> str:
     return f"{release.tag}={str(release.firmware.firmware_digest)[7:15]}"
 
 
+def _version(tag: Tag) -> str:
+    return tag.text.removeprefix("v").replace("_", "+")
+
+
 class Promises:
     """What one server told so far, and what is wrong about it."""
 
@@ -87,7 +93,6 @@ class Promises:
         self._clock = clock
         self._chronicle = chronicle
         self._told: dict[tuple[Device, str], Release | None] = {}
-        self._since: dict[tuple[Device, str], float] = {}  # when the tag began to be told
         self._broken: list[str] = []
         self.program: Program
         self.disk: MemoryDisk
@@ -118,13 +123,23 @@ class Promises:
             if now is not None:
                 self._check_published(channel, now)
             if before is not None and (now is None or rank(now.tag) < rank(before.tag)):
-                told_for = self._clock() - self._since[device, channel]
-                if self._registry.there_for(device, before.tag) >= told_for:
-                    self._broken.append(
-                        f"5: {device} {before.tag} was withdrawn, and was never away since told"
-                    )
-            if now is not None and (before is None or now.tag != before.tag):
-                self._since[device, channel] = self._clock()
+                self._check_gone(before)
+
+    def _check_gone(self, release: Release) -> None:
+        """What is withdrawn was gone for as long as it takes, by all that the registry said."""
+        registry, device = self._registry, release.device
+        if registry.is_authoritative:
+            needed = 0.0
+        elif self.program.knows_of_deletion(device):
+            needed = BETWEEN_LOOKS
+        else:
+            needed = math.inf if registry.is_cache else WITHDRAW_AFTER
+        gone_for = registry.account.gone_for(device, release.tag)
+        if gone_for < needed:
+            self._broken.append(
+                f"5: {device} {release.tag} was withdrawn, and the registry said for {gone_for} s"
+                f" that it is gone, which has to be {needed} s"
+            )
 
     def _check_published(self, channel: str, release: Release) -> None:
         device = release.device
@@ -196,13 +211,13 @@ class Promises:
         if told is None or answer.status != 200:
             return told is None and answer.status == 404
         content = self._content(told)
-        version = told.tag.text.removeprefix("v").replace("_", "+")
-        crc32, size = zlib.crc32(content.data), len(content.data)
+        version = _version(told.tag)
+        crc, size = crc32(content.data), len(content.data)
         if not as_json:
-            return answer.body.decode() == f"{version}\n{crc32}\n{size}"
+            return answer.body.decode() == f"{version}\n{crc}\n{size}"
         said = json.loads(answer.body)
         return bool(
-            (said["version"], said["crc32"], said["size"]) == (version, crc32, size)
+            (said["version"], said["crc32"], said["size"]) == (version, crc, size)
             and said["sha256"] == content.firmware_digest.hex
             and said["manifest_digest"] == str(told.manifest_digest)
         )
@@ -237,8 +252,6 @@ class Promises:
                     )
                 if now is not None:
                     self._check_whole(now)
-                    if before is None or before.tag != now.tag:
-                        self._since[device, channel] = self._clock()
                 self._told[device, channel] = now
         self._check_swept()
 
@@ -269,6 +282,27 @@ class Promises:
                 should = self._should_be_told(device, channel)
                 if told != should:
                     raise Broken(f"5: {when}, {device} {channel} is told {told}, not {should}")
+
+    async def check_pins(self, when: str, *, all_were_named: bool) -> None:
+        """5: a pin gives what its tag stands for now, or nothing.
+
+        Where hooks did not name each tag, one that moved may be found later: its old bytes count.
+        """
+        for device in DEVICES:
+            tags = self._registry.tags_of[device]
+            current = {self._should_be_told(device, channel) for channel in EVERY_CHANNEL}
+            must = {told[0] for told in current if told}
+            for tag in ORDERED:
+                version = _version(tag)
+                same = [each for each in tags if _version(each) == version]
+                contents = [tags[each] for each in same]
+                if not all_were_named:
+                    contents += self._registry.pushed_as(device, same)
+                able = {f"{version}\n{crc32(x.data)}\n{len(x.data)}".encode() for x in contents}
+                answer = await self.program.wire.get(f"/version?device={device}&version={tag}")
+                self._chronicle.note("{} {} is pinned and told {}", device, tag, answer)
+                if answer.body not in able if answer.status == 200 else tag in must:
+                    raise Broken(f"5: {when}, a pin of {device} {tag} is told {answer}")
 
     def _should_be_told(self, device: Device, channel: str) -> Told | None:
         tags = self._registry.tags_of[device]

@@ -1,7 +1,7 @@
 """Registries in memory that are slow, fail, and list what was true some time ago.
 
 What `resolve` answers is true at the time; a listing may be `staleness` seconds old. They remember
-what was ever pushed, and since when a tag is there without a break.
+what was ever pushed; `account` has what they answered.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from functools import cached_property
@@ -32,6 +32,7 @@ from otaflux.model.artifact import (
 )
 from otaflux.model.names import Device, Tag
 from otaflux.registry.source import BlobReader, File, Unchanged
+from simulation.account import Account
 
 MAX_FIRMWARE = 4096
 
@@ -105,24 +106,24 @@ class SimulatedRegistry:
 
     name = "https://registry.example"
     is_authoritative = False
+    is_cache = False  # it says itself that it only caches another
 
     def __init__(
         self, devices: Sequence[Device], chance: random.Random, clock: Callable[[], float]
     ) -> None:
         self._chance = chance
         self._clock = clock
+        self.account = Account(clock)
         self.note: Callable[..., None] = lambda *_: None  # hears what is changed and answered
         self.tags_of: dict[Device, dict[Tag, Content]] = {device: {} for device in devices}
         self._listings: dict[Device, list[tuple[float, tuple[Tag, ...]]]] = {
             device: [(0.0, ())] for device in devices
         }
-        self._since: dict[tuple[Device, Tag], float] = {}
         self.pushed: set[tuple[Device, Tag, Digest, Digest]] = set()
         self.contents: dict[Digest, Content] = {}
         self._blobs: dict[Digest, Content] = {}
         self.missing_blobs: set[Digest] = set()
         self._hidden: dict[tuple[Device, Tag], float] = {}  # until when
-        self.is_cache = False  # it says itself that it only caches another
         self.unknown: set[Device] = set()  # their repositories
         self.unclear: set[Tag] = set()  # answered with an error, for ever
         self.flawed: set[Tag] = set()  # verified bytes that are no manifest
@@ -139,7 +140,6 @@ class SimulatedRegistry:
         self.tags_of[device][tag] = content
         self.contents[content.top.digest] = content
         self._blobs[content.firmware_digest] = content
-        self._since.setdefault((device, tag), self._clock())
         self.pushed.add((device, tag, content.top.digest, content.firmware_digest))
         self._changed(device)
 
@@ -147,22 +147,36 @@ class SimulatedRegistry:
         """Somebody deletes a tag."""
         self.note("deleted {}:{}", device, tag)
         self.tags_of[device].pop(tag, None)
-        self._since.pop((device, tag), None)
         self._changed(device)
 
-    def there_for(self, device: Device, tag: Tag) -> float:
-        """Seconds since which a tag is there without a break; below 0 where it is not."""
-        since = self._since.get((device, tag))
-        return -1.0 if since is None else self._clock() - since
-
     def hide(self, device: Device, tag: Tag, seconds: float) -> None:
-        """The registry is being restored, and has all but this tag yet; once for each tag."""
+        """The registry has all but this tag for a while: it is being restored, or it is a cache."""
         if not self.is_authoritative:
             self.note("hidden for {} s: {}:{}", seconds, device, tag)
-            self._hidden.setdefault((device, tag), self._clock() + seconds)
+            self._hidden[device, tag] = self._clock() + seconds
+
+    def not_know(self, device: Device) -> None:
+        """The registry does not know the repository, until `show_all`."""
+        if not self.is_authoritative:
+            self.note("the repository is not known: {}", device)
+            self.unknown.add(device)
+
+    def show_all(self) -> None:
+        """What was hidden is there again."""
+        self.note("nothing is hidden any more")
+        self._hidden.clear()
+        self.unknown.clear()
 
     def _is_hidden(self, device: Device, tag: Tag) -> bool:
         return self._clock() < self._hidden.get((device, tag), 0.0)
+
+    def pushed_as(self, device: Device, tags: Collection[Tag]) -> list[Content]:
+        """All that one of these tags ever stood for."""
+        return [
+            self.contents[manifest]
+            for pushed_to, tag, manifest, _ in self.pushed
+            if pushed_to == device and tag in tags
+        ]
 
     def stamps(self) -> Mapping[Device, object]:
         """How often each device was changed, as the embedded folder would tell."""
@@ -193,12 +207,14 @@ class SimulatedRegistry:
         """See `Source`; the listing may come from a replica that is behind, in any order."""
         await self._answer()
         if device in self.unknown or not self._was_pushed(device):
+            self.account.not_known(device)
             return Listing((), repository_known=False)
         age = self._chance.choice([0.0, self.staleness])
         seen = self._clock() - (age if self.stale_for is None else self.stale_for)
         listed = [tags for at, tags in self._listings[device] if at <= seen][-1]
         tags = [tag for tag in listed if not self._is_hidden(device, tag)]
         self.note("{} is listed as {}", device, _Tags(tags))
+        self.account.listed(device, tags)
         return Listing(tuple(self._chance.sample(tags, len(tags))), is_cache=self.is_cache)
 
     async def resolve(
@@ -206,6 +222,8 @@ class SimulatedRegistry:
     ) -> Artifact | Unchanged | Gone:
         """See `Source`."""
         await self._answer()
+        if device in self.unknown:
+            raise Undecided("404: the repository is not known")
         if reference in self.unclear:
             raise Undecided(f"404 for {reference}, in no known words")
         if reference in self.flawed:
@@ -214,6 +232,7 @@ class SimulatedRegistry:
             content = self.tags_of[device].get(reference)
             there = content is not None and not self._is_hidden(device, reference)
             answer = content.top if content and there else None
+            self.account.resolved(device, reference, is_there=there)
         else:
             answer = self._by_digest(device, reference)
         self.note("{}:{} is asked for, and is {}", device, reference, answer and answer.digest)
@@ -271,33 +290,6 @@ class SimulatedFolder(SimulatedRegistry):
         """See `Source`."""
         self.staleness = 0.0
         return await super().tags(device)
-
-
-class CredulousRegistry(SimulatedRegistry):
-    """A deliberate bug: what a listing lacks counts as gone, though the listing may be old."""
-
-    def __init__(
-        self, devices: Sequence[Device], chance: random.Random, clock: Callable[[], float]
-    ) -> None:
-        super().__init__(devices, chance, clock)
-        self._listed: dict[Device, frozenset[Tag]] = {}
-
-    async def tags(self, device: Device) -> Listing:
-        """Remember what was listed."""
-        listing = await super().tags(device)
-        self._listed[device] = frozenset(listing.tags)
-        return listing
-
-    async def resolve(
-        self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
-    ) -> Artifact | Unchanged | Gone:
-        """Ask the listing instead of the registry."""
-        answer = await super().resolve(device, reference, known=known)
-        return (
-            Gone()
-            if isinstance(reference, Tag) and reference not in self._listed[device]
-            else answer
-        )
 
 
 class _Tags:

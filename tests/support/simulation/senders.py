@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from otaflux import hooks
@@ -18,12 +18,13 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Hook:
-    """One request, and what it is answered with."""
+    """One request, and what it is answered with; `deletion` is where it tells of one."""
 
     path: str
     headers: dict[str, str]
     body: bytes
     status: int = 202
+    deletion: Device | None = None
 
     def __str__(self) -> str:
         return f"{self.path} {self.body[:300]!r}"
@@ -56,7 +57,8 @@ def deleted(
         body = json.dumps({"events": [{"action": "delete", "target": target}]})
     else:
         body = json.dumps({"action": "delete", "repository": repository, **gone})
-    return _proven(ADDRESS, body.encode(), 202 if wanted or "digest" in gone else 200)
+    hook = _proven(ADDRESS, body.encode(), 202 if wanted or "digest" in gone else 200)
+    return replace(hook, deletion=device)
 
 
 def somewhere(device: Device) -> Hook:
@@ -67,7 +69,7 @@ def somewhere(device: Device) -> Hook:
 def removed(device: Device) -> Hook:
     """Something was deleted, and the hook does not say what."""
     body = json.dumps({"action": "delete", "repository": f"{PREFIX}/{device}"})
-    return _proven(ADDRESS, body.encode())
+    return replace(_proven(ADDRESS, body.encode()), deletion=device)
 
 
 def noise(device: Device, tag: Tag, chance: random.Random) -> Hook:
