@@ -33,6 +33,7 @@ URL = "org.opencontainers.image.url"
 DEVICE = "io.otaflux.device"
 FIRMWARE_PATH = "io.otaflux.firmware.path"
 UNPACK = "io.otaflux.unpack"
+CHIP = "io.otaflux.chip"
 REFERENCE_TYPE = "vnd.docker.reference.type"
 # Those that count for OtaFlux; a manifest may have any number of others, which are not kept.
 KEPT_ANNOTATIONS = frozenset(

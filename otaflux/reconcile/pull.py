@@ -41,7 +41,7 @@ from otaflux.registry.source import Source
 from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
 from otaflux.threads import P, T, Work, ended, to_its_end
-from otaflux.unpack.chip import changed_family, disagreements
+from otaflux.unpack.chip import changed_family, disagreements, named_chip
 from otaflux.unpack.choose import Plan, child, outline, plan, suspects
 from otaflux.unpack.extraction import Extraction
 from otaflux.unpack.limits import Limits
@@ -165,6 +165,8 @@ class Puller:
         planned = plan(manifest, *around)
         stored = self._found if record.found_by_poll else self._known
         blob_digest, firmware = await stored(device, planned, priority, claims)
+        if firmware.chip is None:
+            firmware = replace(firmware, chip=named_chip(manifest, *around))
         return Release(
             device,
             tag,

@@ -1,7 +1,8 @@
 """What an ESP image says of itself in its first bytes: chip family, version, project. Pure.
 
-Unknown images are fine: they have no `Chip`. An ESP8266 image begins with the same magic, but with
-another header that names no chip, so nothing is claimed for it.
+Unknown images are fine: they have no `Chip`, but for the family that whoever pushed them names. An
+ESP8266 image begins with the same magic, and with its first segment where others name their chip:
+where that goes to, and where it begins to run, is memory that only an ESP8266 has.
 
 Trust: the text comes from whoever built the image, and reaches pages and logs; it is made printable
 and is at most 32 characters. Sources of the format: ESP-IDF `esp_app_format.h`
@@ -12,16 +13,21 @@ that ESPHome and esp-web-tools compare with.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 from otaflux.errors import BadName
+from otaflux.model.artifact import CHIP, Manifest
 from otaflux.model.release import Chip
 from otaflux.model.version import Version, meant
 from otaflux.wording import plain
 
 HEADER = 288  # bytes that are enough: image header, segment header, application description
 
+ESP8266 = "ESP8266"
+
 _MAGIC = 0xE9
 _DESCRIPTION_MAGIC = 0xABCD5432
+MAX_NAMED = 32  # characters of a family that an annotation names
 _TEXT = 32  # bytes of a version or a project's name, with the zero byte that ends it
 _MAX_SEGMENTS = 16
 
@@ -45,8 +51,11 @@ _FAMILIES = {
 _IMAGE = struct.Struct("<BBBBIB3sHBHH4sB")
 _DESCRIPTION = struct.Struct(f"<II8s{_TEXT}s{_TEXT}s")
 _DESCRIPTION_AT = 0x20  # behind the image header and the first segment's
-_FIRST_ADDRESS_OF_ESP8266 = slice(8, 12)
+# magic, segments, flash mode, flash size and frequency, entry, the first segment's address and size
+_ESP8266_IMAGE = struct.Struct("<BBBBIII")
 _ESP8266_ADDRESSES = range(0x3FF0_0000, 0x4040_0000)  # its RAM and mapped flash
+_ESP8266_CODE = range(0x4010_0000, 0x4040_0000)
+_FLASH_MODES = 4
 
 
 def chip_of(head: bytes) -> Chip | None:
@@ -66,11 +75,24 @@ def _family(head: bytes) -> str | None:
     if len(head) < _DESCRIPTION_AT:
         return None
     magic, segments, *_, chip, _, _, _, reserved, has_hash = _IMAGE.unpack_from(head)
-    if magic != _MAGIC or not 1 <= segments <= _MAX_SEGMENTS or any(reserved) or has_hash > 1:
+    if magic != _MAGIC or not 1 <= segments <= _MAX_SEGMENTS:
         return None
-    if int.from_bytes(head[_FIRST_ADDRESS_OF_ESP8266], "little") in _ESP8266_ADDRESSES:
-        return None
-    return _FAMILIES.get(chip)
+    _, _, mode, _, entry, address, size = _ESP8266_IMAGE.unpack_from(head)
+    if address in _ESP8266_ADDRESSES:
+        fits = mode < _FLASH_MODES and entry in _ESP8266_CODE and size > 0
+        return ESP8266 if fits and address + size - 1 in _ESP8266_ADDRESSES else None
+    return None if any(reserved) or has_hash > 1 else _FAMILIES.get(chip)
+
+
+def named_chip(manifest: Manifest, *around: Mapping[str, str]) -> Chip | None:
+    """The chip that whoever pushed it names, in capitals as ESPHome has them.
+
+    The innermost annotation counts; `around` are those of an index, from the inside.
+    """
+    inside = (*(layer.annotations for layer in manifest.layers), manifest.annotations, *around)
+    named = (each.get(CHIP, "").strip().upper() for each in inside)
+    family = plain(next(filter(None, named), ""), MAX_NAMED)
+    return Chip(family) if family else None
 
 
 def _text(field: bytes) -> str:

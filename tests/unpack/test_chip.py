@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packings.firmware import esp_image
 
+from otaflux.model.artifact import Descriptor, Digest, Manifest
 from otaflux.model.release import Chip
 from otaflux.model.version import Version
-from otaflux.unpack.chip import HEADER, changed_family, chip_of, disagreements
+from otaflux.unpack.chip import HEADER, changed_family, chip_of, disagreements, named_chip
 
 
 @pytest.mark.parametrize(
@@ -36,12 +37,64 @@ def test_the_chip_family_is_spelt_as_esphome_does(chip_id: int, family: str) -> 
     assert chip_of(esp_image(chip_id)[:100]) == Chip(family)
 
 
-def test_an_esp8266_image_is_claimed_for_no_family() -> None:
+def esp8266(address: int, size: int, *, mode: int = 2, entry: int = 0x4010_F4E8) -> bytes:
+    """The beginning of an ESP8266 image; that of Arduino's core is its boot loader's."""
+    return struct.pack("<BBBBIII", 0xE9, 1, mode, 0x40, entry, address, size) + bytes(300)
+
+
+@pytest.mark.parametrize("address", [0x4010_0000, 0x3FFE_8000, 0x4020_1010, 0x4010_F000])
+@pytest.mark.parametrize("size", [0x0000_0010, 0x0000_0CA8, 0x0000_C00C])
+def test_an_esp8266_image_is_one_by_its_addresses(address: int, size: int) -> None:
     """It begins with the same byte, and has a segment where others name their chip."""
-    for address in (0x4010_0000, 0x3FFE_8000, 0x4020_1010, 0x4010_F000):
-        for size in (0x0000_0000, 0x0000_0010, 0x0001_0000, 0x000C_0000 + 0x0C):
-            header = struct.pack("<BBBBIII", 0xE9, 1, 2, 0x40, 0x4010_F4E8, address, size)
-            assert chip_of(header + bytes(300)) is None
+    assert chip_of(esp8266(address, size)) == Chip("ESP8266")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        esp8266(0x4010_F000, 0),
+        esp8266(0x4010_F000, 0x1000_0000),
+        esp8266(0x4010_F000, 16, mode=9),
+        esp8266(0x4010_F000, 16, entry=0x3FFE_8000),
+    ],
+)
+def test_what_no_esp8266_could_run_is_claimed_for_none(image: bytes) -> None:
+    """Segments lie in its memory whole and it begins to run in code, or it is something else."""
+    assert chip_of(image) is None
+
+
+NAMED = "io.otaflux.chip"
+
+
+@pytest.mark.parametrize(
+    ("layer", "manifest", "index", "family"),
+    [
+        ("", "RP2040", "", "RP2040"),
+        ("", " bk7231n ", "", "BK7231N"),
+        ("LN882H", "RP2040", "NRF52", "LN882H"),
+        ("", "", "NRF52", "NRF52"),
+    ],
+)
+def test_whoever_pushed_it_may_name_the_chip(
+    layer: str, manifest: str, index: str, family: str
+) -> None:
+    """By an annotation of the layer, the manifest or the index around it; the innermost counts."""
+    one = Descriptor("x/y", Digest("sha256", "0" * 64), 1, {NAMED: layer})
+    held = Manifest(one.digest, 1, "x/y", "x/y", one, (one,), {NAMED: manifest})
+    assert named_chip(held, {NAMED: index}) == Chip(family)
+
+
+def test_a_named_chip_is_short_and_printable() -> None:
+    """Nothing is named by nothing, and what is named reaches pages as words."""
+    one = Descriptor("x/y", Digest("sha256", "0" * 64), 1)
+    for name, family in (("", None), (" ", None), ("A\x1b[31m" + "B" * 100, "A")):
+        held = Manifest(one.digest, 1, "x/y", "x/y", one, (one,), {NAMED: name})
+        chip = named_chip(held)
+        assert (chip is None) == (family is None)
+        if chip is not None:
+            assert chip.family.startswith("A")
+            assert chip.family.isprintable()
+            assert len(chip.family) <= 32
 
 
 @pytest.mark.parametrize(

@@ -280,12 +280,32 @@ async def test_esphome(server: PortServer) -> None:
 
 
 async def test_esphome_always_gets_a_manifest(server: PortServer) -> None:
-    """With nothing newer, and with an image of no known chip, the answer is 200 with a version."""
-    server.publish(release("fan", "1.0.0", b"no ESP image"))
-    reply = await server.get("/esphome/fan/manifest.json")
-    assert json.loads(reply.body) == {"name": "fan", "version": "1.0.0", "builds": []}
-    again = await server.get("/esphome/fan/manifest.json", {"If-None-Match": reply["ETag"]})
+    """With nothing newer too, the answer is 200 with a version."""
+    reply = await server.get("/esphome/lamp/manifest.json")
+    again = await server.get("/esphome/lamp/manifest.json", {"If-None-Match": reply["ETag"]})
     assert again.status == 304
+    server.publish(TWO)
+    assert (await server.get("/esphome/lamp/manifest.json")).status == 200
+
+
+@pytest.mark.parametrize("board", ["RP2040", "RP2350", "BK7231N", "RTL8710B", "LN882H", "NRF52"])
+async def test_esphome_on_other_chips(server: PortServer, board: str) -> None:
+    """A board finds its build also where the image does not say its chip; all are one image.
+
+    An empty list is an error there. What each build repeats is short, for boards hold it whole.
+    """
+    long = release("fan", "1.0.0", b"no ESP image", summary="s" * 500, page="https://" + "p" * 490)
+    server.publish(long)
+    reply = await server.get("/esphome/fan/manifest.json")
+    builds = json.loads(reply.body)["builds"]
+    (build,) = (b for b in builds if b["chipFamily"] == board)
+    assert (await server.get(build["ota"]["path"])).body == b"no ESP image"
+    assert build["ota"]["summary"] == "s" * 100
+    assert not any(b["chipFamily"].startswith("ESP32") for b in builds)
+    assert len(reply.body) < 6000
+    server.publish(release("fan", "1.0.1", b"named", chip=board))
+    reply = await server.get("/esphome/fan/manifest.json")
+    assert [b["chipFamily"] for b in json.loads(reply.body)["builds"]] == [board]
 
 
 # RAUC's polling (src/polling.c, src/nbd.c): the first four bytes with the ETag of last time, then
