@@ -9,14 +9,14 @@ registries put all tags on one page, and polls are answered meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing
 from otaflux.model.taglist import TagList
-from otaflux.registry.remote import pages
+from otaflux.registry.remote import harbor, pages
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.requests import MAX_BODY, Call, RegistryAnswer, Requests
 from otaflux.registry.remote.ways import CATALOG, Scope
@@ -26,8 +26,6 @@ LARGE_LISTING = 2000  # names, from which on sorting out devices is, and tags li
 
 T = TypeVar("T")
 InThread = Callable[..., Awaitable[Any]]
-
-HARBOR_PAGE = 100  # repositories; the most that Harbor gives
 
 _UNKNOWN = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the second is Harbor's
 # Of a name that it cannot have: Harbor's for one without a project, and the specification's.
@@ -60,7 +58,7 @@ async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread)
     del first  # or it would be held until the last page
     async for body in bodies:
         found.extend(await _read(pages.read_tags, body, in_thread))
-        _check_number(found)
+        pages.check_number(found)
     return Listing(found if len(found) >= LARGE_LISTING else tuple(dict.fromkeys(found)))
 
 
@@ -78,50 +76,14 @@ async def repositories(requests: Requests, prefix: str, in_thread: InThread) -> 
             call = replace(call, url=requests.endpoint.api("_catalog"))
             first = await requests.ask(call)
     except Denied:
-        return await _harbor(requests, prefix)
+        return await harbor.repositories(requests, prefix)
     if _BAD_REQUEST <= first.status < _NOT_IMPLEMENTED + 1:
-        return await _harbor(requests, prefix)
+        return await harbor.repositories(requests, prefix)
     names: list[str] = []
     async for body in _bodies(requests, call, first, most=pages.MAX_CATALOG):
         names += await _read(pages.read_catalog, body, in_thread)
-        _check_number(names)
+        pages.check_number(names)
     return names
-
-
-async def _harbor(requests: Requests, prefix: str) -> list[str] | None:
-    """The repositories of the prefix's project; None where this is no Harbor, or it refuses."""
-    project = prefix.partition("/")[0]
-    found: list[str] = []
-    for number in range(1, pages.MAX_PAGES + 1):
-        url = requests.endpoint.beside(
-            f"/api/v2.0/projects/{project}/repositories",
-            {"page": str(number), "page_size": str(HARBOR_PAGE)},
-        )
-        try:
-            answer = await requests.ask(Call("catalog", "GET", url, CATALOG, basic_first=True))
-        except Denied:
-            return None
-        if number == 1 and not _is_harbor(answer):
-            return None
-        if answer.status != _OK:
-            raise _failed(answer, "repositories")
-        page = pages.read_harbor(answer.body)
-        found += page
-        _check_number(found)
-        if len(page) < HARBOR_PAGE:
-            return found
-    raise Undecided(f"the registry lists more than {pages.MAX_PAGES} pages")
-
-
-def _is_harbor(answer: RegistryAnswer) -> bool:
-    """Whether the answer is Harbor's, and not some other server's page for any address."""
-    if answer.status != _OK:
-        return False
-    try:
-        pages.read_harbor(answer.body)
-    except Undecided:
-        return False
-    return True
 
 
 async def _bodies(
@@ -135,13 +97,13 @@ async def _bodies(
     size = 0
     for _ in range(pages.MAX_PAGES):
         if answer.status != _OK:
-            raise _failed(answer, call.kind)
+            raise pages.failed(answer.status, answer.body, call.kind)
         yield answer.body
         size += len(answer.body)
         if size > most:
             raise Undecided(
                 f"the registry lists more than {most} bytes of {call.kind}",
-                hint="remove tags that nobody needs, such as those of old signatures",
+                hint="Remove tags that nobody needs, such as those of old signatures",
             )
         link = pages.next_link(answer.headers.getall("Link", []))
         if link is None:
@@ -160,14 +122,3 @@ async def _read(read: Callable[[bytes], T], body: bytes, in_thread: InThread) ->
         return read(body)
     names: T = await in_thread(read, body)
     return names
-
-
-def _check_number(names: Sized) -> None:
-    if len(names) > pages.MAX_NAMES:
-        raise Undecided(f"the registry lists more than {pages.MAX_NAMES} names")
-
-
-def _failed(answer: RegistryAnswer, what: str) -> Undecided:
-    return Undecided(
-        f"the registry answers {answer.status}{pages.oci_reason(answer.body)} for a list of {what}"
-    )

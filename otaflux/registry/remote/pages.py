@@ -9,7 +9,7 @@ form with status 200.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 
 import msgspec
 
@@ -120,7 +120,7 @@ def _no_list(what: str, error: Exception) -> Undecided:
     return Undecided(
         f"the registry sent something that is no list of {what}, or half of one"
         f" ({quoted(str(error))})",
-        hint="is REGISTRY_URL a registry, and not a web page or a log-in portal?",
+        hint="Is REGISTRY_URL a registry, and not a web page or a log-in portal?",
     )
 
 
@@ -134,6 +134,17 @@ def _errors(body: bytes) -> list[_Error]:
         return msgspec.json.decode(body, type=_Errors).errors
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return []
+
+
+def failed(status: int, body: bytes, what: str) -> Undecided:
+    """The error for a page that is an error; `what` is listed there."""
+    return Undecided(f"the registry answers {status}{oci_reason(body)} for a list of {what}")
+
+
+def check_number(names: Sized) -> None:
+    """Raises `Undecided` where a listing has more names than anybody needs."""
+    if len(names) > MAX_NAMES:
+        raise Undecided(f"the registry lists more than {MAX_NAMES} names")
 
 
 def oci_codes(body: bytes) -> frozenset[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -44,6 +45,7 @@ MAX_ROUNDS = 3  # without a token, with one, with a renewed one
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOLLOWING = frozenset({"GET", "HEAD"})
 _GREETING = Scope("")
+_HARBORS = re.compile(r'service="harbor-registry"|realm="harbor"')
 
 
 class BodyTooLarge(Undecided):
@@ -104,6 +106,7 @@ class Requests:
         )
         self._outage = failures.FailingRepositories()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self.is_harbor = False  # until it shows itself, by its challenges or its error codes
 
     async def close(self) -> None:
         """End the fetching of tokens; the wire is its owner's to close, after this."""
@@ -222,9 +225,13 @@ class Requests:
                     self._authority.accepted(call.scope, grant, read=there)
                 return response
             challenges = response.headers.getall("WWW-Authenticate", [])
+            self._recognize(challenges)
             said = oci_reason(await self._rest(response, call.scope))
             grant = await self._authority.after_401(call.scope, challenges, grant, said)
         raise self._authority.denied(call.scope, "401", said)
+
+    def _recognize(self, challenges: Iterable[str]) -> None:
+        self.is_harbor |= any(_HARBORS.search(challenge) for challenge in challenges)
 
     async def _rest(self, response: aiohttp.ClientResponse, scope: Scope) -> bytes:
         """An error's body, after which its connection may be used again."""
@@ -242,6 +249,7 @@ class Requests:
             if response.status in RETRIED_STATUSES:
                 raise self._status_error(response, _GREETING, own=True)
             challenges = response.headers.getall("WWW-Authenticate", [])
+            self._recognize(challenges)
             return Greeting(response.status, tuple(challenges))
         finally:
             response.close()

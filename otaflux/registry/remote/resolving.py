@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from http import HTTPStatus
@@ -49,6 +50,7 @@ MAX_HASHED = 64 * 1024 * 1024  # bytes of a manifest above the limit that are re
 # What a registry says of a tag that is not there; the second is Harbor's, the third what Quay says
 # of one that was deleted or ran out (`TagExpired` in its endpoints/v2/errors.py).
 _GONE = frozenset({"MANIFEST_UNKNOWN", "NOT_FOUND", "TAG_EXPIRED"})
+_NO_REPOSITORY = re.compile(r"\b(?:repository|project) \S+ not found")
 _OK = 200
 _NOT_MODIFIED = 304
 _NOT_FOUND = 404
@@ -107,8 +109,10 @@ class RegistryResolver:
         """What an answer says of a reference; `etag` is what was asked about."""
         if answer.status == _NOT_MODIFIED and etag is not None:
             return Unchanged()
-        if answer.status == _NOT_FOUND and _says_gone(answer):
-            return Gone()
+        if answer.status == _NOT_FOUND:
+            self._requests.is_harbor |= "NOT_FOUND" in oci_codes(answer.body)
+            if _says_gone(answer):
+                return Gone()
         if answer.status == HTTPStatus.PRECONDITION_FAILED and oci_codes(answer.body):
             raise Withheld(
                 f"a policy of the registry withholds it ({answer.status}{oci_reason(answer.body)})"
@@ -182,10 +186,12 @@ class RegistryResolver:
 def _says_gone(answer: RegistryAnswer) -> bool:
     """Whether a 404 is the registry's word that the tag is not there.
 
-    docker-registry 2 answers so as well where a proxy took our `Accept` away.
+    docker-registry 2 answers so as well where a proxy took our `Accept` away, and Harbor where it
+    does not know the repository: a cache whose upstream is away, or one that is being restored.
     """
-    codes = oci_codes(answer.body)
-    return bool(codes) and codes <= _GONE and "accept header" not in oci_reason(answer.body)
+    codes, said = oci_codes(answer.body), oci_reason(answer.body)
+    of_something_else = "accept header" in said or _NO_REPOSITORY.search(said) is not None
+    return bool(codes) and codes <= _GONE and not of_something_else
 
 
 def _asked(reference: Tag | Digest, header: str | None) -> Digest | None:

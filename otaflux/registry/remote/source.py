@@ -19,6 +19,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -31,6 +32,7 @@ from otaflux.registry.remote import blobs, listings, referrers
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.deleting import Deletion
 from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.harbor import HarborProjects
 from otaflux.registry.remote.neighbourhood import Lookup, Neighbourhood, look_up
 from otaflux.registry.remote.pages import oci_reason
 from otaflux.registry.remote.pushing import RegistryPush
@@ -104,6 +106,7 @@ class Remote:
         self._requests = Requests(
             endpoint, credentials or Credentials(endpoint), self._wire, neighbourhood
         )
+        self._harbor = HarborProjects(self._requests, clock)
         self._resolver = RegistryResolver(
             self._requests, head_first=endpoint.is_docker_hub, in_thread=in_thread
         )
@@ -153,7 +156,8 @@ class Remote:
         """All tags of a device, in no order."""
         name, scope = self._place(device)
         with self._wire.secrets.kept_out():
-            return await listings.tags(self._requests, name, scope, self._beside_the_loop)
+            listing = await listings.tags(self._requests, name, scope, self._beside_the_loop)
+            return replace(listing, is_cache=await self._harbor.is_cache(name))
 
     async def resolve(
         self, device: Device, reference: Tag | Digest, *, known: Digest | None = None

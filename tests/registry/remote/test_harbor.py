@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clock import Clock
+from fake_faults import Page, Status
 from fake_harbor import QUOTA, FakeHarbor
+from fake_registry import FakeRegistry
 from registry_client import SENSOR, remote
 
 from otaflux.errors import OtaFluxError, Undecided
+from otaflux.model.artifact import Gone
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.source import File
 
@@ -102,3 +106,41 @@ async def test_an_upload_that_is_refused_says_why_in_harbors_words(
             assert "action: push" in words
             assert "right to push" in words
         assert "right to read" not in words
+
+
+async def test_a_repository_that_harbor_does_not_know_is_no_tag_that_is_gone() -> None:
+    """Its 404 has the same code for both, and its sentence tells them apart."""
+    async with FakeHarbor() as registry, remote(filled(registry), login=ROBOT) as client:
+        assert await client.resolve(SENSOR, Tag("9.9.9")) == Gone()
+        registry.content.drop("acme/sensor")
+        with pytest.raises(Undecided, match="repository acme/sensor not found"):
+            await client.resolve(SENSOR, Tag("1.0.0"))
+
+
+@pytest.mark.parametrize("is_cache", [False, True])
+async def test_a_project_that_caches_another_registry_is_told_apart(is_cache: bool) -> None:
+    """Harbor's API says so, and is asked once in a while."""
+    async with FakeHarbor() as registry, remote(filled(registry), login=ROBOT) as client:
+        registry.proxies |= {"acme"} if is_cache else set()
+        for _ in range(5):
+            assert (await client.tags(SENSOR)).is_cache == is_cache
+        assert len(registry.seen("project")) == 1
+
+
+@pytest.mark.parametrize("fault", [Status(403, code="FORBIDDEN"), Status(500), Page()], ids=repr)
+async def test_a_project_that_may_not_be_asked_about_is_no_fault(fault: Any) -> None:
+    """A robot account often has no right to it: looks go on, and nothing else changes."""
+    async with FakeHarbor() as registry, remote(filled(registry), login=ROBOT) as client:
+        registry.proxies.add("acme")
+        registry.fail("project", fault, times=None)
+        for _ in range(3):
+            listing = await client.tags(SENSOR)
+            assert (len(listing.tags), listing.is_cache) == (1, False)
+
+
+async def test_no_other_registry_is_asked_about_projects() -> None:
+    """A request that means nothing there would be one more for each device."""
+    async with FakeRegistry(auth="bearer") as registry, remote(registry, login=ROBOT) as client:
+        registry.content.put("acme/sensor", "1.0.0", layers=[b"x"])
+        await client.tags(SENSOR)
+        assert not registry.seen("project")

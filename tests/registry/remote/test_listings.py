@@ -18,7 +18,7 @@ from registry_client import SENSOR, remote
 
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.model.names import Device, Namespace
-from otaflux.registry.remote import listings, pages
+from otaflux.registry.remote import harbor, pages
 
 
 class Answered(Fault):
@@ -339,7 +339,7 @@ async def test_harbor_lists_a_project_to_whoever_may_read_it() -> None:
         FakeRegistry(auth="bearer", harbor=True, catalog=False) as registry,
         remote(registry, login=("robot", "s3cret")) as client,
     ):
-        names = [f"acme/d{at}" for at in range(2 * listings.HARBOR_PAGE + 1)]
+        names = [f"acme/d{at}" for at in range(2 * harbor.HARBOR_PAGE + 1)]
         for name in [*names, "other/x"]:
             registry.content.put(name, "1.0.0", layers=[b"x"])
         found = await client.devices()
