@@ -87,8 +87,10 @@ async def test_skopeo_reads_what_is_pushed_and_writes_it_back(tmp_path: Path, ro
     skopeo("copy", f"dir:{tmp_path}/away", f"oci:{root}/lamp:1.1.0")
     skopeo("copy", f"dir:{tmp_path}/away", f"oci:{root}/fan:1.1.0")
     assert await tags(root) == {"1.0.0", "1.1.0"}
+    skopeo("copy", f"dir:{tmp_path}/away", f"oci:{root}/pump:1.0.0+build.5")
+    assert [tag.text for tag in (await Layout(root).tags(Device("pump"))).tags] == ["1.0.0_build.5"]
     assert await read(Layout(root), "1.1.0") == (digest, firmware("one"))
-    assert await Layout(root).devices() == {LAMP, Device("fan")}
+    assert await Layout(root).devices() == {LAMP, Device("fan"), Device("pump")}
     after = await push(root, "1.2.0", firmware("two"))
     assert whole(root / "lamp") == {"1.0.0": digest, "1.1.0": digest, "1.2.0": after}
 

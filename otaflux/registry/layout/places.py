@@ -103,6 +103,14 @@ def check_absent(root: Path, place: Place) -> None:
         )
 
 
+def index_size(place: Place) -> int:
+    """The bytes of a device's index; 0 where there is none to be read."""
+    try:
+        return place.index.lstat().st_size
+    except OSError:
+        return 0  # reading it says which
+
+
 def is_linked(root: Path, place: Place) -> bool:
     """Whether the way from `registry/` to the device's folder goes over a link."""
     with explained(f"read {place.folder}"):

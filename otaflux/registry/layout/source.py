@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
@@ -33,10 +33,13 @@ from otaflux.registry.manifestreader import ManifestReader
 from otaflux.registry.source import LONGER, Deleted, File, Unchanged
 
 MANIFESTS_AT_ONCE = 2  # that are in memory while they are read, for each may have 4 MiB
+LARGE_INDEX = 32 * 1024  # bytes, from which on an index is parsed in a thread, one at a time
 READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
+YIELD_EVERY = 200  # entries that are looked at without letting others run
 MAX_SUBJECTS = 4096  # manifests whose subject is remembered
 
 InThread = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
 
 
 class Layout:
@@ -59,6 +62,7 @@ class Layout:
         self._reading = asyncio.Semaphore(MANIFESTS_AT_ONCE)
         self._sleep = sleep
         self._disk = disk
+        self._large = asyncio.Lock()
         self._subjects: BoundedMap[Digest, Digest | None] = BoundedMap(MAX_SUBJECTS)
 
     async def prepare(self) -> None:
@@ -85,8 +89,10 @@ class Layout:
 
         The repository is unknown where the device has no layout in a `registry/` that is there.
         """
-        index = await self._index(device)
-        return Listing(index.tags()) if index else Listing((), repository_known=False)
+        async with self._index(device) as index:
+            if index is None:
+                return Listing((), repository_known=False)
+            return Listing(await self._done(index, index.tags))
 
     async def resolve(
         self, device: Device, reference: Tag | Digest, *, known: Digest | None = None
@@ -98,8 +104,8 @@ class Layout:
         """
         if isinstance(reference, Digest):
             return await self._by_digest(device, reference)
-        index = await self._index(device)
-        entry = index.find(reference) if index else None
+        async with self._index(device) as index:
+            entry = await self._done(index, index.find, reference) if index else None
         if entry is None:
             return Gone()
         if entry.digest is None:
@@ -145,17 +151,25 @@ class Layout:
         (Distribution specification 1.1, "Referrers Tag Schema".) What is no manifest that OtaFlux
         can read is passed over; what is not what its digest says is `Undecided`.
         """
-        index = await self._index(device)
-        if index is None:
-            return ()
+        async with self._index(device) as index:
+            if index is None:
+                return ()
+            return await self._attached(device, index, digest)
+
+    async def _attached(
+        self, device: Device, index: LayoutIndex, digest: Digest
+    ) -> tuple[Descriptor, ...]:
         place = places.place_of(self._root, device)
         found: dict[Digest, Descriptor] = {}
-        for entry in index.entries:
+        for number, entry in enumerate(index.entries):
+            if number % YIELD_EVERY == 0:
+                await self._sleep(0.0)
             if entry.digest and entry.is_artifact and entry.digest not in found:
                 descriptor = await self._attachment(place, entry, entry.digest, digest)
                 if descriptor:
                     found[entry.digest] = descriptor
-        fallback = index.find(Tag(f"{digest.algorithm}-{digest.hex[:64]}"))
+        tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
+        fallback = await self._done(index, index.find, tag)
         if fallback and fallback.digest:
             listed = await self._readable(place, fallback, fallback.digest)
             for child in listed.manifests if isinstance(listed, Index) else ():
@@ -213,15 +227,27 @@ class Layout:
         finally:
             ended.set()
 
-    async def _index(self, device: Device) -> LayoutIndex | None:
-        """A device's index; None where the device has no layout at all."""
+    @asynccontextmanager
+    async def _index(self, device: Device) -> AsyncIterator[LayoutIndex | None]:
+        """A device's index; None where the device has no layout at all.
+
+        Of large ones there is one in memory at a time, as long as its context lasts.
+        """
         try:
             place = places.place_of(self._root, device)
         except BadName:
             await self._in_thread(places.check_root, self._root)
-            return None
+            yield None
+            return
         if await self._in_thread(places.is_linked, self._root, place):
-            return None
+            yield None
+            return
+        async with AsyncExitStack() as stack:
+            if await self._in_thread(places.index_size, place) > LARGE_INDEX:
+                await stack.enter_async_context(self._large)
+            yield await self._parsed_index(device, place)
+
+    async def _parsed_index(self, device: Device, place: Place) -> LayoutIndex | None:
         index = await self._parsed(place)
         if isinstance(index, Undecided):
             await self._sleep(READ_AGAIN)
@@ -242,9 +268,19 @@ class Layout:
         if body is None:
             return None
         try:
+            if len(body) > LARGE_INDEX:
+                index: LayoutIndex = await self._in_thread(LayoutIndex.parse, body)
+                return index
             return LayoutIndex.parse(body)
         except Undecided as error:
             return error
+
+    async def _done(self, index: LayoutIndex, work: Callable[..., T], *arguments: object) -> T:
+        """What a method of an index gives, of a large one in a thread."""
+        if not index.is_large:
+            return work(*arguments)
+        done: T = await self._in_thread(work, *arguments)
+        return done
 
     async def _by_digest(self, device: Device, digest: Digest) -> Artifact | Gone:
         place = places.place_of(self._root, device)

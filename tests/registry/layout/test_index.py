@@ -96,7 +96,7 @@ def test_an_index_with_anything_anywhere_is_read_or_undecided(
         read = LayoutIndex.parse(json.dumps(index).encode())
     except Undecided:
         return
-    assert len(read.entries) == len(index["manifests"] or ())
+    assert len(list(read.entries)) == len(index["manifests"] or ())
 
 
 @given(index=INDEXES, cut=st.floats(0, 1, exclude_max=True))
@@ -130,3 +130,40 @@ def test_adding_a_tag_changes_nothing_else(index: dict[str, Any], tag: Tag) -> N
     ]
     expected = {**index, "manifests": [*kept, {**new, "annotations": {REF_NAME: tag.text}}]}
     assert json.dumps(json.loads(written), sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("1.0.0+build.5", "1.0.0_build.5"),
+        ("registry.example/acme/lamp:1.0.0+build.5", "1.0.0_build.5"),
+        ("1.0.0_build.5", "1.0.0_build.5"),
+        ("registry.example:5000/lamp", None),
+        ("lamp@sha256:00", None),
+        ("+", "_"),
+        ("a b", None),
+    ],
+)
+def test_a_name_is_a_tag_or_none(name: str, tag: str | None) -> None:
+    """Skopeo writes what stands behind the last colon, a `+` too, which no registry would take."""
+    entry = {
+        "mediaType": MANIFEST,
+        "digest": "sha256:0",
+        "size": 1,
+        "annotations": {REF_NAME: name},
+    }
+    body = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    assert [str(found) for found in LayoutIndex.parse(body).tags()] == ([tag] if tag else [])
+
+
+@pytest.mark.parametrize("field", ["mediaType", "annotations"])
+def test_a_field_that_is_null_is_one_that_is_not_there(field: str) -> None:
+    """As other tools read it, in the index and in an entry, and in one annotation among others."""
+    entry = {"mediaType": MANIFEST, "digest": "sha256:" + "0" * 64, "size": 1}
+    named = {**entry, "annotations": {REF_NAME: "1.0.0", "other": None}}
+    document = {"schemaVersion": 2, "manifests": [{**entry, field: None}, named], field: None}
+    index = LayoutIndex.parse(json.dumps(document).encode())
+    assert index.tags() == (Tag("1.0.0"),)
+    found = index.find(Tag("1.0.0"))
+    assert found is not None
+    assert found.is_artifact
