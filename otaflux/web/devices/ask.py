@@ -25,6 +25,8 @@ from otaflux.web.target import Target, decoded
 _PARAMETERS = frozenset({"device", "channel", "version", "unit"})
 _UNIT_HEADERS = ("x-ESP32-STA-MAC", "x-ESP8266-STA-MAC", "RAUC-Serial")
 _PROXY_HEADERS = ("Via", "Forwarded", "X-Forwarded-For")
+# Of clients that put parameters behind an address that has some; none of the names may hold them.
+_JOINT = re.compile(r"[?;&]")
 _UNIT = re.compile(r"[!-~]{1,64}")
 _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
@@ -91,6 +93,9 @@ def _query(query: str) -> dict[str, str]:
             continue
         if name in found:
             raise BadName(f"The query parameter '{name}' is given more than once")
+        joint = _JOINT.search(value) if name != "unit" else None
+        if joint is not None:
+            raise BadName(f"Further parameters begin with '&', not with '{joint[0]}'")
         found[name] = value
     return found
 

@@ -72,15 +72,16 @@ def offer(
     return Offer(standing.release, unit, _replaced_lately(record, standing, now))
 
 
-def nothing_for(device: Device) -> NotFound:
-    """The refusal for a device that has no firmware here, for whatever reason."""
-    return NotFound(f"No firmware for device '{device}'")
+def nothing_for(device: Device, pin: Version | None = None) -> NotFound:
+    """The refusal for a device that has no firmware here, or none in the version asked for."""
+    which = f" in version {pin}" if pin is not None else ""
+    return NotFound(f"No firmware for device '{device}'{which}")
 
 
-def nothing_in(record: Record) -> NotFound | Busy:
+def nothing_in(record: Record, pin: Version | None = None) -> NotFound | Busy:
     """Why a record has nothing for who asks: there is nothing, or it is not known yet."""
     if record.ever_synced:
-        return nothing_for(record.device)
+        return nothing_for(record.device, pin)
     return Busy(
         f"What device '{record.device}' is told is not settled yet", retry_after=RETRY_AFTER
     )

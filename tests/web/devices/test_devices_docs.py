@@ -40,3 +40,17 @@ def test_every_address_and_status_stands_there() -> None:
     hooks_alone = {401, 403, 408, 413}
     for _, status in STATUS:
         assert status in hooks_alone or re.search(rf"^\| [0-9, ]*{status}", PAGE, re.MULTILINE)
+
+
+def test_no_recipe_goes_on_with_another_release() -> None:
+    """A resume that anybody documents names one release, in its address and in its file."""
+    docs = HERE.parent.parent.parent
+    pages = [*docs.glob("*.md"), *(docs / "docs").rglob("*.md"), *(docs / "examples").glob("*")]
+    lines = [line for page in pages for line in page.read_text().splitlines()]
+    resumes = [
+        line for line in lines if re.search(r"(curl|wget)\b.*(-C -|--continue|-c) .*//", line)
+    ]
+    assert resumes
+    for line in resumes:
+        pinned = re.search(r"[?&]version=([^'&]+)", line)
+        assert "/sha256/" in line or (pinned and line.count(pinned[1]) == 2), line

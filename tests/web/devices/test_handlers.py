@@ -25,6 +25,7 @@ OLD = random.Random(1).randbytes(4000)
 NEW = random.Random(2).randbytes(5000)
 ONE = release("lamp", "1.0.0", OLD)
 TWO = release("lamp", "1.1.0", NEW)
+NOTHING = "No firmware for device 'lamp'"
 TEXT_ONE = f"1.0.0\n{sums(OLD).crc32}\n4000".encode()
 TEXT_TWO = f"1.1.0\n{sums(NEW).crc32}\n5000".encode()
 
@@ -141,7 +142,17 @@ async def test_empty_parts_of_a_path_count_for_nothing(
         ("/version?device=La%0d%0amp", 400, "A device's name is"),
         ("/version?device=" + "a" * 5000, 400, "A device's name has at most 200"),
         ("/version?device=lamp&version=one", 400, "A version is SemVer"),
-        ("/version?device=lamp&version=9.9.9", 404, "No firmware for device 'lamp'"),
+        (
+            "/version?device=lamp&version=9.9.9",
+            404,
+            "No firmware for device 'lamp' in version 9.9.9",
+        ),
+        ("/firmware?device=lamp&version=v2", 400, "A version is SemVer"),
+        (
+            "/firmware?device=lamp&version=v9.9.9_a",
+            404,
+            "No firmware for device 'lamp' in version 9.9.9+a",
+        ),
         ("/firmware/lamp/tasmota32.bin", 404, "Nothing is at this address"),
         ("/firmware/sha256/" + "0" * 64, 404, "No firmware has that content"),
     ],

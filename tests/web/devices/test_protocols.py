@@ -487,6 +487,30 @@ async def test_curl_conditions_and_ranges(server: PortServer, tmp_path: Path) ->
 
 
 @pytest.mark.real("curl")
+async def test_curl_goes_on_as_documented(server: PortServer, tmp_path: Path) -> None:
+    """The documented line makes no file of two releases, whatever lies there from yesterday."""
+    page = (Path(__file__).parents[3] / "docs" / "devices.md").read_text()
+    (line,) = (line for line in page.splitlines() if line.startswith("curl") and "-C -" in line)
+    base = f"http://127.0.0.1:{server.port}"
+
+    async def go_on(version: str) -> bytes:
+        typed = line.split("  #")[0].replace("http://ota.example:8080", base)
+        typed = typed.replace("1.4.0", version)
+        code, said = await run("sh", "-c", f"{typed} -sS", folder=tmp_path)
+        assert code == 0, said
+        return (tmp_path / f"lamp-{version}.bin").read_bytes()
+
+    assert await go_on("1.0.0") == IMAGE
+    assert await go_on("1.0.0") == IMAGE  # it is whole
+    server.publish(TWO, kept=(ONE,))
+    server.clock.value += 24 * 3600
+    assert await go_on("1.1.0") == NEXT
+    (tmp_path / "lamp-1.1.0.bin").write_bytes(NEXT[:30_000])
+    assert await go_on("1.1.0") == NEXT
+    assert await go_on("1.0.0") == IMAGE
+
+
+@pytest.mark.real("curl")
 async def test_curl_asks_as_people_do(server: PortServer, tmp_path: Path) -> None:
     """What the documentation shows works as it is typed, a version with a plus sign too."""
     server.publish(release("lamp", "1.2.0+b7", b"plus"))
