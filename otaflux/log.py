@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import TextIO
+from typing import Self, TextIO
 
 import structlog
 
@@ -39,6 +39,7 @@ class Event(StrEnum):
     ONLY_DEVICES = "only_devices"
     ROUND_IS_LONG = "round_is_long"
     REGISTRY_FAILED = "registry_failed"
+    REGISTRY_ANSWERS = "registry_answers"
     DISK_FAILED = "disk_failed"
     RUN_CRASHED = "run_crashed"
     WAKE_CRASHED = "wake_crashed"
@@ -59,6 +60,34 @@ class Event(StrEnum):
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+MOST_ALIKE = 10  # lines of one kind at one occasion; what is over is counted
+
+
+class Folded:
+    """Lines of one kind that could be as many as there are devices, at one occasion.
+
+    The first are written, the rest becomes one line with their number in `more`, when it is closed.
+    """
+
+    def __init__(self, event: Event, *, level: int = logging.WARNING) -> None:
+        self._event = event
+        self._level = level
+        self._said = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        more = self._said - MOST_ALIKE
+        if more > 0:
+            log.log(self._level, self._event, more=more, hint="They are alike: look at the first")
+
+    def say(self, **fields: object) -> None:
+        """Write one more line, or count it."""
+        self._said += 1
+        if self._said <= MOST_ALIKE:
+            log.log(self._level, self._event, **fields)
 
 
 def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:

@@ -8,7 +8,9 @@ own; `hooks` are the ids of the hooks that a line goes back to. docs/logs.md lis
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 
 from otaflux.events import (
     Cause,
@@ -32,6 +34,7 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.release import Release
 
 MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
+SAID_AGAIN = 3600.0  # seconds after which an outage that lasts is said once more
 MOST_ALIKE = 10  # devices of which the same is said, until some are well again: more is no news
 
 
@@ -62,10 +65,35 @@ class _Said:
                 del self._alike[words]
 
 
-class LogLines:
-    """Writes what is worth a line; `hear` is the listener."""
+class _Outage:
+    """A time in which the registry as a whole did not answer; `clock` never goes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._said_at = 0.0
+
+    def goes_on(self) -> float | None:
+        """It does not answer: how long that has been so (s), where it is time to say so again."""
+        now = self._clock()
+        if self._since is None:
+            self._since = self._said_at = now
+        if now - self._said_at < SAID_AGAIN:
+            return None
+        self._said_at = now
+        return now - self._since
+
+    def ended(self) -> float | None:
+        """It answered: how long it had not (s); None where nothing was amiss."""
+        since, self._since = self._since, None
+        return None if since is None else self._clock() - since
+
+
+class LogLines:
+    """Writes what is worth a line; `hear` is the listener. `clock` never goes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._outage = _Outage(clock)
         self._refused = _Said()
         self._failed = _Said(MOST_ALIKE)
 
@@ -90,6 +118,7 @@ class LogLines:
                 self._fail(device, device, tag, reason, hooks)
             case RunEnded():
                 self._failed.forget(happening.device)
+                self._answers(happening)
                 _reconciled(happening)
             case FilesLeft(device, reason):
                 self._fail("files", device, None, reason, (), again=False)
@@ -127,6 +156,16 @@ class LogLines:
         again: bool = True,
     ) -> None:
         """A warning when that is new of `key`; else, where it is said `again`, for debugging."""
+        lasting = self._outage.goes_on() if reason.cause is Cause.UNREACHABLE else None
+        if lasting is not None:
+            log.warning(
+                Event.REGISTRY_FAILED,
+                device=device.name,
+                reason=reason.text,
+                hint=reason.hint,
+                seconds=round(lasting),
+            )
+            return
         is_new = self._failed.is_new(key, reason.text)
         if is_new or again:
             (log.warning if is_new else log.debug)(
@@ -136,6 +175,17 @@ class LogLines:
                 reason=reason.text,
                 hint=reason.hint,
                 hooks=list(hooks),
+            )
+
+    def _answers(self, ended: RunEnded) -> None:
+        """The end of an outage, with the first run that learnt something."""
+        lasted = self._outage.ended() if ended.requests else None
+        if lasted is not None:
+            log.info(
+                Event.REGISTRY_ANSWERS,
+                device=ended.device.name,
+                reason=f"it answers again, after {lasted:.0f} s",
+                seconds=round(lasted),
             )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from otaflux.errors import DiskFailed, Undecided
+from otaflux.errors import DiskFailed, Undecided, Unreachable
 from otaflux.events import FoundUsable, Happening, Reason, ReleaseRefused, RunEnded, RunFailed
+from otaflux.log import Event, Folded
 from otaflux.loglines import MOST_ALIKE, MOST_SAID, LogLines
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority
@@ -105,3 +106,57 @@ def test_the_tag_that_was_asked_about_is_a_field(error: Undecided, event: str) -
     (line,) = lines
     told: dict[str, Any] = {"event": event, "device": "d0", "tag": "1.0.0", "hooks": ["hook"]}
     assert told.items() <= line.items()
+
+
+def test_an_outage_ends_with_one_line() -> None:
+    """With how long it lasted; a device that fails for itself begins none."""
+    time = [100.0]
+    said = LogLines(lambda: time[0])
+    for number in range(3):
+        said.hear(failed(number, Unreachable("no connection")))
+    time[0] += 25
+    with capture_logs() as lines:
+        for number in range(3):
+            well(said, number)
+    told = [line for line in lines if line["event"] == "registry_answers"]
+    assert [(line["reason"], line["seconds"]) for line in told] == [
+        ("it answers again, after 25 s", 25)
+    ]
+    said.hear(failed(1, Undecided("a fault of its own")))
+    with capture_logs() as lines:
+        well(said, 1)
+    assert [line["event"] for line in lines] == ["reconciled"]
+
+
+def test_a_run_that_asked_for_nothing_ends_no_outage() -> None:
+    """What is settled without a request says nothing of the registry."""
+    said = LogLines(lambda: 0.0)
+    said.hear(failed(1, Unreachable("no connection")))
+    with capture_logs() as lines:
+        said.hear(RunEnded(device(), Priority.RECHECK, 0, 0, 0.1))
+    assert [line["event"] for line in lines] == ["reconciled"]
+
+
+def test_a_long_outage_is_said_again_each_hour() -> None:
+    """Once for the registry, with how long it has lasted, and not once for each device."""
+    time = [0.0]
+    said = LogLines(lambda: time[0])
+    heard = []
+    with capture_logs() as lines:
+        for minute in range(125):
+            time[0] = minute * 60.0
+            said.hear(failed(minute % 3, Unreachable("no connection")))
+        heard = [line for line in lines if line["log_level"] == "warning"]
+    assert [line.get("seconds") for line in heard] == [None, None, None, 3600, 7200]
+
+
+def test_many_lines_of_one_kind_are_folded() -> None:
+    """The first are written; the rest is a number, at the end."""
+    with capture_logs() as lines, Folded(Event.RECORD_LEFT_OUT) as left_out:
+        for number in range(20_000):
+            left_out.say(device=f"d{number}", reason="of another registry")
+    assert len(lines) == 11
+    assert lines[-1]["more"] == 19_990
+    with capture_logs() as few, Folded(Event.RECORD_LEFT_OUT) as left_out:
+        left_out.say(device="d", reason="of another registry")
+    assert [line["device"] for line in few] == ["d"]

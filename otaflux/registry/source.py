@@ -89,6 +89,10 @@ class Source(Protocol):
         """
         ...
 
+    async def ping(self) -> None:
+        """Ask for nothing but an answer; raises `Undecided` where there is none, or a refusal."""
+        ...
+
     async def devices(self) -> frozenset[Device] | None:
         """The devices that its listing names; None where it has none or refuses to list."""
         ...
@@ -140,11 +144,7 @@ class Source(Protocol):
 
 
 class Changeable(Source, Protocol):
-    """A source as commands have it: it can be tried, and releases taken back. No server does."""
-
-    async def ping(self) -> None:
-        """Ask for nothing but an answer; raises `Undecided` where there is none, or a refusal."""
-        ...
+    """A source as commands have it: releases can be taken back there. The server never does."""
 
     async def beginnings(self) -> frozenset[str]:
         """What repositories begin with, under the prefix or not; empty where none are listed."""

@@ -34,6 +34,10 @@ Stamps = Callable[[], Mapping[Device, object]]
 class Listed(Protocol):
     """What wake asks of a source."""
 
+    async def ping(self) -> None:
+        """Ask for nothing but an answer; raises `Undecided` where there is none, or a refusal."""
+        ...
+
     async def devices(self) -> frozenset[Device] | None:
         """The devices that its listing names; None where it has none or refuses."""
         ...
@@ -76,6 +80,7 @@ class Wake:
         self._scheduled: set[Device] = set()
         self._sooner = asyncio.Event()  # somebody stands before who was first in line
         self._refusal_noted = False
+        self._reached = False  # whether the registry answered, and took the login
         self._failures = 0  # of the listing, in a row
         self._stamped: Mapping[Device, object] | None = None
         self._folder_failed = ""
@@ -162,9 +167,12 @@ class Wake:
         return 0.0
 
     async def _list(self) -> float:
-        """Read the source's listing; a refusal is noted once."""
+        """Read the source's listing; a refusal is noted once, and so is a login that is refused."""
         try:
             listed = await self._source.devices()
+            if listed is None and not self._reached:
+                await self._source.ping()  # with nobody to look at, a wrong login would not show
+                self._reached = True
         except Undecided as error:
             self._failures += 1
             self._note("the listing failed, and is asked again", str(error), error.hint)

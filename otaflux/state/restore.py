@@ -7,6 +7,7 @@ built anew from the source. Blocks; for a thread.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from types import MappingProxyType
 from otaflux.errors import DiskFailed, Undecided
 from otaflux.files import durable
 from otaflux.files.disk import REAL_DISK, Disk, Irregular
-from otaflux.log import Event, log
+from otaflux.log import Event, Folded
 from otaflux.model.artifact import Digest
 from otaflux.model.names import STABLE, Namespace, NotServed
 from otaflux.model.record import Record
@@ -51,31 +52,36 @@ def restore(
     durable.make_folder(folder, disk=disk)
     durable.sweep_temporaries(folder, disk=disk)
     store.prepare()
+    with durable.explained(f"read {folder}"):
+        names = disk.names(folder)
     records: list[Record] = []
     elsewhere: set[Digest] = set()
     all_read = True
-    with durable.explained(f"read {folder}"):
-        names = disk.names(folder)
-    for name in sorted(names):
-        path = folder / name
-        try:
-            record = _read(path, disk) if path.suffix == ".json" else None
-        except Undecided as error:
-            log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=None, reason=str(error))
-            all_read = False
-            continue
-        if record is None:
-            continue
-        reason = _foreign(record, source, prefix, namespace)
-        if reason:
-            log.warning(Event.RECORD_LEFT_OUT, device=record.device.name, reason=reason)
-            elsewhere.update(release.firmware.firmware_digest for release in record.held())
-        else:
-            records.append(_judge(record, store, channels))
+    with (
+        Folded(Event.RECORD_DAMAGED, level=logging.ERROR) as damaged,
+        Folded(Event.RECORD_LEFT_OUT) as left_out,
+        Folded(Event.FIRMWARE_MISSING, level=logging.ERROR) as missing,
+    ):
+        for name in sorted(names):
+            path = folder / name
+            try:
+                record = _read(path, disk, damaged) if path.suffix == ".json" else None
+            except Undecided as error:
+                damaged.say(file=str(path), set_aside=None, reason=str(error))
+                all_read = False
+                continue
+            if record is None:
+                continue
+            reason = _foreign(record, source, prefix, namespace)
+            if reason:
+                left_out.say(device=record.device.name, reason=reason)
+                elsewhere.update(release.firmware.firmware_digest for release in record.held())
+            else:
+                records.append(_judge(record, store, channels, missing))
     return Judged(tuple(records), frozenset(elsewhere), all_read)
 
 
-def _read(path: Path, disk: Disk) -> Record | None:
+def _read(path: Path, disk: Disk, damaged: Folded) -> Record | None:
     """A record's file; one that is damaged is set aside under another name.
 
     Raises `Undecided` where the disk does: such a record may be whole.
@@ -87,7 +93,7 @@ def _read(path: Path, disk: Disk) -> Record | None:
         if isinstance(error, DiskFailed) and not isinstance(error.__cause__, Irregular):
             raise
         aside = _set_aside(path, disk)
-        log.error(Event.RECORD_DAMAGED, file=str(path), set_aside=str(aside), reason=str(error))
+        damaged.say(file=str(path), set_aside=str(aside), reason=str(error))
     return None
 
 
@@ -115,14 +121,13 @@ def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> 
     return ""
 
 
-def _judge(record: Record, store: Store, channels: Collection[str]) -> Record:
+def _judge(record: Record, store: Store, channels: Collection[str], missing: Folded) -> Record:
     """The record without channels that are not set any more, and releases without their file."""
 
     def whole(release: Release) -> bool:
         if store.has(release.firmware):
             return True
-        log.error(
-            Event.FIRMWARE_MISSING,
+        missing.say(
             device=record.device.name,
             tag=release.tag.text,
             version=release.version.text,

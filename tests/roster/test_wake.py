@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,21 @@ def now() -> float:
 
 
 class Source:
-    """A listing that may fail, refuse, or change."""
+    """A listing that may fail, refuse, or change; `login` is what a ping raises, while it does."""
 
-    def __init__(self, *answers: frozenset[Device] | Exception | None) -> None:
+    def __init__(
+        self, *answers: frozenset[Device] | Exception | None, login: Sequence[Exception] = ()
+    ) -> None:
         self._answers = list(answers)
+        self._login = list(login)
         self.asked: list[float] = []
+        self.pinged = 0
+
+    async def ping(self) -> None:
+        """Refused so often, then taken."""
+        self.pinged += 1
+        if self._login:
+            raise self._login.pop(0)
 
     async def devices(self) -> frozenset[Device] | None:
         """The next answer; the last one for ever."""
@@ -140,6 +150,20 @@ def test_a_listing_that_fails_forgets_nobody_and_is_asked_again(tmp_path: Path) 
     assert source.asked[2] - source.asked[1] < 3
     assert len(woken.of(LAMP)) >= 3
     assert woken.of(FAN)[0] == (source.asked[2], Priority.START)
+
+
+def test_a_login_that_is_refused_is_a_warning_where_nobody_else_would_hear_of_it(
+    tmp_path: Path,
+) -> None:
+    """A registry that lists nothing is asked once whether it takes the login, until it does."""
+    source = Source(None, login=[Undecided("refused", hint="Look at REGISTRY_PASSWORD")] * 2)
+    with capture_logs() as lines:
+        Woken(tmp_path, source).run(10 * INTERVAL)
+    told = [line for line in lines if line["event"] == "listing_unavailable"]
+    assert [(line["log_level"], line["hint"]) for line in told] == [
+        ("warning", "Look at REGISTRY_PASSWORD")
+    ]
+    assert source.pinged == 3
 
 
 def test_a_registry_that_is_away_for_weeks_is_still_asked(tmp_path: Path) -> None:

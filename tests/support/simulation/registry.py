@@ -195,6 +195,10 @@ class SimulatedRegistry:
                 [Undecided("500"), Undecided("429", retry_after=20.0), Unreachable("reset")]
             )
 
+    async def ping(self) -> None:
+        """See `Source`."""
+        await self._answer()
+
     async def devices(self) -> frozenset[Device] | None:
         """See `Source`."""
         await self._answer()
