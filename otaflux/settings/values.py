@@ -205,6 +205,15 @@ def networks(value: str) -> tuple[Network, ...]:
         raise Wrong("networks or addresses, such as 10.0.0.0/8 192.168.1.5 fd00::/8") from None
 
 
+# `https:/host`, `https:host`, `https//host`: a scheme was meant, and no host of that name.
+_HALF_A_SCHEME = re.compile(r"https?(?::(?!\d+(?:/|$))|//)", re.IGNORECASE)
+# Registries of the public that lie at the root of their hosts.
+_HAS_NO_PATH = re.compile(
+    r"(?:^|\.)(?:docker\.io|ghcr\.io|quay\.io|gcr\.io|pkg\.dev|azurecr\.io|amazonaws\.com"
+    r"|registry\.gitlab\.com|public\.ecr\.aws)$"
+)
+
+
 def registry_url(value: str) -> str:
     """`[scheme://]host[:port][/path]`; a scheme that is not written is left out.
 
@@ -212,7 +221,14 @@ def registry_url(value: str) -> str:
     """
     expected = "https://host[:port], or http://host[:port] for a registry without TLS"
     written = "://" in value
+    if not written and _HALF_A_SCHEME.match(value):
+        raise Wrong(expected)
     parts = _split(value if written else f"https://{value}", expected)
+    below = parts.path.strip("/")
+    if below not in {"", "v1", "v2"} and _HAS_NO_PATH.search(parts.hostname or ""):
+        raise Wrong(
+            f"{expected}, and REPOSITORY_PREFIX={below} for repositories whose names begin so"
+        )
     place = parts.netloc + parts.path.rstrip("/")
     return f"{parts.scheme}://{place}" if written else place
 

@@ -170,12 +170,20 @@ class Authority:
         ask = TokenRequest(str(realm), challenge.params.get("service", ""), named, login)
         if refused is not None:
             if refused.just_given and refused.ask == ask:
-                what = "401, with a token that its own token server just gave"
-                raise self.denied(scope, what, said)
+                raise self._of_clocks(scope, said)
             self._forget(ask, refused)
         way = Way(ask.realm, ask.service, ask.scope)
         self._ways.challenged(scope, way, is_usual=named == scope.text)
         return await self._token_grant(ask)
+
+    def _of_clocks(self, scope: Scope, said: str) -> Denied:
+        """The error for a token that the registry refuses though its own server just gave it."""
+        refusal = self.denied(scope, "401, with a token that its own token server just gave", said)
+        refusal.hint = (
+            "Are the clocks of the registry and of its token server right, and is the one set up"
+            f" with the other's certificate? {refusal.hint}"
+        )
+        return refusal
 
     def _forget(self, ask: TokenRequest, refused: Grant) -> None:
         """A token that was refused is not used again; one that came meanwhile is."""

@@ -82,7 +82,7 @@ class RegistryReader:
         if self._hash.hexdigest() != digest.hex:
             raise Undecided(
                 f"the registry sent other bytes than {digest}",
-                hint="the registry's storage may be damaged: push the release again",
+                hint="The registry's storage may be damaged: push the release again",
             )
         check_size(self._descriptor, self._count)
 

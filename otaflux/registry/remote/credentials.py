@@ -223,7 +223,7 @@ def _where(path: Path, key: str) -> str:
 def _unreadable(path: Path, key: str, reason: str) -> Undecided:
     return Undecided(
         f"cannot read {_where(path, key)}: {reason}",
-        hint="log in again, or set REGISTRY_USERNAME and REGISTRY_PASSWORD",
+        hint="Log in again, or set REGISTRY_USERNAME and REGISTRY_PASSWORD",
     )
 
 

@@ -20,7 +20,7 @@ from yarl import URL
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.model.names import Repository
-from otaflux.wording import quoted, quoted_address
+from otaflux.wording import plain, quoted, quoted_address
 
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
@@ -80,6 +80,17 @@ class Endpoint:
         if self.is_docker_hub and "/" not in repository.name:
             return f"library/{repository}"
         return repository.name
+
+    def path_hint(self) -> str:
+        """What may be wrong with the path in `REGISTRY_URL`; empty where it has none."""
+        path = self.base.path.strip("/")
+        if not path:
+            return ""
+        return (
+            f"REGISTRY_URL has the path /{plain(path)}: if that is how the repositories' names"
+            f" begin, set REGISTRY_URL={plain(self.base.origin())} and"
+            f" REPOSITORY_PREFIX={plain(path)}"
+        )
 
     def owns(self, url: URL) -> bool:
         """Whether an address has the registry's own origin."""
@@ -184,7 +195,7 @@ def proxy_for(url: URL, environ: Mapping[str, str]) -> URL | None:
         proxy, named = URL(), None
     if not named:
         raise Undecided(
-            f"{name.upper()} is no http or https proxy", hint=f"set {name.upper()}=http://host:port"
+            f"{name.upper()} is no http or https proxy", hint=f"Set {name.upper()}=http://host:port"
         )
     return proxy
 

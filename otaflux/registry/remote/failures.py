@@ -7,8 +7,6 @@ errs, throttles or hangs may do so for one repository only, so that is `Undecide
 
 from __future__ import annotations
 
-import ssl
-
 import aiohttp
 from yarl import URL
 
@@ -62,49 +60,3 @@ def is_connecting(error: Exception) -> bool:
             aiohttp.ClientHttpProxyError,
         ),
     )
-
-
-def connection_message(error: Exception, url: URL, proxy: URL | None) -> tuple[str, str]:
-    """The sentence and the hint for a connection that failed or broke."""
-    where = plain(f"{url.host}:{url.port}")
-    through = f" through the proxy {plain(f'{proxy.host}:{proxy.port}')}" if proxy else ""
-    match error:
-        case aiohttp.ClientHttpProxyError():
-            told = (
-                f"the proxy refuses to connect to {where} ({error.status})",
-                "look at HTTPS_PROXY",
-            )
-        case aiohttp.ClientConnectorCertificateError():
-            told = (
-                f"the certificate of {where} is not trusted: {_reason(error.certificate_error)}",
-                "set REGISTRY_CA_CERT_PATH to the registry's root certificate",
-            )
-        case aiohttp.ClientConnectorSSLError():
-            told = (
-                f"no TLS with {where}: {_reason(error.os_error)}",
-                "does it speak plain http? Then write http:// in REGISTRY_URL",
-            )
-        case aiohttp.ClientConnectorDNSError():
-            told = f"no address for {where}{through}", "look at REGISTRY_URL and at the name server"
-        case TimeoutError():
-            told = (
-                f"{where}{through} does not answer in time",
-                "is the proxy right, and does it let this address through?" if proxy else "",
-            )
-        case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or "it failed"
-            told = (
-                f"cannot connect to {where}{through}: {reason}",
-                "is it running, and is REGISTRY_URL right?",
-            )
-        case ValueError():
-            told = f"no request can be made to {where}{through} ({type(error).__name__})", ""
-        case _:
-            told = f"the connection to {where}{through} broke ({type(error).__name__})", ""
-    return told
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    return plain(str(getattr(error, "reason", None) or error))

@@ -24,6 +24,7 @@ from yarl import URL
 from otaflux.errors import Undecided, Unreachable
 from otaflux.registry.remote import failures
 from otaflux.registry.remote.auth import Authority, Grant
+from otaflux.registry.remote.connecting import Peer, trouble
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.endpoint import Endpoint, read_url
@@ -199,12 +200,15 @@ class Requests:
 
     def broken(self, error: Exception, url: URL, scope: Scope, *, kind: str = "") -> Undecided:
         """The error for a connection that failed, or broke while a body came."""
-        message, hint = failures.connection_message(error, url, self.wire.proxy(url))
-        if kind != "token" and not self.endpoint.owns(url):
-            return Undecided(message)
+        peer = Peer.REGISTRY if self.endpoint.owns(url) else Peer.STORAGE
+        if kind == "token" and peer is not Peer.REGISTRY:
+            peer = Peer.TOKENS
+        said = trouble(error, url, self.wire.proxy(url), peer)
+        if peer is Peer.STORAGE:
+            return Undecided(said.message, hint=said.hint)
         if failures.is_connecting(error):
-            return Unreachable(message, hint=hint)
-        return self._outage.failed(scope.text, message, hint=hint)
+            return Unreachable(said.message, hint=said.hint)
+        return self._outage.failed(scope.text, said.message, hint=said.hint)
 
     async def _opened(self, call: Call) -> aiohttp.ClientResponse:
         if call.basic_first:

@@ -17,20 +17,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from otaflux.errors import BadName, Undecided
+from otaflux.errors import BadName, Undecided, Unreachable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote import blobs, listings, referrers
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.deleting import Deletion
+from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.endpoint import Endpoint
 from otaflux.registry.remote.harbor import HarborProjects
 from otaflux.registry.remote.neighbourhood import Lookup, Neighbourhood, look_up
@@ -130,7 +131,7 @@ class Remote:
         if not self._namespace.listed:
             return None
         prefix = self._namespace.prefix
-        with self._wire.secrets.kept_out():
+        with self._told():
             names = await listings.repositories(self._requests, prefix, self._beside_the_loop)
         if names is None:
             return None
@@ -155,7 +156,7 @@ class Remote:
     async def tags(self, device: Device) -> Listing:
         """All tags of a device, in no order."""
         name, scope = self._place(device)
-        with self._wire.secrets.kept_out():
+        with self._told():
             listing = await listings.tags(self._requests, name, scope, self._beside_the_loop)
             return replace(listing, is_cache=await self._harbor.is_cache(name))
 
@@ -164,7 +165,7 @@ class Remote:
     ) -> Artifact | Unchanged | Gone:
         """What a tag or digest stands for; see `otaflux.registry.remote.resolving`."""
         name, scope = self._place(device)
-        with self._wire.secrets.kept_out():
+        with self._told():
             return await self._resolver.resolve(name, scope, reference, known)
 
     def open_blob(
@@ -180,7 +181,7 @@ class Remote:
     async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
         """The artifacts whose subject is `digest`; see `otaflux.registry.remote.referrers`."""
         name, scope = self._place(device)
-        with self._wire.secrets.kept_out():
+        with self._told():
             return await referrers.attached(self._requests, self._resolver, name, scope, digest)
 
     async def push(
@@ -201,7 +202,7 @@ class Remote:
         layers = await asyncio.to_thread(measure, files)
         upload = build(device, tag, layers, annotations=annotations)
         push = RegistryPush(self._requests, name, scope, progress=progress, sleep=self._sleep)
-        with self._wire.secrets.kept_out():
+        with self._told():
             return await push(tag, upload, force=force)
 
     async def ping(self) -> None:
@@ -209,28 +210,40 @@ class Remote:
 
         (Distribution specification, "Determining Support".)
         """
-        with self._wire.secrets.kept_out():
+        with self._told():
             answer = await self._requests.ask(Call("ping", "GET", self._endpoint.api(""), PING))
-        if answer.status != HTTPStatus.OK:
-            raise Undecided(
-                f"the registry answers {answer.status}{oci_reason(answer.body)} for /v2/",
-                hint="Is REGISTRY_URL a registry, and not a web page or a log-in portal?",
-            )
+            if answer.status != HTTPStatus.OK:
+                raise Undecided(
+                    f"the registry answers {answer.status}{oci_reason(answer.body)} for /v2/",
+                    hint="Is REGISTRY_URL a registry, and not a web page or a log-in portal?",
+                )
 
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take one tag back; see `otaflux.registry.remote.deleting`."""
         name, scope = self._place(device, "pull", "push", "delete")
         deletion = Deletion(self._requests, self._resolver, name, scope, sleep=self._sleep)
         listing = await self.tags(device)
-        with self._wire.secrets.kept_out():
+        with self._told():
             return await deletion(tag, listing)
 
     async def beginnings(self) -> frozenset[str]:
         """What the names of all listed repositories begin with; empty where none are listed."""
         prefix = self._namespace.prefix
-        with self._wire.secrets.kept_out():
+        with self._told():
             names = await listings.repositories(self._requests, prefix, self._beside_the_loop)
         return frozenset(name.partition("/")[0] for name in names or ())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors leave without our secrets, and with the hint that a path is worth."""
+        with self._wire.secrets.kept_out():
+            try:
+                yield
+            except (Denied, Unreachable):
+                raise
+            except Undecided as error:
+                error.hint = self._endpoint.path_hint() or error.hint
+                raise
 
     def _place(self, device: Device, *actions: str) -> tuple[str, Scope]:
         """The repository as the registry calls it, and what a request to it needs."""

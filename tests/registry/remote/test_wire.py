@@ -261,9 +261,9 @@ async def test_a_proxy_that_refuses_is_said() -> None:
             FakeRegistry() as registry,
             remote(registry, url="https://registry.test", environ=environ) as client,
         ):
-            with pytest.raises(Unreachable, match="proxy refuses") as refusal:
+            with pytest.raises(Unreachable, match=r"proxy .* refuses") as refusal:
                 await client.tags(SENSOR)
-            assert refusal.value.hint == "look at HTTPS_PROXY"
+            assert "HTTPS_PROXY" in refusal.value.hint
     finally:
         await runner.cleanup()
 
