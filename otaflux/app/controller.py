@@ -32,12 +32,15 @@ from otaflux.state.store import Store
 from otaflux.work.outcome import Outcome
 from otaflux.work.queue import WorkQueue
 
+LOGINS_READ = 1.0  # seconds between looks at what logins are read from
+
 
 class Controller:
     """The parts, and their order at start: `restore`, then `load`, then `run` until cancelled.
 
     `events` hears of what its runs do. `stamps` blocks and says what the embedded folder holds, for
-    those who have one.
+    those who have one; `logins_changed` says whether the registry's logins are others than when it
+    was asked last, for those who have any.
     """
 
     def __init__(
@@ -49,8 +52,10 @@ class Controller:
         machine: Machine,
         events: Events,
         stamps: Callable[[], Mapping[Device, object]] | None = None,
+        logins_changed: Callable[[], bool] | None = None,
     ) -> None:
         self._source = source
+        self._logins_changed = logins_changed
         self._folder = folder
         self._policy = policy
         self.events = events
@@ -151,3 +156,11 @@ class Controller:
             tasks.create_task(self.queue.run(), name="work queue")
             tasks.create_task(self.wake.run(), name="wake")
             tasks.create_task(self._scrub.run(), name="scrub")
+            tasks.create_task(self._mind_logins(), name="logins")
+
+    async def _mind_logins(self) -> None:
+        """Have devices that were refused looked at again as soon as there are other logins."""
+        while self._logins_changed is not None:
+            if self._logins_changed():
+                self.queue.hurry()
+            await self.machine.sleep(LOGINS_READ)

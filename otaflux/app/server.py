@@ -62,6 +62,7 @@ class _Server:
             machine=REAL_MACHINE,
             events=events,
             stamps=source.stamps if isinstance(source, Layout) else None,
+            logins_changed=parts.credentials.changed if parts.credentials else None,
         )
         journal.hear_polls(self._controller.roster.polled)
         self._controller.catalog.listen(journal.hear_record)

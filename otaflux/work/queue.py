@@ -127,6 +127,15 @@ class WorkQueue:
         self._changed.set()
         return waiting.ended
 
+    def hurry(self) -> None:
+        """Whoever waits because its run failed waits no longer: what it failed at is another."""
+        now = self._clock()
+        for device, waiting in self._waiting.items():
+            if self._failures[device] and waiting.ready > now:
+                waiting.ready = now
+                self._enqueue(waiting)
+        self._changed.set()
+
     def give_up(self, device: Device) -> None:
         """Take out a key that only first polls put in, and its failures; its future is cancelled.
 

@@ -782,3 +782,20 @@ def test_a_run_that_steps_aside_gives_its_place_to_others() -> None:
         await asyncio.wait([run])
 
     asyncio.run(main())
+
+
+def test_what_failed_is_tried_at_once_where_its_cause_is_another() -> None:
+    """Who waits for something else, or runs, is not hurried."""
+
+    async def scenario(running: Bench) -> None:
+        _ = running.touch(LAMP, Priority.START)
+        await asyncio.sleep(5)
+        _ = running.touch(PUMP, Priority.START)
+        began = len(running.begun)
+        running.queue.hurry()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [touch.device for _, touch in running.begun[began:]].count(LAMP) == 1
+
+    error = Undecided("those credentials", retry_after=60.0)
+    _play(scenario, _failing(error, error, error, error))

@@ -102,6 +102,7 @@ class Credentials:
         self._files = tuple((path, _reread(path)) for path in files)
         self._noted: set[Path] = set()
         self._passed_over: set[Path] = set()
+        self._newest: list[object] | None = None
 
     def login(self, repository: Repository | None = None) -> Login | None:
         """The login for a repository (None is the registry itself), or None: anonymous.
@@ -136,6 +137,18 @@ class Credentials:
         for path in broken.keys() - self._passed_over:
             self._passed_over.add(path)
             log.warning(Event.CREDENTIALS_FILE_SKIPPED, path=str(path), reason=str(broken[path]))
+
+    def changed(self) -> bool:
+        """Whether what logins are read from is another than when this was asked last.
+
+        What cannot be read counts as nothing. Blocks shortly, as `login` does.
+        """
+        now: list[object] = [_newest(self._password)] if self._password is not None else []
+        now += [_newest(file) if os.path.lexists(path) else None for path, file in self._files]
+        before, self._newest = self._newest, now
+        return before is not None and any(
+            old is not new for old, new in zip(before, now, strict=True)
+        )
 
     def configured(self) -> bool:
         """Whether there are any for this registry, or may be: what cannot be read counts."""
@@ -187,6 +200,14 @@ class Credentials:
             for depth in range(len(parts), -1, -1)
             for host in self._hosts()
         ]
+
+
+def _newest(value: Current[object]) -> object:
+    """The value that counts now, the same object as long as it is the same; None for none."""
+    try:
+        return value.current()
+    except Undecided:
+        return None
 
 
 def _reread(path: Path) -> Reread[_File]:
