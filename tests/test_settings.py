@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from otaflux.errors import BadSetting
 from otaflux.model.names import Device
-from otaflux.settings import SETTINGS, Address, Setting, Settings, envfile, read
+from otaflux.settings import SETTINGS, Address, Setting, Settings, envfile, origins, read
 
 BUILT = [setting for setting in SETTINGS if not setting.not_built]
 UNBUILT = [setting for setting in SETTINGS if setting.not_built]
@@ -318,3 +318,20 @@ def test_no_env_file_raises_anything_else(content: str) -> None:
     """Any text is an env file or is refused in this project's own words."""
     with suppress(BadSetting):
         assert all(name.isidentifier() for name in envfile.parse(content, "env"))
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [("off", "critical"), ("0", "critical"), ("2", "warning"), ("5", "debug"), ("OFF", "critical")],
+)
+def test_levels_of_the_rust_program_are_taken_with_a_note(text: str, level: str) -> None:
+    """`off` and digits stop no start, and the note says what they are taken as."""
+    flags, environment = {"log_level": text}, {"CACHE_SIZE": "100", "REGISTRY_URLS": "x"}
+    assert read(flags, environment).log_level == level
+    found = origins(flags, environment, only=["log_level"])
+    assert [note.partition(" ")[0] for note in found.notes] == ["CACHE_SIZE", "LOG_LEVEL"]
+    assert found.notes[1].endswith(f"{text} is taken as {level}")
+    assert [(each.name, each.meant) for each in found.misspelt] == [
+        ("REGISTRY_URLS", "REGISTRY_URL")
+    ]
+    assert origins({}, {"LOG_LEVEL": "info"}, only=["log_level"]).notes == ()

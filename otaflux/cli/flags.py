@@ -51,7 +51,7 @@ def uses(
     """Give a command the flags of these settings; it gets `settings` as its first argument.
 
     `only_with` names, for an option of the command's own, settings that are not read without it.
-    `with_origins` gives it `origins` as well: what is set, and where.
+    `with_origins` gives it `origins` as well: what is set, and where, or does nothing any more.
     """
     used = [setting for setting in SETTINGS if setting.field in fields]
 
@@ -63,6 +63,7 @@ def uses(
             unread = {x for option, some in only_with.items() if not given[option] for x in some}
             settings = read(flags, os.environ, env_file=path, only={*fields} - unread)
             if with_origins:
+                flags["cache_size"] = given.pop("cache_size")
                 given["origins"] = origins(flags, os.environ, env_file=path, only=fields)
             # What a command prints is its answer; what it does inside is told where it was asked
             # for, on stderr.
@@ -74,6 +75,8 @@ def uses(
         for setting in reversed(used):
             for option in reversed(_options(setting)):
                 decorated = option(decorated)
+        if with_origins:
+            decorated = _CACHE_SIZE(decorated)
         return _ENV_FILE(decorated)  # type: ignore[no-any-return] # click keeps the callable's type
 
     return decorate
@@ -82,6 +85,9 @@ def uses(
 _ENV_FILE: Callable[..., Any] = click.option(
     "--env-file", metavar="PATH", help="File of NAME=VALUE lines, for settings not set elsewhere."
 )
+
+# A flag of the Rust program, whose command lines and manifests hold it.
+_CACHE_SIZE: Callable[..., Any] = click.option("--cache-size", metavar="NUMBER", hidden=True)
 
 
 def _parameters(settings: Iterable[Setting]) -> Iterable[str]:

@@ -23,6 +23,8 @@ def command(settings: Settings, *, origins: Origins) -> None:
 
     form = settings.log_format or ("console" if sys.stdout.isatty() else "json")
     log.configure(settings.log_level, form)
+    for note in origins.notes:
+        click.echo(f"otaflux: {note}", err=True)
     for name in origins.misspelt:
         log.log.warning(
             log.Event.SETTING_UNKNOWN,

@@ -7,12 +7,13 @@ was probably meant as it, and who set it counts on it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from otaflux.settings.places import Places
 from otaflux.settings.table import SETTINGS
+from otaflux.settings.values import OLD_LEVELS
 from otaflux.wording import plain
 
 HIDDEN = "(hidden)"
@@ -52,10 +53,11 @@ class Misspelt:
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What is set, and what was probably meant to be."""
+    """What is set, what was probably meant to be, and what is taken as something else (notes)."""
 
     settings: tuple[Origin, ...] = ()
     misspelt: tuple[Misspelt, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def origins(
@@ -84,7 +86,21 @@ def origins(
         meant = _meant(name, in_file=where != "environment") if text.strip() else None
         if meant is not None:
             misspelt.append(Misspelt(name, where, meant))
-    return Origins(tuple(found), tuple(misspelt))
+    return Origins(tuple(found), tuple(misspelt), tuple(_notes(places)))
+
+
+def _notes(places: Places) -> Iterator[str]:
+    """What the Rust program knows and this one takes otherwise."""
+    size = places.find("cache_size")
+    if size is not None:
+        yield (
+            f"CACHE_SIZE ({size.where}) does nothing here: firmware is served from the disk;"
+            " KEEP_VERSIONS says how many older releases stay there"
+        )
+    level = places.find("log_level")
+    taken = OLD_LEVELS.get(level.text.strip().lower()) if level else None
+    if level and taken:
+        yield f"LOG_LEVEL ({level.where}): {plain(level.text.strip())} is taken as {taken}"
 
 
 def _meant(name: str, *, in_file: bool) -> str | None:

@@ -27,6 +27,17 @@ LEVELS = {
     "warn": "warning",
     "warning": "warning",
     "error": "error",
+    "critical": "critical",
+}
+# As the Rust program's filter has them: numbers from nothing to everything.
+OLD_LEVELS = {
+    "off": "critical",
+    "0": "critical",
+    "1": "error",
+    "2": "warning",
+    "3": "info",
+    "4": "debug",
+    "5": "debug",
 }
 
 _UNITS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -156,7 +167,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 def level(value: str) -> str:
     """The lowest level that is logged."""
     try:
-        return LEVELS[value.lower()]
+        return (LEVELS | OLD_LEVELS)[value.lower()]
     except KeyError:
         raise Wrong("debug, info, warning or error") from None
 

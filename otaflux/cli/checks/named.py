@@ -21,3 +21,5 @@ def named(origins: Origins) -> Iterator[Finding]:
             f"is no setting ({name.where}), and nothing reads it",
             f"Is {name.meant} meant?",
         )
+    for taken in origins.notes:
+        yield note("settings", taken)
