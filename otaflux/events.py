@@ -151,10 +151,11 @@ class ReleaseRefused:
 
 @dataclass(frozen=True, slots=True)
 class FoundUsable:
-    """A look found that a tag's release can be served."""
+    """A look found that a tag's release can be served; `digest` is its manifest's."""
 
     device: Device
     tag: Tag
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,8 +108,9 @@ class LogLines:
                 _withdrawn(happening)
             case ReleaseRefused():
                 self._refuse(happening)
-            case FoundUsable(device, tag):
+            case FoundUsable(device, tag, digest):
                 self._refused.forget((device, tag))
+                self._refused.forget((device, digest))
             case TagUnclear(device, tag, reason, hooks):
                 self._fail((device, tag), device, tag, reason, hooks)
             case TagClear(device, tag):
@@ -132,9 +133,9 @@ class LogLines:
                 pass  # worth a number somewhere, and no line
 
     def _refuse(self, refused: ReleaseRefused) -> None:
-        """A release that cannot be served: once for each digest and reason."""
-        key = (refused.device, refused.tag)
-        if self._refused.is_new(key, f"{refused.digest} {refused.reason}"):
+        """A release that cannot be served: once for each digest and reason, whatever its tags."""
+        key = (refused.device, refused.digest or refused.tag)
+        if self._refused.is_new(key, refused.reason):
             log.warning(
                 Event.RELEASE_REFUSED,
                 device=refused.device.name,

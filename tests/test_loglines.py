@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,7 +84,14 @@ def test_a_refusal_is_news_again_once_the_release_was_usable() -> None:
     """What was mended and broke again is said again."""
     said = LogLines()
     assert levels(said, refused(1), refused(1)) == ["warning"]
-    assert levels(said, FoundUsable(device(1), TAG), refused(1)) == ["warning"]
+    usable = FoundUsable(device(1), TAG, refused(1).digest)
+    assert levels(said, usable, refused(1)) == ["warning"]
+
+
+def test_a_refusal_is_said_once_whatever_the_tags_are() -> None:
+    """Three thousand tags on one digest are one line."""
+    refusals = [replace(refused(1), tag=Tag(f"1.0.{number}")) for number in range(3000)]
+    assert levels(LogLines(), *refusals) == ["warning"]
 
 
 def test_what_is_remembered_is_bounded() -> None:

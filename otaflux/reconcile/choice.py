@@ -237,17 +237,18 @@ def is_ahead(
     )
 
 
-def judge(record: Record, verdict: Verdict, found: Iterable[Candidate]) -> Record:
+def judge(record: Record, verdict: Verdict, there: Collection[Tag]) -> Record:
     """The record with one more verdict, in the place of an older one on the same tag.
 
-    Where there are too many, those on tags that are not `found` any more go, then the last.
+    Where there are too many, those on tags that are not `there` any more go, then the last.
     """
     if verdict in record.verdicts:
         return record
     verdicts = (*(each for each in record.verdicts if each.tag != verdict.tag), verdict)
     if len(verdicts) > MAX_VERDICTS:
-        there = {candidate.tag for candidate in found}
-        verdicts = tuple(each for each in verdicts if each.tag in there)[:MAX_VERDICTS]
+        verdicts = tuple(each for each in verdicts if each.tag in there or each.tag == verdict.tag)[
+            :MAX_VERDICTS
+        ]
     return replace(record, verdicts=verdicts)
 
 

@@ -50,6 +50,11 @@ class Looks:
         """Whether a release that was looked at waits for its signature, here or at the registry."""
         return any(isinstance(look, AwaitsSignature | HeldBack) for look in self.found.values())
 
+    @property
+    def are_of_something(self) -> bool:
+        """Whether any tag that was looked at is there."""
+        return any(not isinstance(look, Gone) for look in self.found.values())
+
     async def resolve(self, tag: Tag, record: Record) -> Resolved | HeldBack | Gone:
         """What a tag stands for now. Raises `Undecided`; `unclear` holds it, and why, then."""
         if tag in self.unclear:
@@ -96,6 +101,11 @@ class Looks:
         """What is remembered of a release that can never be served."""
         return Verdict(candidate.tag, look.manifest_digest, look.reason, self._puller.judged_by)
 
+    def is_news(self, look: Unfit, record: Record) -> bool:
+        """Whether the record has no such verdict on these bytes, under whatever tag."""
+        said = (look.manifest_digest, look.reason, self._puller.judged_by)
+        return all((v.manifest_digest, v.reason, v.judged_by) != said for v in record.verdicts)
+
     def tell_unclear(self, tag: Tag) -> None:
         """Tell, once, that nothing was learnt about a tag and the run goes on."""
         if tag not in self._told_unclear:
@@ -106,9 +116,10 @@ class Looks:
     def _tell(self, candidate: Candidate, look: Look, record: Record) -> None:
         match look:
             case Usable():
-                self._events.tell(FoundUsable(self._device, candidate.tag))
+                digest = look.release.manifest_digest
+                self._events.tell(FoundUsable(self._device, candidate.tag, digest))
             case Unfit(digest, reason):
-                if self.verdict(candidate, look) not in record.verdicts:
+                if self.is_news(look, record):
                     self._refuse(candidate, digest, reason)
             case AwaitsSignature(digest, reason) | Lacking(digest, reason):
                 self._refuse(candidate, digest, reason)

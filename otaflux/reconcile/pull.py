@@ -224,7 +224,7 @@ class Puller:
         try:
             return await self._stored(device, planned, priority, claims)
         except DiskFull:  # it is packed, and how much it would be nobody knew
-            if not await self._space.clear():
+            if not await self._space.clear(self._limits.max_firmware):
                 raise
             return await self._stored(device, planned, priority, claims)
 

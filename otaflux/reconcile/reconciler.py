@@ -7,6 +7,8 @@ do. On one event loop.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
@@ -22,13 +24,14 @@ from otaflux.events import (
 )
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
-from otaflux.model.event import Touch
+from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, NotServed
 from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile import again, choice
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.run import Means, Run, served_tags
+from otaflux.reconcile.shortlist import Progress
 from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source
 from otaflux.registry.tally import counting
@@ -37,6 +40,9 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
+
+SOONEST_ON = 1.0  # seconds until a run goes on that looked at as many tags as it may
+SHARE_ON = 4.0  # … and so many times what it took: it has a fifth of a place
 
 
 class Reconciler:
@@ -70,7 +76,9 @@ class Reconciler:
             policy,
             events or Events(),
             machine,
+            asyncio.Lock(),
         )
+        self._progress: dict[Device, Mapping[str, Progress]] = {}
         self._evictions = evictions
         self._events = self._means.events
         self._clock = machine.clock
@@ -97,7 +105,8 @@ class Reconciler:
 
     async def _run(self, touch: Touch) -> Outcome:
         began = self._clock()
-        run = Run(touch, self._record(touch.device), self._means)
+        before = self._progress.pop(touch.device, {})
+        run = Run(touch, self._record(touch.device), self._means, before)
         with counting() as tally:
             try:
                 await run.bring_up_to_date()
@@ -106,6 +115,8 @@ class Reconciler:
                 await self._remember_named(run)
                 raise
             finally:
+                if run.progress:
+                    self._progress[run.device] = run.progress
                 await self._drop(run.device, run.unnamed)
         self._means.withdrawals.only(run.device, served_tags(run.record))
         wait = self._until_next(run)
@@ -120,7 +131,21 @@ class Reconciler:
         if self._means.roster.looked_for(run.device, touch.priority, found=run.is_there):
             await self._evictions.forget(run.device, NEVER_THERE)
             return Done()
+        if run.is_cut_short:
+            return self._go_on_later(run, seconds, wait)
         return Done() if wait is None else Again(wait, touch)
+
+    def _go_on_later(self, run: Run, seconds: float, wait: float | None) -> Again:
+        """Where a run may look at no more: it gives its place back and goes on from there.
+
+        With less of a hurry than a hook, and so that it has a part of a place and not all of it.
+        What hooks named counts on while that may still be on its way.
+        """
+        later = max(SOONEST_ON, SHARE_ON * seconds)
+        touch = replace(run.touch, priority=max(run.touch.priority, Priority.START))
+        if wait is None:
+            return Again(later, replace(touch, tags=(), claimed=()), is_settled=False)
+        return Again(min(later, wait), touch, is_settled=False)
 
     def _record(self, device: Device) -> Record:
         """What the catalog has of the device, or an empty record."""

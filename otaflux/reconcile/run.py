@@ -5,18 +5,25 @@ each channel, stable first, look at candidates from the highest down until one s
 then see to kept releases. A channel changes once, when it is settled. One of which not enough is
 learnt stays as it is and holds up no other; a registry that is away as a whole, a listing that
 errs and a record that cannot be written end the run wherever it is.
+
+A run looks at so many tags and no more. Where more have to be looked at it leaves the channel as it
+is, and `progress` says where the next run goes on; of a device that only polls found it looks at
+the few at the top, and that is that.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from otaflux.errors import Undecided, Unreachable
 from otaflux.events import Events
 from otaflux.machine import Machine
-from otaflux.model.artifact import Digest, Gone
+from otaflux.model.artifact import Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import Unfit, Usable
 from otaflux.model.names import STABLE, Device, Tag
@@ -28,6 +35,7 @@ from otaflux.reconcile.changes import changes
 from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.shortlist import Progress, Shortlist, Sifted, sift
 from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source
 from otaflux.roster.roster import Roster
@@ -35,6 +43,8 @@ from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 
 MANY_TAGS = 1000  # sorting out more would keep polls waiting
+MOST_LOOKS = 50  # tags that one run looks at; then it gives its place to others
+MOST_LOOKS_FOUND = 3  # tags of a device that only polls found, of all its channels together
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +60,19 @@ class Means:
     policy: Policy
     events: Events
     machine: Machine
+    one_large: asyncio.Lock  # sorting out a large listing takes a core
 
 
 class Run:
-    """What one run has learnt so far, and what it does next."""
+    """What one run has learnt so far, and what it does next.
 
-    def __init__(self, touch: Touch, record: Record, means: Means) -> None:
+    `progress` is how far down runs before it looked channels through that are not settled yet, and
+    how far this one did.
+    """
+
+    def __init__(
+        self, touch: Touch, record: Record, means: Means, progress: Mapping[str, Progress]
+    ) -> None:
         self.touch = touch
         self.record = record
         self._means = means
@@ -64,11 +81,16 @@ class Run:
         self._channels = (STABLE, *means.policy.channels)
         self._listed: frozenset[Tag] = frozenset()  # of the tags that are served
         self._is_cache = False  # what is missing may be there all the same
-        self._found: tuple[Candidate, ...] = ()
+        self._there: frozenset[Tag] = frozenset()  # of those that the record names
+        self._shortlists: Mapping[str, Shortlist] = {}
+        self._looks_left = MOST_LOOKS_FOUND if record.found_by_poll else MOST_LOOKS
+        self.progress = dict(progress)
+        self.is_cut_short = False  # somewhere there is more to look at than it may
         self._left = frozenset(left.release for left in record.retired)  # before this run
         self._dropped: frozenset[Digest] = frozenset()
         self.is_there = True  # the source knows of the device, and of a tag at least
         self.gone: frozenset[Tag] = frozenset()
+        self._settled: set[str] = set()
         self.unsettled: Tag | None = None  # the first that kept a channel from being settled
 
     @property
@@ -86,7 +108,8 @@ class Run:
         await self._list()
         with self._claims:
             await self._see_what_is_missing()
-            for channel in self._channels:
+            # Who was cut short before comes last: all channels get their turn.
+            for channel in sorted(self._channels, key=self.progress.__contains__):
                 await self._settle(channel)
             await self._see_to_kept()
             await self._publish(self.record)
@@ -103,14 +126,29 @@ class Run:
                 hint=f"If it is gone for good: stop the server, `otaflux forget {self.device}`",
             )
         self.is_there = len(listing.tags) > 0
+        self._is_cache = listing.is_cache
         served = served_tags(self.record)
-        self._listed, self._is_cache = frozenset(listing.tags) & served, listing.is_cache
-        tags = {*listing.tags, *self.touch.tags, *served}
-        self._found = (
-            choice.candidates(tags)
-            if len(tags) <= MANY_TAGS
-            else await self._means.machine.in_thread(choice.candidates, tags)
+        sifted = await self._sifted(listing, served)
+        self._there, self._shortlists = sifted.there, sifted.channels
+        self._listed = sifted.there & served
+
+    async def _sifted(self, listing: Listing, served: AbstractSet[Tag]) -> Sifted:
+        """What a listing comes to: in a thread, and one at a time, where it is large."""
+        sifting = partial(
+            sift,
+            listing.texts(),
+            self._channels,
+            most=self._looks_left,
+            besides=(*self.touch.tags, *served),
+            asked={*served, *(verdict.tag for verdict in self.record.verdicts)},
+            named=self.touch.tags,
+            progress=self.progress,
         )
+        if len(listing.tags) <= MANY_TAGS:
+            return sifting()
+        async with self._means.one_large:
+            sifted: Sifted = await self._means.machine.in_thread(sifting)
+            return sifted
 
     async def _see_what_is_missing(self) -> None:
         """Look at served tags that the listing lacks; two looks make a withdrawal."""
@@ -145,22 +183,42 @@ class Run:
 
     async def _settle(self, channel: str) -> None:
         """Look from the top until the channel has its release, and publish that."""
-        found = choice.of_channel(self._found, channel)
+        shortlist = self._shortlists[channel]
         while True:
             told = self.record.current(channel)
-            step = choice.settle(found, self.looks.found, told, self.gone)
+            step = choice.settle(shortlist.candidates, self.looks.found, told, self.gone)
             match step:
                 case LookAt(candidate):
+                    if not self._looks_left:
+                        await self._cut_short(channel, shortlist)
+                        return
+                    self._looks_left -= 1
                     if not await self._learns_of(candidate):
                         return
                 case Stands(release):
                     await self._stand(channel, release)
                     return
                 case Nothing():
-                    await self._stand(channel, None)
+                    if shortlist.is_cut:
+                        await self._cut_short(channel, shortlist)
+                    else:
+                        await self._stand(channel, None)
                     return
                 case _:
                     assert_never(step)
+
+    async def _cut_short(self, channel: str, shortlist: Shortlist) -> None:
+        """Leave a channel of which there is more to look at than this run may."""
+        told = self.record.current(channel)
+        if self.record.found_by_poll:  # then no run looks further down
+            is_gone = told is None or told.tag in self.gone
+            await self._stand(channel, None if is_gone else told)
+            return
+        self.is_cut_short = True
+        seen = {*self.looks.found, *self.gone}
+        progress = shortlist.progress(seen)
+        if progress is not None:
+            self.progress[channel] = progress
 
     async def _learns_of(self, candidate: Candidate) -> bool:
         """Look at a candidate and take in what it is; False where that is not learnt now."""
@@ -178,8 +236,11 @@ class Run:
                 self.record = choice.acquit(self.record, candidate.tag)
                 self.looks.found[candidate.tag] = Usable(self._warned(release))
             case Unfit():
+                is_news = self.looks.is_news(look, self.record)
                 verdict = self.looks.verdict(candidate, look)
-                self.record = choice.judge(self.record, verdict, self._found)
+                self.record = choice.judge(self.record, verdict, self._there)
+                if is_news:  # it cost a pull: not once more, should this run or the program end
+                    await self._publish(self.record)
             case _:
                 pass  # it is looked at again, so nothing is remembered
         return True
@@ -214,8 +275,10 @@ class Run:
 
     async def _stand(self, channel: str, release: Release | None) -> None:
         """Have a channel told that release, or nothing; with the last all are settled."""
+        self.progress.pop(channel, None)
+        self._settled.add(channel)
         record = choice.stand(self.record, channel, release, self._means.machine.now())
-        if channel == self._channels[-1] and self.unsettled is None:
+        if self._settled.issuperset(self._channels):
             record = replace(record, ever_synced=True)
         await self._publish(record)
 
@@ -224,7 +287,7 @@ class Run:
         means = self._means
         before = means.catalog.get(self.device)
         after = self.record = self._sorted_out(record, self._left)
-        if after.found_by_poll and not after.channels and before is None:
+        if before is None and after.found_by_poll and not self.looks.are_of_something:
             return
         if after.channels and not after.had_release:
             after = self.record = replace(after, had_release=True)

@@ -68,14 +68,16 @@ def sift(
     channels: Iterable[str],
     *,
     most: int,
+    besides: Collection[Tag] = (),
     asked: Collection[Tag] = (),
     named: Collection[Tag] = (),
     progress: Mapping[str, Progress] | None = None,
 ) -> Sifted:
     """The `most` highest versions of each channel below its progress, and those `named` above it.
 
-    `named` are looked at wherever they stand, for a hook says that they changed. `asked` are
-    tags of which it is worth knowing whether they are among the texts. Takes some 5 µs for each.
+    `besides` are tags that count as if they were listed. `named` are looked at wherever they stand,
+    for a hook says that they changed. `asked` are tags of which it is worth knowing whether they
+    are listed. Takes some 5 µs for each text.
     """
     lists = [_Channel(channel, most, named, (progress or {}).get(channel)) for channel in channels]
     wanted = {tag.text for tag in asked}
@@ -83,13 +85,19 @@ def sift(
     for text in texts:
         if text in wanted:
             there.add(Tag(text))
-        ranked = rank(text)
-        if ranked is not None:
-            order = (*ranked.key, text)
-            for each in lists:
-                if not ranked.channel or ranked.channel == each.own:
-                    each.offer(text, order)
+        _offer(text, lists)
+    for tag in besides:
+        _offer(tag.text, lists)
     return Sifted(frozenset(there), {each.name: each.shortlist() for each in lists})
+
+
+def _offer(text: str, lists: Iterable[_Channel]) -> None:
+    ranked = rank(text)
+    if ranked is not None:
+        order = (*ranked.key, text)
+        for each in lists:
+            if not ranked.channel or ranked.channel == each.own:
+                each.offer(text, order)
 
 
 class _Top:

@@ -48,8 +48,14 @@ class Space:
                 return
             await self._evictions.evict(device, NO_ROOM)
 
-    async def clear(self) -> bool:
-        """Have all give way who can; returns whether anybody did."""
+    async def clear(self, size: int) -> bool:
+        """Have all give way who can, for what may have up to `size` bytes and found no room.
+
+        Returns whether anybody did; nobody does where so much is free, for then something else was
+        wrong. Raises `Undecided` where the disk does not say.
+        """
+        if await self._in_thread(self._store.free) >= size:
+            return False
         gone = [
             await self._evictions.evict(device, NO_ROOM) for device in self._roster.found_by_polls()
         ]

@@ -15,10 +15,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Settled for now; worth another look after so many seconds, for that reason."""
+    """Worth another look after so many seconds, for that reason.
+
+    `is_settled` is False where the run gave its place back before it had seen all.
+    """
 
     after: float
     touch: Touch
+    is_settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

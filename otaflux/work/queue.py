@@ -310,7 +310,7 @@ class WorkQueue:
             case Done():
                 del self._failures[touch.device]
                 self._open()
-            case Again(after, again):
+            case Again(after, again, _):
                 del self._failures[touch.device]
                 self._open()
                 if after < self._gap:  # it knows that what it waits for is that near

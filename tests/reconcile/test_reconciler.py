@@ -732,11 +732,12 @@ def test_a_thousand_verdicts_are_kept_and_the_highest_first() -> None:
     tags = [Tag(f"1.0.{number}") for number in range(MAX_VERDICTS + 5)]
     found = choice.candidates(tags)
     record = Record(LAMP, "source")
+    there = {candidate.tag for candidate in found}
     for candidate in found:
         digest = Digest("sha256", f"{candidate.version.key[2]:064x}")
-        record = choice.judge(record, Verdict(candidate.tag, digest, "it is empty", "x"), found)
+        record = choice.judge(record, Verdict(candidate.tag, digest, "it is empty", "x"), there)
     assert [each.tag for each in record.verdicts] == [each.tag for each in found[:MAX_VERDICTS]]
-    left = found[10:]
+    left = {candidate.tag for candidate in found[10:]}
     verdict = Verdict(found[-1].tag, Digest("sha256", "f" * 64), "it is empty", "x")
     assert choice.judge(record, verdict, left).verdicts[-1] == verdict
 

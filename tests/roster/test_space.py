@@ -100,6 +100,7 @@ async def test_a_known_device_gets_the_room_of_those_that_only_polls_found(
     assert house.names() == "abl"
     await house.space.make_room(7 * MIB - 100_000)
     assert house.names() == "al"
-    assert await house.space.clear()
+    assert not await house.space.clear(6 * MIB), "so much is free"
+    assert await house.space.clear(8 * MIB)
     assert house.names() == "l"
-    assert not await house.space.clear()
+    assert not await house.space.clear(9 * MIB), "nobody is left"

@@ -19,7 +19,7 @@ from otaflux.model.record import Record
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.web.devices.offer import nothing_for
-from otaflux.work.outcome import Failed, Outcome
+from otaflux.work.outcome import Again, Failed, Outcome
 from otaflux.work.queue import WorkQueue
 
 PATIENCE = 3.0  # seconds that a poll waits for a first look; boards give up after 4.5
@@ -95,6 +95,8 @@ class FirstLooks:
         if isinstance(outcome, Failed):
             after = getattr(outcome.error, "retry_after", None) or RETRY_AFTER
             raise Busy(f"Device '{device}' cannot be looked up now", retry_after=after)
+        if isinstance(outcome, Again) and not outcome.is_settled:
+            raise Busy(f"Device '{device}' is being looked up", retry_after=RETRY_AFTER)
         self._roster.note_absent(device)
         raise nothing_for(device)
 

@@ -134,6 +134,18 @@ async def test_a_device_that_does_not_exist_is_remembered_for_30_s() -> None:
     assert await poll == KNOWN
 
 
+async def test_a_look_that_is_not_over_is_no_absence() -> None:
+    """One that gave its place back, for there is much to look at, goes on: ask again."""
+    house = House()
+    poll = house.ask()
+    await settle()
+    again = Again(2.0, Touch(LAMP, Priority.START), is_settled=False)
+    house.queue.end("lamp", again)
+    with pytest.raises(Busy, match="being looked up"):
+        await poll
+    assert not house.roster.is_absent(LAMP)
+
+
 async def test_what_appears_meanwhile_is_told_at_once() -> None:
     """A hook that finds the device ends the memory of its absence."""
     house = House()
