@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otaflux.model.names import Namespace
+from otaflux.model.names import STABLE, Namespace
 from otaflux.unpack.limits import Limits
 
 
@@ -16,7 +16,8 @@ from otaflux.unpack.limits import Limits
 class Policy:
     """Which devices, channels and releases there are, and how often they are looked at.
 
-    `channels` are those besides the stable one; `keep_versions` releases stay on disk below the
+    `channels` are those besides the stable one, `default_channel` is that of polls that name none;
+    `keep_versions` releases stay on disk below the
     current ones. `withdraw_after` is how many seconds a tag has to be missing where no hook said
     that it was deleted. `recheck_interval` is in seconds, `registry_rate` in devices a second,
     `registry_concurrency` in devices at once; the embedded folder is looked at each `folder_looks`
@@ -26,6 +27,7 @@ class Policy:
 
     namespace: Namespace
     channels: tuple[str, ...]
+    default_channel: str = STABLE
     keep_versions: int
     withdraw_after: float
     recheck_interval: float

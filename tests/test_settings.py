@@ -144,6 +144,9 @@ def test_an_insecure_registry_without_a_scheme_is_http() -> None:
         ("DEVICES", "lamp RequestCache"),
         ("CHANNELS", "beta stable"),
         ("CHANNELS", "be.ta"),
+        ("DEFAULT_CHANNEL", "beta"),
+        ("DEFAULT_CHANNEL", "be.ta"),
+        ("DEFAULT_CHANNEL", "Stable"),
         ("RECHECK_INTERVAL", "0"),
         ("RECHECK_INTERVAL", "5m"),
         ("RECHECK_INTERVAL", "1e3"),
@@ -168,6 +171,15 @@ def test_a_wrong_value_is_one_line(name: str, text: str) -> None:
     assert "expected" in complaint
     assert "\n" not in complaint
     assert "hunter2" not in complaint
+
+
+def test_the_default_channel_is_one_that_is_served() -> None:
+    """Stable, or one of CHANNELS; the complaint names those that there are."""
+    assert read({}, {}).default_channel == "stable"
+    both = {"CHANNELS": "rc beta", "DEFAULT_CHANNEL": "beta"}
+    assert read({}, both).default_channel == "beta"
+    (complaint,) = complaints({"CHANNELS": "rc beta", "DEFAULT_CHANNEL": "alpha"})
+    assert complaint.endswith("expected stable or one of CHANNELS: stable, rc, beta")
 
 
 def test_all_complaints_come_at_once() -> None:

@@ -29,6 +29,7 @@ from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
+from otaflux.web.devices.ask import ONLY_STABLE
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
@@ -72,7 +73,7 @@ async def serve(
             roster=Roster(catalog, devices=frozenset({record.device})),
             queue=WorkQueue(_never, places=1, longest_wait=1),
             namespace=Namespace(),
-            channels=frozenset(),
+            channels=ONLY_STABLE,
             machine=REAL_MACHINE,
         ),
         Downloads(room.downloads),

@@ -62,6 +62,7 @@ class Controller:
         self.machine = machine
         self.namespace = policy.namespace
         self.channels = frozenset(policy.channels)
+        self.default_channel = policy.default_channel
         self.catalog = Catalog(folder.catalog, machine=machine)
         self.store = Store(folder.firmware, machine=machine)
         self.roster = Roster(self.catalog, devices=policy.namespace.devices, machine=machine)

@@ -20,6 +20,7 @@ from otaflux.model.names import Namespace
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
+from otaflux.web.devices.ask import Channels
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.exchange import Parts
@@ -43,7 +44,7 @@ class Known:
     roster: Roster
     queue: WorkQueue
     namespace: Namespace
-    channels: frozenset[str]
+    channels: Channels
     machine: Machine
 
 
@@ -126,7 +127,7 @@ class Edge(DeviceSide):
             roster=controller.roster,
             queue=controller.queue,
             namespace=controller.namespace,
-            channels=controller.channels,
+            channels=Channels(controller.channels, controller.default_channel),
             machine=machine,
         )
 

@@ -61,6 +61,7 @@ class Assembly:
         return Policy(
             namespace=self.namespace,
             channels=settings.channels,
+            default_channel=settings.default_channel,
             keep_versions=settings.keep_versions,
             withdraw_after=settings.withdraw_after,
             recheck_interval=settings.recheck_interval,

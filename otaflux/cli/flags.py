@@ -36,7 +36,13 @@ NAMESPACE = (
 # What asking for releases takes, from the registry or the embedded folder. Keys are among it: who
 # asks what a device would be given must not be shown unsigned bytes.
 SOURCE = (*NAMESPACE, "registry_ca_cert_path", "data_dir", "log_level")
-JUDGING = ("max_firmware_size", "channels", "cosign_pub_key_path", "require_bound_tag")
+JUDGING = (
+    "max_firmware_size",
+    "channels",
+    "default_channel",
+    "cosign_pub_key_path",
+    "require_bound_tag",
+)
 ASKING_THE_SERVER = ("listen_addr", "tls_cert_path", "tls_key_path")
 
 _METAVARS = {"path": "PATH", "file": "PATH", "certificates": "PATH", "size": "SIZE"}

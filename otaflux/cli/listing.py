@@ -17,7 +17,7 @@ from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.inventory import look
 from otaflux.cli.shelf import Shelf
 from otaflux.errors import Undecided
-from otaflux.model.names import STABLE, Device
+from otaflux.model.names import Device
 from otaflux.settings import Settings
 
 
@@ -32,7 +32,7 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
     elif known_here or any(not shelf.problem for shelf in found.devices if not device):
-        click.echo(_table(found.devices))
+        click.echo(_table(found.devices, settings.default_channel))
     if found.problem:
         what = "this is what DATA_DIR knows" if known_here else "DATA_DIR knows nothing of it"
         click.echo(f"otaflux: {found.problem} ({what})", err=True)
@@ -49,12 +49,12 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
     return 1 if problems or found.problem else 0
 
 
-def _table(shelves: Iterable[Shelf]) -> str:
-    """Columns as wide as what stands in them; warnings below their release."""
+def _table(shelves: Iterable[Shelf], default: str) -> str:
+    """Columns as wide as what stands in them; `default` is the channel of polls that name none."""
     lines = [("DEVICE", "TAG", "STATE", "SIZE", "CHIP", "NOTE")]
     for shelf in shelves:
         for row in shelf.releases:
-            only = "" if STABLE in row.channels else ", ".join(row.channels)
+            only = "" if default in row.channels else ", ".join(row.channels)
             state = f"{row.state} ({only})" if only else row.state
             size = "" if row.size is None else str(row.size)
             image = f" {row.image_version}" if row.image_version else ""

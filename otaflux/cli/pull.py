@@ -35,14 +35,15 @@ from otaflux.state.store import Claims, Store
 @click.command("pull")
 @click.argument("device", metavar="DEVICE[:VERSION]")
 @click.option("-o", "--output", metavar="FILE", required=True, help="Where the firmware goes.")
-@click.option("--channel", default=STABLE, metavar="NAME", help="One of CHANNELS.")
+@click.option("--channel", metavar="NAME", help="One of CHANNELS; else DEFAULT_CHANNEL.")
 @uses(*SOURCE, *JUDGING)
-def command(settings: Settings, device: str, output: str, channel: str) -> None:
+def command(settings: Settings, device: str, output: str, channel: str | None) -> None:
     """Pull what a device would be given: the current release, or exactly VERSION.
 
     It is resolved, checked, unpacked and chosen as the server does it, by asking the registry now.
     """
     name, version = device_and_version(device)
+    channel = channel or settings.default_channel
     if channel not in {STABLE, *settings.channels}:
         raise BadName(f"channel '{channel}' is not one of CHANNELS")
     target = Path(output)

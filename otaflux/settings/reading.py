@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from otaflux.errors import BadName, BadSetting, Undecided
-from otaflux.model.names import Namespace
+from otaflux.model.names import STABLE, Namespace
 from otaflux.secret import secret_file
 from otaflux.settings.places import Found, Places
 from otaflux.settings.table import SETTINGS, Setting, Settings
@@ -129,6 +129,7 @@ def _together(settings: Settings, complaints: Sequence[str]) -> list[str]:
             (("REGISTRY_USERNAME", "REGISTRY_PASSWORD"), _credentials(settings)),
             (("TLS_CERT_PATH", "TLS_KEY_PATH"), _certificate(settings)),
             (("DATA_DIR",), _folder(settings)),
+            (("CHANNELS", "DEFAULT_CHANNEL"), _default_channel(settings)),
         )
         if complaint and wrong.isdisjoint(names)
     ]
@@ -150,6 +151,14 @@ def _folder(settings: Settings) -> str:
     if where.is_dir() or not where.exists():
         return ""
     return f"DATA_DIR: found '{where}', which is a file, expected a folder or a place for one"
+
+
+def _default_channel(settings: Settings) -> str:
+    there = (STABLE, *settings.channels)
+    if settings.default_channel in there:
+        return ""
+    found = quoted(settings.default_channel)
+    return f"DEFAULT_CHANNEL: found {found}, expected stable or one of CHANNELS: {', '.join(there)}"
 
 
 def _credentials(settings: Settings) -> str:

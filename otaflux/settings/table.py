@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otaflux.model.names import Device, Namespace
+from otaflux.model.names import STABLE, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
 from otaflux.settings import values
 from otaflux.settings.values import Address, Network
@@ -127,6 +127,9 @@ class Settings:
     )
     channels: tuple[str, ...] = _setting(
         values.channels, "", "Pre-release channels to serve besides stable, such as beta rc"
+    )
+    default_channel: str = _setting(
+        values.channel, STABLE, "The channel of polls that name none: stable or one of CHANNELS"
     )
     withdraw_after: float = _setting(
         values.seconds(0, 2_592_000, "3600"),

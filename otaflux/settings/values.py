@@ -203,6 +203,14 @@ def channels(value: str) -> tuple[str, ...]:
         raise Wrong(f"pre-release channels, such as beta rc; {_lowered(error)}") from None
 
 
+def channel(value: str) -> str:
+    """The name of one channel, the stable one too."""
+    try:
+        return parse_channel(value.strip())
+    except BadName as error:
+        raise Wrong(f"stable or one of CHANNELS; {_lowered(error)}") from None
+
+
 def _lowered(error: BadName) -> str:
     message = str(error)
     return message[:1].lower() + message[1:]

@@ -101,6 +101,19 @@ async def test_with_the_registry_away_it_tells_what_data_dir_knows(tmp_path: Pat
     assert "(DATA_DIR knows nothing of it)" in nobody.stderr
 
 
+async def test_current_is_what_polls_are_told_that_name_no_channel(tmp_path: Path) -> None:
+    """With DEFAULT_CHANNEL the stable release is current for who names the stable channel."""
+    async with FakeRegistry() as registry:
+        known = settings(registry, tmp_path) | {"CHANNELS": "beta", "DEFAULT_CHANNEL": "beta"}
+        registry.content.put("acme/lamp", "1.0.0", layers=[b"lamp"])
+        registry.content.put("acme/lamp", "2.0.0-beta.1", layers=[b"beta"])
+        await served(tmp_path, ("lamp", "2.0.0-beta.1"), **known)
+        done = await listed(tmp_path, "lamp", **known)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split()[1:4] for line in done.stdout.splitlines()[1:]]
+    assert rows == [["2.0.0-beta.1", "current", "4"], ["1.0.0", "current", "(stable)"]]
+
+
 async def test_a_device_that_cannot_be_asked_about_keeps_none_of_the_others_away(
     tmp_path: Path,
 ) -> None:

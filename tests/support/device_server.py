@@ -35,6 +35,7 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.web.answers import Answer, Span
+from otaflux.web.devices.ask import Channels
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
 from otaflux.web.written import Written, rendered
@@ -216,6 +217,7 @@ class DeviceServer:
 
     folder: Path
     channels: frozenset[str] = frozenset()
+    default_channel: str = STABLE
     origins: Origins = field(default_factory=Origins)
     namespace: Namespace = field(default_factory=Namespace)
     patience: float = 0.05
@@ -239,7 +241,7 @@ class DeviceServer:
                 roster=self.roster,
                 queue=self.queue,
                 namespace=self.namespace,
-                channels=self.channels,
+                channels=Channels(self.channels, self.default_channel),
                 machine=self.machine,
             ),
             self.sender,

@@ -32,6 +32,30 @@ _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class Channels:
+    """The channels that may be named: `others` besides the stable one.
+
+    `default` is whose answer those get who name none.
+    """
+
+    others: frozenset[str] = frozenset()
+    default: str = STABLE
+
+    def read(self, text: str | None) -> str:
+        """The channel that is named, or not; raises `BadName` naming those that there are."""
+        if text is None:
+            return self.default
+        channel = parse_channel(text)
+        if channel != STABLE and channel not in self.others:
+            there = ", ".join((STABLE, *sorted(self.others)))
+            raise BadName(f"There is no such channel; there are: {there}")
+        return channel
+
+
+ONLY_STABLE = Channels()
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """What is asked about a device, by whom, and in which form.
 
@@ -54,17 +78,17 @@ def read(
     headers: MultiMapping[str],
     *,
     device: str = "",
-    channels: frozenset[str] = frozenset(),
+    channels: Channels = ONLY_STABLE,
 ) -> Ask:
     """Read what is asked about a device, which the path may name, as `device`, or the query.
 
-    `channels` are those served besides the stable one. Raises `BadName` for a device, channel,
+    `channels` are those that it may name. Raises `BadName` for a device, channel,
     version or unit that cannot be one.
     """
     asked = _query(target.query)
     if device and "device" in asked:
         raise BadName("The device is named twice, in the path and in the query")
-    channel = _channel(asked.get("channel", STABLE), channels)
+    channel = channels.read(asked.get("channel"))
     version = Version.parse(asked["version"]) if "version" in asked else None
     unit = _unit(asked.get("unit", ""), headers)
     json = _prefers_json(headers)
@@ -104,14 +128,6 @@ def _device(text: str) -> Device:
     if not text:
         raise BadName("Missing required query parameter: 'device'")
     return Device.parse(text)
-
-
-def _channel(text: str, channels: frozenset[str]) -> str:
-    channel = parse_channel(text)
-    if channel != STABLE and channel not in channels:
-        there = ", ".join((STABLE, *sorted(channels)))
-        raise BadName(f"There is no such channel; there are: {there}")
-    return channel
 
 
 def _unit(named: str, headers: MultiMapping[str]) -> Unit:

@@ -18,7 +18,7 @@ from otaflux.model.record import Record
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.web.answers import Answer
-from otaflux.web.devices.ask import Ask, read
+from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
 from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
@@ -38,7 +38,7 @@ class Parts:
     """What answers to devices are made from.
 
     `last_told` is shared with the request cache; `last_told`, `memory` and `first_looks` hear of
-    changed records. `channels` are those served besides the stable one.
+    changed records. `channels` are those that polls may name.
     """
 
     catalog: Catalog
@@ -49,7 +49,7 @@ class Parts:
     memory: DownloadMemory
     origins: Origins
     observer: Observer
-    channels: frozenset[str] = frozenset()
+    channels: Channels = ONLY_STABLE
     machine: Machine = REAL_MACHINE
 
 

@@ -16,7 +16,7 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import Answer
-from otaflux.web.devices.ask import Ask, read, wants_digest
+from otaflux.web.devices.ask import Ask, Channels, read, wants_digest
 from otaflux.web.devices.conditions import weigh
 from otaflux.web.devices.offer import Offer, nothing_in, offer
 from otaflux.web.target import Target
@@ -25,7 +25,7 @@ VERSION = "/version"
 
 
 def read_poll(
-    method: str, target: str, headers: MultiMapping[str], *, channels: frozenset[str]
+    method: str, target: str, headers: MultiMapping[str], *, channels: Channels
 ) -> Ask | None:
     """What a `GET /version` asks for; None for any other request.
 

@@ -25,7 +25,7 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import http_date
-from otaflux.web.devices.ask import Ask
+from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.polls import gives_way, offered, read_poll, version_answer
@@ -71,7 +71,7 @@ class RequestCache:
         connections: LastTold,
         origins: Origins,
         observer: Observer,
-        channels: frozenset[str] = frozenset(),
+        channels: Channels = ONLY_STABLE,
         secure: bool = False,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,

@@ -12,12 +12,12 @@ from multidict import CIMultiDict
 from otaflux.errors import BadName, NotFound, Refused
 from otaflux.model.names import Device
 from otaflux.model.version import Version
-from otaflux.web.devices.ask import Ask, read
+from otaflux.web.devices.ask import Ask, Channels, read
 from otaflux.web.devices.polls import read_poll
 from otaflux.web.devices.protocols.table import find
 from otaflux.web.target import Target
 
-CHANNELS = frozenset({"beta", "rc"})
+CHANNELS = Channels(frozenset({"beta", "rc"}))
 DEVICES = st.from_regex(
     r"[a-z0-9]{1,8}(?:[._-][a-z0-9]{1,5})?(?:/[a-z0-9]{1,8}){0,2}", fullmatch=True
 )

@@ -123,6 +123,31 @@ async def test_channels(server: PortServer) -> None:
     assert reply.body == b"There is no such channel; there are: stable, beta"
 
 
+@pytest.mark.parametrize("shortcut", [True, False])
+async def test_polls_that_name_no_channel_have_the_default_one(
+    tmp_path: Path, shortcut: bool
+) -> None:
+    """By either way to an answer, in each protocol; the stable one is had by its name."""
+    channels = frozenset({"beta"})
+    async with PortServer(
+        tmp_path, channels=channels, default_channel="beta", shortcut=shortcut
+    ) as server:
+        server.publish(ONE)
+        assert (await server.get("/version?device=lamp")).body == TEXT_ONE
+        beta = release("lamp", "2.0.0-beta.1", b"beta")
+        server.publish(beta, channel="beta")
+        for _ in range(2):
+            told = await server.get("/version?device=lamp")
+            assert told.body.startswith(b"2.0.0-beta.1\n")
+        assert (await server.get("/firmware?device=lamp")).body == b"beta"
+        assert (await server.get("/firmware/lamp/firmware.bin")).body == b"beta"
+        manifest = json.loads((await server.get("/esphome/lamp/manifest.json")).body)
+        assert manifest["version"] == "2.0.0-beta.1"
+        for target in ("/version?device=lamp", "/firmware?device=lamp"):
+            stable = await server.get(f"{target}&channel=stable")
+            assert stable.body in {TEXT_ONE, OLD}
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["//version", "/version/", "///version//", "/%2Fversion"])
 async def test_empty_parts_of_a_path_count_for_nothing(
