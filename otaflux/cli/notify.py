@@ -20,7 +20,7 @@ from yarl import URL
 from otaflux.errors import BadSetting, Undecided
 from otaflux.model.event import Action
 from otaflux.model.names import Device, Namespace, Tag
-from otaflux.registry.remote.endpoint import proxy_for
+from otaflux.registry.remote.proxies import proxy_for
 from otaflux.settings import Settings
 from otaflux.settings.values import Wrong, public_url
 
@@ -99,13 +99,14 @@ class Notice:
     async def _post(self, url: URL, body: bytes) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json", "X-Webhook-Secret": self._secret}
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        proxy = proxy_for(url, os.environ)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
                 url,
                 data=body,
                 headers=headers,
-                proxy=proxy_for(url, os.environ),
+                proxy=proxy.url if proxy is not None else None,
                 allow_redirects=False,
             ) as response,
         ):

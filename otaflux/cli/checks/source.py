@@ -20,7 +20,7 @@ from otaflux.errors import OtaFluxError, Undecided, Unusable
 from otaflux.model.artifact import Descriptor, Index, Manifest
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.reconcile import choice
-from otaflux.registry.remote.endpoint import proxy_for
+from otaflux.registry.remote.proxies import proxy_for
 from otaflux.registry.source import Changeable
 from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
@@ -82,10 +82,9 @@ def _ways(parts: Assembly) -> Iterator[Finding]:
     url = URL(settings.registry_url)
     proxy = proxy_for(url, os.environ)
     if proxy is not None:
-        name = f"{url.scheme.upper()}_PROXY"
         yield note(
             "proxy",
-            f"{proxy.host}:{proxy.port} is between here and the registry ({name})",
+            f"{proxy.url.host}:{proxy.url.port} is between here and the registry ({proxy.name})",
             f"Name {url.host} in NO_PROXY if it should not be",
         )
 

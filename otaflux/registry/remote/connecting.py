@@ -14,6 +14,7 @@ from enum import Enum
 import aiohttp
 from yarl import URL
 
+from otaflux.registry.remote.proxies import Proxy
 from otaflux.wording import plain
 
 # Of OpenSSL, `X509_verify_cert` (x509_vfy.h); the `ssl` module has no names for them.
@@ -41,14 +42,14 @@ class Trouble:
     hint: str = ""
 
 
-def trouble(error: Exception, url: URL, proxy: URL | None, peer: Peer) -> Trouble:
+def trouble(error: Exception, url: URL, proxy: Proxy | None, peer: Peer) -> Trouble:
     """What to say of a connection to `url`, through `proxy` where there is one."""
     where = plain(f"{url.host}:{url.port}")
     if proxy is not None:
         of_proxy = _of_proxy(error, where, url, proxy)
         if of_proxy is not None:
             return of_proxy
-        where = f"{where} through the proxy {plain(f'{proxy.host}:{proxy.port}')}"
+        where = f"{where} through the proxy {plain(f'{proxy.url.host}:{proxy.url.port}')}"
     match error:
         case aiohttp.ClientConnectorCertificateError():
             told = _certificate(error.certificate_error, where, peer)
@@ -84,10 +85,10 @@ def _found(peer: Peer, what: str) -> str:
             )
 
 
-def _of_proxy(error: Exception, where: str, url: URL, proxy: URL) -> Trouble | None:
+def _of_proxy(error: Exception, where: str, url: URL, proxy: Proxy) -> Trouble | None:
     """What is the proxy's own fault; None where it is none."""
-    name = f"{url.scheme.upper()}_PROXY"
-    there = plain(f"{proxy.host}:{proxy.port}")
+    name = proxy.name
+    there = plain(f"{proxy.url.host}:{proxy.url.port}")
     around = f"or name {plain(url.host)} in NO_PROXY to go without it"
     match error:
         case aiohttp.ClientHttpProxyError() if error.status == _PROXY_WANTS_LOGIN:
@@ -98,7 +99,7 @@ def _of_proxy(error: Exception, where: str, url: URL, proxy: URL) -> Trouble | N
                 f"the proxy {there} refuses to connect to {where} ({error.status})",
                 f"Let the proxy in {name} connect there, {around}",
             )
-        case aiohttp.ClientConnectorDNSError() if error.host == proxy.host:
+        case aiohttp.ClientConnectorDNSError() if error.host == proxy.url.host:
             return Trouble(f"no address for the proxy {there}", f"Look at {name}, {around}")
         case aiohttp.ClientProxyConnectionError():
             return Trouble(

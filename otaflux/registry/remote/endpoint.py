@@ -2,9 +2,7 @@
 
 Trust: everything that a registry names, a token realm, a redirect, a next page, is untrusted text.
 Credentials go to the registry's own origin (scheme, host and port) and, for a token, to a realm
-that `Neighbourhood.check_realm` lets through. Proxies come from the environment and are read here
-too, so that aiohttp's `trust_env` stays off, which would also send ~/.netrc to whoever is
-redirected to.
+that `Neighbourhood.check_realm` lets through.
 """
 
 from __future__ import annotations
@@ -176,58 +174,3 @@ def literal(host: str | None) -> IpAddress | None:
         return ipaddress.ip_address(socket.inet_aton(host or ""))
     except (OSError, ValueError):
         return None
-
-
-def proxy_for(url: URL, environ: Mapping[str, str]) -> URL | None:
-    """The proxy for an address by `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`; None for none.
-
-    As Go's clients have it, so that it is as for the registry's other users: lower-case names
-    count first, loopback is never proxied. Raises `Undecided` for a proxy that cannot be one.
-    """
-    name = f"{url.scheme}_proxy"
-    text = environ.get(name) or environ.get(name.upper()) or ""
-    if not text or _without_proxy(url, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
-        return None
-    try:
-        proxy = URL(text if "://" in text else f"http://{text}")
-        named = proxy.scheme in {"http", "https"} and proxy.host and proxy.port
-    except ValueError:
-        proxy, named = URL(), None
-    if not named:
-        raise Undecided(
-            f"{name.upper()} is no http or https proxy", hint=f"Set {name.upper()}=http://host:port"
-        )
-    return proxy
-
-
-def _without_proxy(url: URL, exceptions: str) -> bool:
-    host = (url.host or "").rstrip(".")
-    address = literal(host)
-    if host == "localhost" or (address is not None and address.is_loopback):
-        return True
-    return any(
-        _excepts(word, host, url.port, address) for word in exceptions.replace(",", " ").split()
-    )
-
-
-def _excepts(
-    word: str,
-    host: str,
-    port: int | None,
-    address: IpAddress | None,
-) -> bool:
-    """One word of `NO_PROXY`: `*`, a network, an address or a domain with or without a port."""
-    if word == "*":
-        return True
-    if address is not None:
-        try:
-            return address in ipaddress.ip_network(word.strip("[]"), strict=False)
-        except ValueError:
-            pass
-    named, colon, wanted = word.rpartition(":")
-    if colon and wanted.isdigit():
-        if int(wanted) != port:
-            return False
-        word = named
-    bare = word.strip("[]").lstrip("*").lstrip(".").lower()
-    return bool(bare) and (host == bare or host.endswith("." + bare))

@@ -23,9 +23,9 @@ from yarl import URL
 
 from otaflux import __version__
 from otaflux.errors import BadSetting
-from otaflux.registry.remote.endpoint import proxy_for
 from otaflux.registry.remote.hiding import Secrets
 from otaflux.registry.remote.pace import HeadLimit
+from otaflux.registry.remote.proxies import Proxy, proxy_for
 from otaflux.registry.remote.retries import SERVER, RetryPolicy, Tries
 from otaflux.registry.tally import count_request
 
@@ -118,11 +118,11 @@ class Wire:
             await self._session.close()
             self._session = None
 
-    def proxy(self, url: URL) -> URL | None:
+    def proxy(self, url: URL) -> Proxy | None:
         """The proxy for an address; raises `Undecided` where what is set cannot be one."""
         proxy = proxy_for(url, self._environ)
-        if proxy is not None and proxy.password:
-            self.secrets.hide(proxy.password)
+        if proxy is not None and proxy.url.password:
+            self.secrets.hide(proxy.url.password)
         return proxy
 
     async def send(
@@ -141,6 +141,7 @@ class Wire:
         """
         if self._session is None:
             raise RuntimeError("the registry client is used outside of its context")
+        proxy = self.proxy(url)
         pace = HeadLimit(self.policy, len(data) if isinstance(data, bytes) else 0)
         tries = Tries(self.policy, clock=self.clock, wall=self.wall, chance=self.chance, once=once)
         return await RetryClient(self._session, retry_options=tries).request(
@@ -150,7 +151,7 @@ class Wire:
             data=pace.of(data) if isinstance(data, AsyncIterator) else data,
             allow_redirects=False,
             ssl=self._trusting if url.host == self._own_host else self._checking,
-            proxy=self.proxy(url),
+            proxy=proxy.url if proxy is not None else None,
             trace_request_ctx={"kind": kind},
             middlewares=(pace.bounded,),
         )

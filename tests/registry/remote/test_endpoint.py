@@ -13,9 +13,9 @@ from otaflux.errors import BadSetting, Undecided
 from otaflux.model.names import Repository
 from otaflux.registry.remote.endpoint import (
     Endpoint,
-    proxy_for,
     read_url,
 )
+from otaflux.registry.remote.proxies import proxy_for
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,24 @@ PROXY = {"HTTPS_PROXY": "http://proxy:3128", "http_proxy": "proxy:8080"}
 )
 def test_which_proxy_is_used(url: str, environ: dict[str, str], proxy: str | None) -> None:
     """HTTPS_PROXY, HTTP_PROXY and NO_PROXY in either case, as Go's clients have it."""
-    assert proxy_for(URL(url), environ) == (URL(proxy) if proxy else None)
+    found = proxy_for(URL(url), environ)
+    assert (found.url if found else None) == (URL(proxy) if proxy else None)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"HTTPS_PROXY": "p:1", "ALL_PROXY": "q:1"}, "HTTPS_PROXY"),
+        ({"ALL_PROXY": "q:1"}, "ALL_PROXY"),
+        ({"all_proxy": "http://q:1", "HTTP_PROXY": "p:1"}, "ALL_PROXY"),
+        ({"ALL_PROXY": "q:1", "no_proxy": "reg.example"}, None),
+        ({"https_proxy": "", "ALL_PROXY": "q:1"}, "ALL_PROXY"),
+    ],
+)
+def test_what_a_proxy_is_set_with_is_told(environ: dict[str, str], name: str | None) -> None:
+    """ALL_PROXY counts where there is none for the scheme, and people read which one it was."""
+    found = proxy_for(URL("https://reg.example/"), environ)
+    assert (found.name if found else None) == name
 
 
 @pytest.mark.parametrize("proxy", ["socks5://p:1", "http://", "http://p:99999", "http://[x"])
