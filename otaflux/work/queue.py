@@ -260,6 +260,8 @@ class WorkQueue:
         """
         if not self._outage.may_try(now, urgent=waiting.urgent):
             return False
+        if self._outage and waiting.priority is Priority.FIRST_POLL:
+            return False  # what a stranger asks for is no sign that it answers
         if waiting.priority is Priority.RECHECK:
             return now >= self._rechecks.ready
         return waiting.priority is not Priority.FIRST_POLL or now >= self._first_polls.ready
@@ -316,12 +318,13 @@ class WorkQueue:
                 if after < self._gap:  # it knows that what it waits for is that near
                     self._began[touch.device] = self._clock() + after - self._gap
                 self._return(again, min(after, self._longest_wait))
-            case Failed(Unreachable() as error):
+            case Failed(Unreachable() as error) if not self._is_strangers(touch):
                 self._went_away(began, error.retry_after)
                 wait = max(0.0, self._outage.next_try - self._clock())
                 self._return(touch, wait, outage=True)
             case Failed(error, within):
-                self._open()
+                if not isinstance(error, Unreachable):
+                    self._open()
                 self._failures[touch.device] += 1
                 asked = error.retry_after if isinstance(error, Undecided) else None
                 # Who keeps its release has time: ten thousand keys a minute would be no rate.
@@ -335,6 +338,13 @@ class WorkQueue:
         """Seconds until the next try: the backoff's or what was asked for, within the bounds."""
         wait = self._backoff.after(failures, self._chance, most=most)
         return min(max(wait, min(asked or 0.0, MAX_RETRY_AFTER)), self._longest_wait)
+
+    def _is_strangers(self, touch: Touch) -> bool:
+        """Whether a failure counts for its key alone: nobody but polls ever asked for it.
+
+        A registry may err for names that strangers make up, and answer for the fleet's.
+        """
+        return touch.priority is Priority.FIRST_POLL and not self._outage
 
     def _went_away(self, began: float, asked: float | None) -> None:
         """Count an outage's failed tries; runs that began before it say nothing new."""

@@ -508,6 +508,41 @@ def test_in_an_outage_one_key_at_a_time_tries_for_all() -> None:
     _play(scenario, answer)
 
 
+def test_what_strangers_ask_for_makes_no_outage_and_ends_none() -> None:
+    """A registry that fails for made-up names keeps nobody waiting; nor are they asked in one."""
+    away = False
+
+    async def answer(touch: Touch) -> Outcome:
+        await asyncio.sleep(0.01)
+        is_stranger = touch.device.name.startswith("stranger")
+        return Failed(Unreachable("no route")) if away or is_stranger else Done()
+
+    async def scenario(bench: Bench) -> None:
+        nonlocal away
+        for number in range(5):
+            bench.touch(Device(f"stranger{number}"), Priority.FIRST_POLL)
+            await asyncio.sleep(0.3)
+        assert not bench.queue.unreachable
+        ended = bench.touch(LAMP, Priority.RECHECK)
+        await asyncio.sleep(0.05)
+        assert ended.done()
+
+        away = True
+        bench.touch(LAMP, Priority.RECHECK)
+        await asyncio.sleep(1)
+        assert bench.queue.unreachable
+        before = len(bench.begun)
+        bench.touch(Device("stranger-of-late"), Priority.FIRST_POLL)
+        await asyncio.sleep(30)
+        assert {t.device for _, t in bench.begun[before:]} == {LAMP}
+        away = False
+        await asyncio.sleep(90)
+        assert not bench.queue.unreachable
+        assert "stranger-of-late" in {t.device.name for _, t in bench.begun[before:]}
+
+    _play(scenario, answer)
+
+
 def test_a_long_run_does_not_keep_others_from_an_outage_that_is_over() -> None:
     """Neither one that began before it, nor a try that streams: a hook waits for seconds."""
     away = False
