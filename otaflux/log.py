@@ -1,18 +1,27 @@
 """Every event that OtaFlux logs, declared once, and how a line is written.
 
-One JSON object a line on stdout: `timestamp` (UTC, ISO 8601), `level`, `event`, and fields. The
-events are fixed words, listed in docs/logs.md; what varies is in the fields.
+One JSON object a line on stdout: `timestamp` (UTC, ISO 8601), `level`, `event`, and fields. Lines
+are written by a thread (`otaflux.linewriter`), so that nothing ends or waits for want of a reader,
+and are UTF-8 whatever the locale. The events are fixed words, listed in docs/logs.md; what varies
+is in the fields.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self, TextIO
+from types import MappingProxyType
+from typing import Any, Self, TextIO
 
 import structlog
+
+from otaflux.linewriter import LineWriter
+
+_FIRST = ("timestamp", "level", "event", "device")  # fields of a line, where it has them
 
 
 class Event(StrEnum):
@@ -22,6 +31,7 @@ class Event(StrEnum):
     SETTING_UNKNOWN = "setting_unknown"
     SERVER_STOPPING = "server_stopping"
     SERVER_STOPPED = "server_stopped"
+    SERVER_HANGS = "server_hangs"
     HOOK_ACCEPTED = "hook_accepted"
     HOOK_IGNORED = "hook_ignored"
     HOOK_REJECTED = "hook_rejected"
@@ -55,6 +65,7 @@ class Event(StrEnum):
     DEVICE_NOT_SERVED = "device_not_served"
     SECRET_READ_AGAIN = "secret_read_again"  # noqa: S105 - the word for an event
     SECRET_KEPT = "secret_kept"  # noqa: S105 - as above
+    LOG_LINES_LOST = "log_lines_lost"
     CREDENTIALS_FILE_SKIPPED = "credentials_file_skipped"
     CREDENTIAL_HELPER_SKIPPED = "credential_helper_skipped"
 
@@ -90,30 +101,88 @@ class Folded:
             log.log(self._level, self._event, **fields)
 
 
-def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
+class _Lines:
+    """What structlog calls its logger: every method takes a line."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.msg = write
+        self.debug = self.info = self.warning = self.error = self.critical = self.exception = write
+
+
+def configure(
+    level: str,
+    form: str,
+    *,
+    stream: TextIO | None = None,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> LineWriter:
     """Write lines of `level` (debug, info, warning, error, critical) and above to stdout.
 
     `form` is `json` or `console`. Commands whose stdout is their answer name another `stream`.
+    Whatever becomes of the lines, who logs neither waits nor fails. Returns what writes them, which
+    is to be closed at the end.
     """
+    stream = stream or sys.stdout
+    writer = LineWriter(_descriptor(stream), lost=lambda count: _lost(count, form))
+    colours = form == "console" and _takes_colours(stream, environ)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *_rendering(form),
+            *_rendering(form, colours=colours),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stdout),
+        logger_factory=lambda *_: _Lines(writer.write),
         cache_logger_on_first_use=False,
     )
+    return writer
 
 
-def _rendering(form: str) -> Iterable[structlog.typing.Processor]:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at it; a stream that is closed or not there is none."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    try:
+        return stream.fileno() if stream is not None else None
+    except (OSError, ValueError):
+        return None
+
+
+def _takes_colours(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
+    return is_terminal(stream) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def _rendering(form: str, *, colours: bool) -> Iterable[structlog.typing.Processor]:
     if form == "console":
-        return (structlog.dev.ConsoleRenderer(),)  # it renders exceptions itself
-    return (
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
-    )
+        return (
+            structlog.dev.ConsoleRenderer(
+                colors=colours, exception_formatter=structlog.dev.plain_traceback
+            ),
+        )
+    return (structlog.processors.format_exc_info, _as_json)
+
+
+def _as_json(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+    """One object a line; first what every line has, then which device it is about."""
+    ordered = {key: fields[key] for key in _FIRST if key in fields} | dict(fields)
+    try:
+        return json.dumps(ordered, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # a field that cannot be shown ends nothing
+        return json.dumps({key: repr(value) for key, value in ordered.items()}, ensure_ascii=False)
+
+
+def _lost(count: int, form: str) -> str:
+    """The line about lines that were not written."""
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    if form == "console":
+        return f"{now} [warning  ] {Event.LOG_LINES_LOST} lines={count}"
+    event = {"timestamp": now, "level": "warning", "event": Event.LOG_LINES_LOST, "lines": count}
+    return json.dumps(event)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry
 
@@ -34,8 +35,8 @@ from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
 
 
-async def serve(settings: Settings) -> None:
-    """Run the server until SIGTERM or SIGINT.
+async def serve(settings: Settings, *, stopping: Callable[[], None] = lambda: None) -> None:
+    """Run the server until SIGTERM, SIGINT or SIGHUP; `stopping` is called when one came.
 
     Raises `BadSetting` where the folder is in use or cannot be written, or nothing can listen.
     """
@@ -46,7 +47,7 @@ async def serve(settings: Settings) -> None:
         async with parts.open_source(patient=False, events=events) as source:
             server = _Server(parts, source, journal, events)
             await server.restore()
-            await server.run()
+            await server.run(stopping)
 
 
 class _Server:
@@ -103,13 +104,14 @@ class _Server:
             raise BadSetting(f"DATA_DIR: {error}. {error.hint}") from error
         await self._controller.load()
 
-    async def run(self) -> None:
+    async def run(self, stopping: Callable[[], None]) -> None:
         """Listen, and keep devices up to date, until told to stop."""
         stop = _stop_signals()
         async with self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
             await stop.wait()
+            stopping()
             log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
             controller.cancel()
         log.info(Event.SERVER_STOPPED)
@@ -146,9 +148,12 @@ class _Server:
 
 
 def _stop_signals() -> asyncio.Event:
-    """Set once SIGTERM or SIGINT came."""
+    """Set once SIGTERM, SIGINT or SIGHUP came; the last stays ignored where `nohup` did that."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # a terminal that was closed, a supervisor that means reload
+    for number in numbers:
         loop.add_signal_handler(number, stop.set)
     return stop

@@ -21,6 +21,7 @@ from otaflux.settings import SETTINGS, Setting, origins, read
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LAST_LINES = 1.0  # seconds that the last log lines may take
 EVERYTHING = tuple(setting.field for setting in SETTINGS)
 
 # What decides which repositories are served.
@@ -74,8 +75,12 @@ def uses(
             # What a command prints is its answer; what it does inside is told where it was asked
             # for, on stderr.
             asked = settings.log_level == "debug"
-            log.configure("debug" if asked else "critical", "console", stream=sys.stderr)
-            return command(settings, **given)
+            level = "debug" if asked else "critical"
+            lines = log.configure(level, "console", stream=sys.stderr, environ=os.environ)
+            try:
+                return command(settings, **given)
+            finally:
+                lines.close(LAST_LINES)
 
         decorated: Any = run
         for setting in reversed(used):

@@ -12,10 +12,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 import otaflux
+from otaflux.cli import streams
 from otaflux.errors import BadSetting, OtaFluxError, Refused, Undecided
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -70,16 +72,25 @@ def commands() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name; returns the exit code."""
+    streams.prepare()
+    code = _run(arguments)
+    unwritten = streams.finish(sys.stdout)
+    if unwritten is not None and code == DONE:
+        code = FAILED
+        if not isinstance(unwritten, BrokenPipeError):  # whoever read it has enough of it
+            _say(f"cannot write to stdout: {unwritten.strerror}")
+    streams.finish(sys.stderr)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         answered = commands.main(
             args=None if arguments is None else list(arguments),
             prog_name="otaflux",
             standalone_mode=False,
         )
-        sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough of it. Python would complain again when it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -129,4 +140,5 @@ def _told(error: Exception) -> int:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        print("otaflux:", " ".join(line.split()), file=sys.stderr)  # noqa: T201 - a command's voice
+        with suppress(OSError):  # nobody can be told
+            print("otaflux:", " ".join(line.split()), file=sys.stderr)  # noqa: T201 - a command's voice

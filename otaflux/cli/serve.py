@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
 
 import click
 
 from otaflux import log
-from otaflux.cli.flags import EVERYTHING, uses
+from otaflux.cli.flags import EVERYTHING, LAST_LINES, uses
+from otaflux.linewriter import LineWriter
 from otaflux.settings import Origins, Settings
+
+GRACE = 10.0  # seconds besides SHUTDOWN_TIMEOUT, for what is no download
 
 
 @click.command("serve")
@@ -21,10 +26,19 @@ def command(settings: Settings, *, origins: Origins) -> None:
     """
     from otaflux.app import server as app
 
-    form = settings.log_format or ("console" if sys.stdout.isatty() else "json")
-    log.configure(settings.log_level, form)
+    form = settings.log_format or ("console" if log.is_terminal(sys.stdout) else "json")
+    lines = log.configure(settings.log_level, form, environ=os.environ)
+    patience = settings.shutdown_timeout + GRACE
     for note in origins.notes:
         click.echo(f"otaflux: {note}", err=True)
+    try:
+        _say_misspelt(origins)
+        asyncio.run(app.serve(settings, stopping=lambda: _end_within(patience, lines)))
+    finally:
+        lines.close(LAST_LINES)
+
+
+def _say_misspelt(origins: Origins) -> None:
     for name in origins.misspelt:
         log.log.warning(
             log.Event.SETTING_UNKNOWN,
@@ -32,4 +46,23 @@ def command(settings: Settings, *, origins: Origins) -> None:
             where=name.where,
             hint=f"Nothing reads it. Is {name.meant} meant?",
         )
-    asyncio.run(app.serve(settings))
+
+
+def _end_within(seconds: float, lines: LineWriter) -> None:
+    """See to it that the process ends by then: a thread that a disk hangs cannot be stopped.
+
+    What is half done then is as after a power cut: the next start finds it whole, old or new.
+    """
+
+    def end() -> None:
+        log.log.error(
+            log.Event.SERVER_HANGS,
+            reason=f"something did not end within {seconds:.0f} s of being told to",
+            hint="Look at the disk of DATA_DIR, if it is a network's",
+        )
+        lines.close(LAST_LINES)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,93 @@
+"""Lines that nobody takes are dropped and counted; who writes them neither waits nor fails."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otaflux.linewriter import LineWriter
+
+
+def writer(descriptor: int | None, max_queued: int = 10_000) -> LineWriter:
+    """One that says how many were lost."""
+    return LineWriter(descriptor, lost=lambda count: f"lost {count}", max_queued=max_queued)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for the thread."""
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_lines_are_written_in_their_order_as_utf_8(tmp_path: Path) -> None:
+    """Whatever is in them; half a character of a file's name is escaped."""
+    with (tmp_path / "log").open("wb") as file:
+        lines = writer(file.fileno())
+        for number in range(100):
+            lines.write(f"lämp {number} \udcff")
+        lines.close(10)
+    written = (tmp_path / "log").read_text("utf-8").splitlines()
+    assert written == [f"lämp {number} \\udcff" for number in range(100)]
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_a_pipe_that_nobody_reads_keeps_nobody_waiting(blocks: bool) -> None:
+    """What finds no room is dropped; once it is read, one line says how many were lost."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, blocks)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    lines = writer(writing)
+    for number in range(1000):
+        lines.write(f"{number:04} " + "x" * 95)
+    until(lambda: lines.dropped > 0)
+    before = lines.dropped
+    assert before < 1000
+    got = b""
+    deadline = time.monotonic() + 10
+    while f"lost {before}".encode() not in got:
+        assert time.monotonic() < deadline, got[-200:]
+        got += os.read(reading, 65536)
+        if got.count(b"\n") >= 1000 - before:
+            lines.write("late")
+    assert got.startswith(b"0000 ")
+    lines.close(10)
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("kind", ["none", "closed", "full", "gone"])
+def test_what_cannot_be_written_is_dropped_and_counted(kind: str) -> None:
+    """A descriptor that is not there, a full disk, a reader that went."""
+    descriptor: int | None = None
+    if kind == "full":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    elif kind != "none":
+        reading, descriptor = os.pipe()
+        os.close(reading)
+        if kind == "closed":
+            os.close(descriptor)
+    lines = writer(descriptor)
+    for _ in range(3):
+        lines.write("line")
+    lines.close(10)
+    assert lines.dropped == 3
+    if descriptor is not None and kind != "closed":
+        os.close(descriptor)
+
+
+def test_the_end_waits_no_longer_than_it_may() -> None:
+    """A reader that hangs hangs nobody else."""
+    reading, writing = os.pipe()
+    lines = writer(writing, max_queued=1 << 20)
+    lines.write("x" * 500_000)
+    lines.close(0.1)
+    os.close(reading)
+    lines.close(10)
+    os.close(writing)
