@@ -11,7 +11,7 @@ export PYTHON
 PROGRAMS := buildah curl docker-registry mosquitto nginx-light openssl skopeo swupdate umoci zstd
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint programs coverage bench fuzz simulate interop lock clean
+.PHONY: help demo test lint programs coverage bench attacks fuzz simulate interop lock clean
 
 help: ## this list
 	@awk -F ":.*## " '/^[a-z]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,11 @@ coverage: programs $(VENV)/.dev-ready ## the tests, and which lines and branches
 
 bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in bench/README.md
 	@setup/debian wrk
-	@set -e; for script in bench/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
+	@set -e; for script in bench/*.py; do \
+		[ ! -e "$$script" ] || [ "$$script" = bench/attacks.py ] || $(BIN)/python "$$script"; done
+
+attacks: $(VENV)/.dev-ready ## attacks on a real server, and what they take: some twenty minutes
+	@$(BIN)/python bench/attacks.py
 
 fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
 	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done

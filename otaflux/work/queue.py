@@ -16,7 +16,6 @@ runs that only first polls asked for, after a burst. When the registry as a whol
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import math
 from collections import Counter
@@ -29,6 +28,7 @@ from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.work.backoff import Backoff, Burst, Outage, Pace
+from otaflux.work.lines import Entry, Lines
 from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 from otaflux.work.runs import Runs
 from otaflux.work.waiting import Waiting
@@ -69,9 +69,7 @@ class WorkQueue:
         self._clock = machine.clock
         self._chance = machine.chance
         self._order = itertools.count()
-        self._waiting: dict[Device, Waiting] = {}
-        self._lines: tuple[list[tuple[int, Device]], ...] = tuple([] for _ in range(_RANKS))
-        self._later: list[tuple[float, int, Device]] = []
+        self._lines = Lines(_RANKS)
         self._short: set[int] = set()  # lines in which somebody waits for nothing but a place
         self._began: dict[Device, float] = {}  # within the gap
         self._failures: Counter[Device] = Counter()
@@ -80,7 +78,7 @@ class WorkQueue:
 
     def __len__(self) -> int:
         """How many keys wait."""
-        return len(self._waiting)
+        return len(self._lines)
 
     @property
     def running(self) -> int:
@@ -90,7 +88,7 @@ class WorkQueue:
     @property
     def is_crowded(self) -> bool:
         """Whether keys wait whose time has come."""
-        return any(self._lines)
+        return not self._lines.are_empty
 
     def step_aside(self, device: Device) -> None:
         """A run goes on and gives its place to others; whoever lets it do so bounds how many do."""
@@ -113,7 +111,7 @@ class WorkQueue:
         the key's wait; any other touch leaves it, so that a registry in trouble is not hammered.
         """
         now = self._clock()
-        waiting = self._waiting.get(touch.device)
+        waiting = self._lines.get(touch.device)
         urgent = touch.priority is Priority.HOOK
         if waiting is None:
             waiting = self._put(touch, now, urgent=urgent)
@@ -123,17 +121,17 @@ class WorkQueue:
             if urgent:
                 waiting.urgent, waiting.ready = True, min(waiting.ready, now)
             if before != (waiting.rank, waiting.ready):
-                self._enqueue(waiting)
+                self._lines.put(waiting, now)
         self._changed.set()
         return waiting.ended
 
     def hurry(self) -> None:
         """Whoever waits because its run failed waits no longer: what it failed at is another."""
         now = self._clock()
-        for device, waiting in self._waiting.items():
-            if self._failures[device] and waiting.ready > now:
+        for waiting in self._lines:
+            if self._failures[waiting.touch.device] and waiting.ready > now:
                 waiting.ready = now
-                self._enqueue(waiting)
+                self._lines.put(waiting, now)
         self._changed.set()
 
     def give_up(self, device: Device) -> None:
@@ -141,9 +139,9 @@ class WorkQueue:
 
         A key that anything else touched stays, and so does one that runs.
         """
-        waiting = self._waiting.get(device)
+        waiting = self._lines.get(device)
         if waiting is not None and waiting.polls_only:
-            del self._waiting[device]
+            self._lines.remove(device)
             self._failures.pop(device, None)
             waiting.ended.cancel()
 
@@ -170,21 +168,14 @@ class WorkQueue:
         ended = asyncio.get_running_loop().create_future()
         polls_only = touch.priority is Priority.FIRST_POLL
         waiting = Waiting(touch, next(self._order), ready, ended, urgent, outage, polls_only)
-        self._waiting[touch.device] = waiting
-        self._enqueue(waiting)
+        self._lines.put(waiting, self._clock())
         return waiting
-
-    def _enqueue(self, waiting: Waiting) -> None:
-        """Put a key where its time and rank say; where it stood before, it is stale."""
-        if waiting.ready > self._clock():
-            heapq.heappush(self._later, (waiting.ready, waiting.order, waiting.touch.device))
-        else:
-            line = self._lines[waiting.rank]
-            heapq.heappush(line, (waiting.order, waiting.touch.device))
 
     def _due(self, now: float) -> list[Waiting]:
         """Take out of the lines who may run now, and give each its place."""
-        self._bring_in(now)
+        for device in [d for d, began in self._began.items() if began + self._gap <= now]:
+            del self._began[device]
+        self._lines.bring_in(now)
         self._short.clear()
         taken = [waiting for rank in range(_RANKS) for waiting in self._take(rank, now)]
         if self._short - {_FIRST_POLLS}:
@@ -195,52 +186,33 @@ class WorkQueue:
 
     def _take(self, rank: int, now: float, *, lending: bool = False) -> list[Waiting]:
         """The same of one line."""
-        line = self._lines[rank]
         taken: list[Waiting] = []
-        passed: list[tuple[int, Device]] = []
-        while line:
-            order, device = line[0]
-            waiting = self._waiting.get(device)
-            if (
-                waiting is None
-                or (waiting.order, waiting.rank) != (order, rank)
-                or waiting.ready > now
-            ):
-                heapq.heappop(line)  # it stands elsewhere, or not at all
-            elif device in self._runs:
-                passed.append(heapq.heappop(line))
+        passed: list[Entry] = []
+        while (waiting := self._lines.first(rank, now)) is not None:
+            device = waiting.touch.device
+            if device in self._runs:
+                passed.append(self._lines.step_out(rank))
             elif device in self._began:
-                heapq.heappop(line)
+                self._lines.step_out(rank)
                 waiting.ready = self._began[device] + self._gap
-                self._enqueue(waiting)
+                self._lines.put(waiting, now)
             elif not self._may_begin(waiting, now):
                 break
             elif self._runs.admits(waiting.priority, lending=lending):
-                heapq.heappop(line)
+                self._lines.step_out(rank)
                 self._begin(waiting, now)
-                taken.append(self._waiting.pop(device))
+                taken.append(self._lines.remove(device))
             else:
                 self._short.add(rank)
                 break
-        for entry in passed:
-            heapq.heappush(line, entry)
+        self._lines.rejoin(rank, passed)
         return taken
 
     def _call_back(self, now: float) -> None:
         """Have places back that were lent to first polls, for those who wait for one."""
         for rank in self._short - {_FIRST_POLLS}:
             at_once = rank <= 1 + Priority.HOOK
-            self._runs.call_back(len(self._lines[rank]), now, at_once=at_once)
-
-    def _bring_in(self, now: float) -> None:
-        """Put into the lines whose time has come; forget runs that began long enough ago."""
-        for device in [d for d, began in self._began.items() if began + self._gap <= now]:
-            del self._began[device]
-        while self._later and self._later[0][0] <= now:
-            _, order, device = heapq.heappop(self._later)
-            waiting = self._waiting.get(device)
-            if waiting is not None and waiting.order == order and waiting.ready <= now:
-                self._enqueue(waiting)
+            self._runs.call_back(self._lines.length(rank), now, at_once=at_once)
 
     def _begin(self, waiting: Waiting, now: float) -> None:
         """Note that a key has its place from now on."""
@@ -268,15 +240,12 @@ class WorkQueue:
 
     def _until_next(self, then: float) -> float | None:
         """Seconds until somebody may be due who was not `then`; None where a touch will tell."""
-        times = [self._later[0][0]] if self._later else []
-        if any(self._lines):  # they wait for the end of a run, or for one of these
-            times += [at for at in self._times() if at > then]
+        times = [] if self._lines.next_time is None else [self._lines.next_time]
+        if not self._lines.are_empty:  # they wait for the end of a run, or for one of these
+            at_times = [*self._outage.times(), self._rechecks.ready, self._first_polls.ready]
+            at_times += self._runs.callable_from() if self._short else []
+            times += [at for at in at_times if at > then]
         return max(0.0, min(times) - self._clock()) if times else None
-
-    def _times(self) -> list[float]:
-        """When something changes for those who stand in a line, but for the end of a run."""
-        times = [*self._outage.times(), self._rechecks.ready, self._first_polls.ready]
-        return times + self._runs.callable_from() if self._short else times
 
     async def _run_one(self, taken: Waiting) -> None:
         began = self._clock()
@@ -318,10 +287,15 @@ class WorkQueue:
                 if after < self._gap:  # it knows that what it waits for is that near
                     self._began[touch.device] = self._clock() + after - self._gap
                 self._return(again, min(after, self._longest_wait))
-            case Failed(Unreachable() as error) if not self._is_strangers(touch):
-                self._went_away(began, error.retry_after)
-                wait = max(0.0, self._outage.next_try - self._clock())
-                self._return(touch, wait, outage=True)
+            # A registry may err for names that strangers make up, and answer for the fleet's.
+            case Failed(Unreachable() as error) if (
+                self._outage or touch.priority is not Priority.FIRST_POLL
+            ):
+                now = self._clock()
+                if self._outage.failed(began, now):  # none is what began before it
+                    again_in = self._wait(self._outage.failures, error.retry_after)
+                    self._outage.next_try = now + again_in
+                self._return(touch, max(0.0, self._outage.next_try - now), outage=True)
             case Failed(error, within):
                 if not isinstance(error, Unreachable):
                     self._open()
@@ -339,35 +313,22 @@ class WorkQueue:
         wait = self._backoff.after(failures, self._chance, most=most)
         return min(max(wait, min(asked or 0.0, MAX_RETRY_AFTER)), self._longest_wait)
 
-    def _is_strangers(self, touch: Touch) -> bool:
-        """Whether a failure counts for its key alone: nobody but polls ever asked for it.
-
-        A registry may err for names that strangers make up, and answer for the fleet's.
-        """
-        return touch.priority is Priority.FIRST_POLL and not self._outage
-
-    def _went_away(self, began: float, asked: float | None) -> None:
-        """Count an outage's failed tries; runs that began before it say nothing new."""
-        now = self._clock()
-        if self._outage.failed(began, now):
-            self._outage.next_try = now + self._wait(self._outage.failures, asked)
-
     def _open(self) -> None:
         """The registry answers: who waited for that alone waits no longer."""
         if not self._outage:
             return
         self._outage.over()
         now = self._clock()
-        for waiting in self._waiting.values():
+        for waiting in self._lines:
             if waiting.outage:
                 waiting.outage = False
                 waiting.ready = min(waiting.ready, now)
-                self._enqueue(waiting)
+                self._lines.put(waiting, now)
 
     def _return(self, touch: Touch, wait: float, *, outage: bool = False) -> None:
         """A touch goes back to its key, before what came to it meanwhile."""
         ready = self._clock() + wait
-        later = self._waiting.get(touch.device)
+        later = self._lines.get(touch.device)
         if later is None:
             self._put(touch, ready, outage=outage)
             return
@@ -375,16 +336,15 @@ class WorkQueue:
         later.outage = outage
         if not later.urgent:
             later.ready = ready
-        self._enqueue(later)
+        self._lines.put(later, self._clock())
 
     def _put_back(self, taken: Waiting) -> None:
         """A run was called back: its key waits as before, and whoever waits for it goes on."""
-        later = self._waiting.get(taken.touch.device)
+        later = self._lines.get(taken.touch.device)
         if later is None:
             taken.ready = self._clock()
-            self._waiting[taken.touch.device] = taken
-            self._enqueue(taken)
+            self._lines.put(taken, taken.ready)
             return
         later.put_before(taken.touch)
         later.pass_on(taken.ended)
-        self._enqueue(later)
+        self._lines.put(later, self._clock())
