@@ -347,3 +347,17 @@ def test_levels_of_the_rust_program_are_taken_with_a_note(text: str, level: str)
         ("REGISTRY_URLS", "REGISTRY_URL")
     ]
     assert origins({}, {"LOG_LEVEL": "info"}, only=["log_level"]).notes == ()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("field", ["registry_password", "webhook_secret"])
+def test_a_line_end_is_no_part_of_a_secret_in_either_form(
+    tmp_path: Path, field: str, end: str
+) -> None:
+    """Spaces are; a file or a shell adds line ends."""
+    (tmp_path / "secret").write_bytes(f" two words {end}".encode())
+    name = field.upper()
+    login = {"REGISTRY_USERNAME": "user"} if field == "registry_password" else {}
+    for form in ({name: f" two words {end}"}, {f"{name}_FILE": str(tmp_path / "secret")}):
+        secret = getattr(read({}, {**login, **form}), field)
+        assert secret.current().reveal() == " two words "

@@ -110,5 +110,13 @@ def _credentials(settings: Settings, endpoint: Endpoint) -> Credentials:
         endpoint,
         username=settings.registry_username,
         password=settings.registry_password,
-        files=credential_files(environ, Path.home()),
+        files=credential_files(environ, _home()),
     )
+
+
+def _home() -> Path | None:
+    """The home of whoever runs this; None for a user with neither HOME nor a passwd entry."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

@@ -147,6 +147,6 @@ async def _chip_before(
                     priority=Priority.HOOK,
                     claims=claims,
                 )
-    except OtaFluxError:
-        return None  # a warning less, for a release that cannot be looked at
+    except (OtaFluxError, OSError):
+        return None  # a warning less, for a release that cannot be looked at, or without a disk
     return look.release.firmware.chip if isinstance(look, Usable) else None

@@ -10,7 +10,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -85,8 +85,11 @@ def command(
             raise Refused(f"--annotation: found '{other}', expected KEY=VALUE")
         annotations[key] = value
     chosen = [_file(argument) for argument in files]
-    with tempfile.TemporaryDirectory(prefix="otaflux-") as folder:
+    with ExitStack() as stack:
         if packing:
+            # Packed files may be large, and need no more than the folder that they may go to.
+            where = settings.data_dir if settings.data_dir.is_dir() else None
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".new-", dir=where))
             chosen = _packed(chosen, Path(folder))
         digest = asyncio.run(_push(settings, device, tag, chosen, annotations, force=force))
     click.echo(digest)

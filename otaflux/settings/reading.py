@@ -73,7 +73,9 @@ def _value(setting: Setting, places: Places) -> object | None:
 
 def _parsed(setting: Setting, found: Found) -> object:
     try:
-        value: object = setting.parse(found.text if setting.secret else found.text.strip())
+        # A secret may begin and end with spaces; a line end is what a file or a shell added.
+        text = found.text.rstrip("\r\n") if setting.secret else found.text.strip()
+        value: object = setting.parse(text)
     except Wrong as error:
         seen = error.found or ("a value (hidden)" if setting.secret else quoted(found.text))
         raise BadSetting(

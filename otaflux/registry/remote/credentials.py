@@ -74,15 +74,18 @@ class _File(msgspec.Struct):
     store: msgspec.Raw = msgspec.field(name="credsStore", default=msgspec.Raw(b"null"))
 
 
-def credential_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """Where podman and docker keep credentials, first to last."""
+def credential_files(environ: Mapping[str, str], home: Path | None) -> tuple[Path, ...]:
+    """Where podman and docker keep credentials, first to last; `home` is None for who has none."""
     explicit = environ.get("REGISTRY_AUTH_FILE")
     docker = environ.get("DOCKER_CONFIG")
-    return (
-        *([Path(explicit)] if explicit else []),
-        home / ".config" / "containers" / "auth.json",
-        (Path(docker) if docker else home / ".docker") / "config.json",
-    )
+    files = [Path(explicit)] if explicit else []
+    if home is not None:
+        files.append(home / ".config" / "containers" / "auth.json")
+    if docker:
+        files.append(Path(docker) / "config.json")
+    elif home is not None:
+        files.append(home / ".docker" / "config.json")
+    return tuple(files)
 
 
 class Credentials:

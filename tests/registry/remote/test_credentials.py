@@ -72,6 +72,8 @@ def test_the_order_of_files_is_podmans_then_dockers(tmp_path: Path) -> None:
         Path("/home/x/.config/containers/auth.json"),
         Path("/home/x/.docker/config.json"),
     )
+    assert credential_files({}, None) == ()
+    assert credential_files(environ, None) == credential_files(environ, home)[::2]
 
 
 @pytest.mark.parametrize(
