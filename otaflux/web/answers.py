@@ -58,12 +58,15 @@ class Answer:
 
     `headers` have their order, and `Content-Length` where it has one. Either `body` follows, or
     the bytes `span` of a firmware file, which `render` does not hold; nothing follows for HEAD.
+    In a `small` one, for boards with little memory, `Connection` takes the place of
+    `Cache-Control`.
     """
 
     status: int
     headers: tuple[Header, ...]
     body: bytes = b""
     span: Span | None = None
+    small: bool = False
 
     @property
     def etag(self) -> str:
@@ -86,37 +89,35 @@ class Answer:
         `date` is the value of `Date`, `version` that of the request, `keep_alive` whether the
         connection stays open after it.
         """
-        before, kept, closed = self._pieces(version)
-        return b"".join((before, date, kept if keep_alive else closed))
+        return self._cut(version, keep_alive=keep_alive).at(date)
 
-    def ready(self) -> Ready:
+    def ready(self, *, keep_alive: bool = True) -> Ready:
         """The same bytes as `render` gives over HTTP/1.1, cut where the date goes."""
-        return Ready(*self._pieces((1, 1)))
+        return self._cut((1, 1), keep_alive=keep_alive)
 
-    def _pieces(self, version: tuple[int, int]) -> tuple[bytes, bytes, bytes]:
-        """What stands before the date's value, and after it: kept alive, and closed."""
-        lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
-        protocol = "HTTP/1.1" if version >= (1, 1) else "HTTP/1.0"
-        before = f"{protocol} {self.status} {_PHRASES[self.status]}\r\n{lines}Date: "
+    def _cut(self, version: tuple[int, int], *, keep_alive: bool) -> Ready:
+        current = version >= (1, 1)
         # Over HTTP/1.1 staying open is the rule that goes without saying, over 1.0 closing is
         # (RFC 9112 section 9.3).
-        plain = b"\r\n\r\n" + self.body
-        if version >= (1, 1):
-            return before.encode(), plain, b"\r\nConnection: close" + plain
-        return before.encode(), b"\r\nConnection: keep-alive" + plain, plain
+        said = "" if current is keep_alive else "keep-alive" if keep_alive else "close"
+        drops = {"Cache-Control"} if self.small and said else set()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers if name not in drops)
+        protocol = "HTTP/1.1" if current else "HTTP/1.0"
+        before = f"{protocol} {self.status} {_PHRASES[self.status]}\r\n{lines}Date: "
+        connection = f"\r\nConnection: {said}" if said else ""
+        return Ready(before.encode(), f"{connection}\r\n\r\n".encode() + self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An answer over HTTP/1.1 as bytes, with a hole for the date's value."""
+    """An answer as bytes, with a hole for the date's value."""
 
     before: bytes
-    kept: bytes
-    closed: bytes
+    after: bytes
 
-    def at(self, date: bytes, *, keep_alive: bool = True) -> bytes:
+    def at(self, date: bytes) -> bytes:
         """The whole answer."""
-        return b"".join((self.before, date, self.kept if keep_alive else self.closed))
+        return b"".join((self.before, date, self.after))
 
 
 @lru_cache(maxsize=2)
@@ -149,7 +150,8 @@ def plain_text(text: str) -> Answer:
 def version_text(release: Release) -> Answer:
     """Three lines without a newline at the end: version, CRC-32 in decimal, size in bytes."""
     sums = release.firmware.sums
-    return plain_text(f"{release.version}\n{sums.crc32}\n{sums.size}")
+    told = plain_text(f"{release.version}\n{sums.crc32}\n{sums.size}")
+    return replace(told, small=True)
 
 
 def version_json(release: Release, origin: str) -> Answer:

@@ -14,18 +14,20 @@ from aiohttp.abc import AbstractStreamWriter
 from otaflux.web.answers import Answer, http_date
 
 
-def rendered(answer: Answer, request: web.BaseRequest) -> bytes:
-    """The bytes of an answer to that request now; the head alone where firmware follows."""
-    return answer.render(
-        http_date(int(time.time())), version=request.version, keep_alive=request.keep_alive
-    )
+def rendered(answer: Answer, request: web.BaseRequest, *, keep_alive: bool | None = None) -> bytes:
+    """The bytes of an answer to that request now; the head alone where firmware follows.
+
+    Where `keep_alive` does not say whether the connection stays open, the request does.
+    """
+    stays = request.keep_alive if keep_alive is None else keep_alive
+    return answer.render(http_date(int(time.time())), version=request.version, keep_alive=stays)
 
 
 class Written(web.StreamResponse):
     """Sends `answer`, or `ready` bytes of it; closes the connection where the client wants that.
 
     With `sent` the bytes went out already, as a download's do. `close` ends the connection
-    whatever the client wants; the bytes must say so too.
+    whatever the client wants; `ready` and `sent` bytes must say so too.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Written(web.StreamResponse):
             self._stays_open = request.keep_alive
         if not self._sent:
             self._sent = True
-            ready = rendered(self._answer, request) if self._ready is None else self._ready
+            ready = self._ready
+            if ready is None:
+                ready = rendered(self._answer, request, keep_alive=self._stays_open)
             await request.writer.write(ready)
         return request.writer
 

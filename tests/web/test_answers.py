@@ -154,7 +154,7 @@ def test_connection_is_said_where_it_does_not_go_without_saying() -> None:
 )
 def test_ready_bytes_are_the_rendered_ones(answer: Answer, keep_alive: bool) -> None:
     """What was built before and what is built now are the same bytes."""
-    assert answer.ready().at(DATE, keep_alive=keep_alive) == answer.render(
+    assert answer.ready(keep_alive=keep_alive).at(DATE) == answer.render(
         DATE, keep_alive=keep_alive
     )
 

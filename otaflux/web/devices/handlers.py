@@ -12,6 +12,7 @@ from otaflux.errors import WrongMethod
 from otaflux.web.answers import Answer
 from otaflux.web.devices.delivery import Deliveries
 from otaflux.web.devices.exchange import Exchange, Parts
+from otaflux.web.devices.polls import VERSION, closes_after
 from otaflux.web.devices.protocols.route import Route
 from otaflux.web.devices.protocols.table import ROUTES, find
 from otaflux.web.refusals import refuse
@@ -49,7 +50,7 @@ class Devices:
         except ConnectionError:
             raise  # the client is gone: nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
-            response = Written(_for(request, refuse(error)))
+            response = _written(name, request, refuse(error))
         seconds = self._parts.machine.clock() - began
         self._parts.observer.request(name, request.method, response.status, seconds)
         return response
@@ -59,10 +60,11 @@ class Devices:
             raise WrongMethod(*route.methods)
         reply = await route.handle(exchange)
         if isinstance(reply, Answer):
-            return Written(_for(exchange.request, reply))
+            return _written(route.name, exchange.request, reply)
         return await self._deliveries.send(exchange.request, reply)
 
 
-def _for(request: web.BaseRequest, answer: Answer) -> Answer:
-    """The answer as this method gets it."""
-    return answer.without_body() if request.method == "HEAD" else answer
+def _written(name: str, request: web.BaseRequest, answer: Answer) -> Written:
+    """The answer of an address, as this method gets it."""
+    shown = answer.without_body() if request.method == "HEAD" else answer
+    return Written(shown, close=name == VERSION and closes_after(answer))

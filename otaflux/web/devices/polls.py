@@ -67,6 +67,14 @@ def gives_way(ask: Ask, answer: Answer) -> bool:
     return not ask.json and answer.status == HTTPStatus.OK
 
 
+def closes_after(answer: Answer) -> bool:
+    """Whether an answer to a poll is a refusal, which ends its connection.
+
+    Some clients read on for 30 s where it stays open.
+    """
+    return answer.status >= HTTPStatus.BAD_REQUEST
+
+
 def judged(headers: MultiMapping[str], whole: Answer, *, head: bool = False) -> Answer:
     """What conditions leave of an answer with a body, with a digest of it if one is wanted."""
     if wants_digest(headers):

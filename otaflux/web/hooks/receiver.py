@@ -31,7 +31,7 @@ from otaflux.hooks.intake import Accepted, Ignored, Intake
 from otaflux.log import Event, log
 from otaflux.model.event import Noise, Touch
 from otaflux.model.names import Device
-from otaflux.web.answers import JSON, Answer, failed, http_date
+from otaflux.web.answers import JSON, Answer, failed
 from otaflux.web.hooks import proof
 from otaflux.web.hooks.bodies import BODY_TIMEOUT, Unproven, check_size, read_body
 from otaflux.web.refusals import refuse
@@ -197,10 +197,7 @@ class Receiver:
         reason = plain(str(error), MAX_SENTENCE)
         self._note_rejected(self._sender(request), name, answer.status, reason)
         self._events.tell(HookAnswered(name, "rejected"))
-        if not isinstance(error, TooLarge | TimedOut | Busy):
-            return Written(answer)
-        date = http_date(int(time.time()))
-        return Written(answer, ready=answer.render(date, keep_alive=False), close=True)
+        return Written(answer, close=isinstance(error, TooLarge | TimedOut | Busy))
 
     def _misplaced(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to a hook, or a look, at an address that is none."""

@@ -67,7 +67,7 @@ class FastPath(BoundedReads):
         self._connections.note_asked(self)
         answer, self._told = self._cache.answer(known)
         self._transport.write(answer)
-        if known.closes:
+        if known.closes or self._told is None:
             self._transport.close()
 
     def pause_writing(self) -> None:

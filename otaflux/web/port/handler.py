@@ -142,7 +142,10 @@ class Handler(BoundedReads, web.RequestHandler):
     def _feed(self, data: bytes) -> None:
         web.RequestHandler.data_received(self, data)
         if self._messages:
-            self._body = self._messages[-1][1]
+            message, self._body = self._messages[-1]
+            if isinstance(message, RawRequestMessage) and message.upgrade:
+                # Its sender may speak another protocol from here on; what is behind is no request.
+                self._messages[-1] = message._replace(should_close=True), self._body
             self._answered = False
             self._connections.note_asked(self)
 

@@ -28,7 +28,7 @@ from otaflux.web.answers import http_date
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.polls import gives_way, offered, read_poll, version_answer
+from otaflux.web.devices.polls import closes_after, gives_way, offered, read_poll, version_answer
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 from otaflux.web.port.parsing import whole_request
@@ -89,7 +89,7 @@ class RequestCache:
         self._size = 0
         self._answered: list[CachedAnswer] = []
         self._put_off: list[CachedAnswer] = []
-        self._busy = answers.busy().ready()
+        self._busy = answers.busy().ready(keep_alive=False)
         self.clock = clock
 
     def lookup(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
@@ -100,12 +100,14 @@ class RequestCache:
         return self._known.get(data) or self._judge(data)
 
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
-        """The bytes for it now, and what the connection knows after it."""
+        """The bytes for it now, and what the connection knows after it.
+
+        With nothing to know it is a refusal, after which the connection closes.
+        """
         date = http_date(int(self._now()))
         if known.gives_way and self._sender.full and self._sender.puts_off():
             self._put_off.append(known)
-            after = self._busy.closed if known.closes else self._busy.kept
-            return b"".join((self._busy.before, date, after)), None
+            return self._busy.at(date), None
         self._answered.append(known)
         return b"".join((known.before, date, known.after)), known
 
@@ -168,14 +170,14 @@ class RequestCache:
         if ask.json and origin.endswith("/"):
             return None  # its link needs an address that only the connection knows
         answer = version_answer(release, ask, message.headers, lambda: origin)
-        ready = answer.ready()
-        closes = bool(message.should_close)
+        closes = bool(message.should_close) or closes_after(answer)
+        ready = answer.ready(keep_alive=not closes)
         return CachedAnswer(
             ask,
             ask.device,
             answer.status,
             ready.before,
-            ready.closed if closes else ready.kept,
+            ready.after,
             closes,
             gives_way(ask, answer),
             None if ask.proxied else release,

@@ -256,7 +256,7 @@ async def test_a_stalled_reader_gives_way_to_who_waits(tmp_path: Path) -> None:
 
 async def test_a_poll_that_was_put_off_wants_a_place(tmp_path: Path) -> None:
     """One stalled reader gives way for each poll that is told to come again, none without any."""
-    async with PortServer(tmp_path, places=3) as server, await server.connect() as board:
+    async with PortServer(tmp_path, places=3) as server:
         server.publish(release("lamp", "1.0.0", BIG))
         with ExitStack() as stack:
             for _ in range(3):
@@ -269,10 +269,10 @@ async def test_a_poll_that_was_put_off_wants_a_place(tmp_path: Path) -> None:
             server.sender.make_way()
             assert server.sender.full
             for target in ("/version?device=lamp", "/version?device=lamp&unit=b"):
-                assert (await board.get(target)).status == 503
+                assert (await server.get(target)).status == 503
             server.sender.make_way()
             await until(lambda: server.sender.under_way == 1)
-            assert (await board.get("/version?device=lamp")).status == 200
+            assert (await server.get("/version?device=lamp")).status == 200
 
 
 async def test_the_address_that_holds_most_gives_way_first(tmp_path: Path) -> None:

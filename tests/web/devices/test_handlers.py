@@ -64,7 +64,7 @@ async def test_version_and_firmware_agree(server: PortServer) -> None:
         "/firmware/lamp/firmware.bin",
         f"/firmware/sha256/{sums(OLD).sha256}",
         "/esphome/lamp/manifest.json",
-        "/version?device=nothing&version=x",
+        "/firmware?device=nothing&version=x",
         "/nowhere",
     ],
 )
@@ -185,21 +185,25 @@ async def test_empty_parts_of_a_path_count_for_nothing(
 async def test_refusals_are_short_plain_text(
     server: PortServer, target: str, status: int, text: str
 ) -> None:
-    """A refusal says what is wrong, and the next request on the connection works."""
+    """A refusal says what is wrong; the connection goes on, but after a refused poll."""
     async with await server.connect() as connection:
         reply = await connection.get(target)
         assert reply.status == status
         assert reply.body.decode().startswith(text)
         assert reply["Content-Type"] == "text/plain; charset=utf-8"
         assert len(reply.raw) < 400
-        assert (await connection.get("/version?device=lamp")).body == TEXT_ONE
+        if target.startswith("/version"):
+            assert reply["Connection"] == "close"
+            assert await connection.is_closed()
+        else:
+            assert (await connection.get("/version?device=lamp")).body == TEXT_ONE
 
 
 async def test_a_wrong_method_says_which_are_right(server: PortServer) -> None:
     """405 with `Allow`; a body that came with it harms nothing."""
     async with await server.connect() as connection:
         await connection.send(
-            b"POST /version?device=lamp HTTP/1.1\r\nHost: ota\r\nContent-Length: 3\r\n\r\nabc"
+            b"POST /firmware?device=lamp HTTP/1.1\r\nHost: ota\r\nContent-Length: 3\r\n\r\nabc"
         )
         reply = await connection.reply()
         assert (reply.status, reply["Allow"]) == (405, "GET, HEAD")
@@ -218,7 +222,7 @@ async def test_a_firmware_follows_the_version_told_on_its_connection(server: Por
 
 @pytest.mark.parametrize(
     "between",
-    ["/health", "/version?device=fan&version=1.0.0", "/nowhere", "/version?device=NO"],
+    ["/health", "/firmware?device=fan&version=1.0.0", "/nowhere", "/firmware?device=NO"],
 )
 async def test_only_the_request_directly_after_follows(server: PortServer, between: str) -> None:
     """Another request in between ends it."""
@@ -435,7 +439,7 @@ async def test_while_no_place_is_free(tmp_path: Path) -> None:
         etag = (await server.get("/version?device=lamp"))["ETag"]
         async with place_of(server.sender), await server.connect() as connection:
             for target in ("/version?device=lamp", "/version?device=lamp&version=1.0.0"):
-                reply = await connection.get(target)
+                reply = await server.get(target)
                 assert (reply.status, reply["Retry-After"]) == (503, "10")
             assert (await connection.get("/firmware?device=lamp")).status == 503
             json_reply = await connection.get(

@@ -213,13 +213,14 @@ async def test_what_was_told_long_ago_is_not_followed(tmp_path: Path) -> None:
 
 
 async def test_polls_hear_that_no_download_place_is_free(tmp_path: Path) -> None:
-    """While all places are taken a plain poll gets 503, is not told a release, and stays on."""
-    async with PortServer(tmp_path, places=1) as server, await server.connect() as connection:
+    """While all places are taken a plain poll gets 503 and its connection ends."""
+    async with PortServer(tmp_path, places=1) as server:
         server.publish(release("lamp", "1.0.0"))
-        async with place_of(server.sender):
+        async with place_of(server.sender), await server.connect() as connection:
             reply = await connection.get("/version?device=lamp")
             assert (reply.status, reply["Retry-After"]) == (503, "10")
-        assert (await connection.get("/version?device=lamp")).status == 200
+            assert await connection.is_closed()
+        assert (await server.get("/version?device=lamp")).status == 200
         server.cache.report()
         assert server.observer.statuses == {200: 1, 503: 1}
 
@@ -241,15 +242,15 @@ async def test_other_polls_are_answered_at_once_too(
 ) -> None:
     """Conditions, JSON, channels and pins need nothing but the record either, while it stands."""
     server = PortServer(tmp_path, channels=frozenset({"beta"}))
-    async with server, await server.connect() as connection:
+    async with server:
         server.publish(release("lamp", "1.0.0"))
         server.publish(release("lamp", "1.1.0-beta.1", b"beta"), channel="beta")
         for _ in range(3):
-            reply = await connection.get(target, headers)
+            reply = await server.get(target, headers)
             assert reply.status == status
             assert body in reply.body
         server.publish(release("lamp", "1.2.0", b"newer"))
-        after = await connection.get(target, headers)
+        after = await server.get(target, headers)
         assert "version=" in target or "beta" in target or status != 200 or b"1.2.0" in after.body
         server.cache.report()
         assert server.observer.statuses[status] >= 3

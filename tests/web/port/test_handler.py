@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from otaflux.web.port.handler import STALLED, Handler
 from otaflux.web.port.parsing import MAX_FIELDS, MAX_HEAD
+from otaflux.work.queue import Done
 
 POLL = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 
@@ -75,10 +76,10 @@ async def test_what_cannot_be_read_gets_a_short_answer(
 @pytest.mark.parametrize(
     ("target", "status"),
     [
-        (b"/version?device=" + b"a" * 5000, 400),
-        (b"/version?device=../../etc/passwd", 400),
-        (b"/version?device=%00", 400),
-        (b"/version?device=a%0d%0aSet-Cookie:%20x", 400),
+        (b"/firmware?device=" + b"a" * 5000, 400),
+        (b"/firmware?device=../../etc/passwd", 400),
+        (b"/firmware?device=%00", 400),
+        (b"/firmware?device=a%0d%0aSet-Cookie:%20x", 400),
         (b"/firmware/%2e%2e/firmware.bin", 400),
         (b"/" + b"a" * 5000, 404),
         (b"/firmware?device=lamp&version=" + b"9" * 5000, 400),
@@ -101,10 +102,100 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
     """Many requests in one piece, good and bad, get their answers one after the other."""
     async with PortServer(tmp_path) as server, await server.connect() as connection:
         server.publish(release("lamp", "1.0.0"))
-        await connection.send((POLL + get(b"/nothing") + get(b"/version?device=")) * 50)
+        await connection.send((POLL + get(b"/nothing") + get(b"/firmware?device=")) * 50)
         for _ in range(50):
             statuses = [(await connection.reply()).status for _ in range(3)]
             assert statuses == [200, 404, 400]
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+async def test_polls_in_one_read_before_an_end_are_all_answered(
+    tmp_path: Path, shortcut: bool
+) -> None:
+    """A client that sends its polls and closes its sending side gets every answer."""
+    async with PortServer(tmp_path, shortcut=shortcut) as server:
+        server.publish(release("lamp", "1.0.0"))
+        for many in (1, 2, 7, 700):
+            answer = await server.raw(POLL * many + get(b"/health"))
+            assert answer.count(b"HTTP/1.1 200 OK\r\n") == many + 1
+            assert answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        get(b"/version?device=lamp", b"Connection: Upgrade", b"Upgrade: websocket"),
+        get(b"/version?device=lamp", b"Connection: keep-alive, Upgrade", b"Upgrade: h2c"),
+        get(b"/nothing", b"Connection: Upgrade", b"Upgrade: TLS/1.0"),
+        b"CONNECT lamp:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("shortcut", [True, False])
+async def test_after_another_protocol_was_wanted_the_connection_ends(
+    tmp_path: Path, head: bytes, shortcut: bool
+) -> None:
+    """One answer that says so and no other, so that no answer is taken for another's."""
+    async with PortServer(tmp_path, shortcut=shortcut) as server:
+        server.publish(release("lamp", "1.0.0"))
+        async with await server.connect() as connection:
+            await connection.send(head + POLL + POLL)
+            reply = await connection.reply()
+            assert reply["Connection"] == "close"
+            assert await connection.is_closed()
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        ("/version?device=lamp&version=9.9.9", {}, 404),
+        ("/version?device=unknown", {}, 404),
+        ("/version", {}, 400),
+        ("/version/?device=a%20b", {}, 400),
+        ("//version?device=lamp", {"If-Match": '"x"'}, 412),
+    ],
+)
+async def test_a_refused_poll_closes_the_connection(
+    tmp_path: Path, shortcut: bool, target: str, headers: dict[str, str], status: int
+) -> None:
+    """Clients of the seed's family would wait 30 s for more; other addresses stay open."""
+    async with PortServer(tmp_path, shortcut=shortcut) as server:
+        server.publish(release("lamp", "1.0.0"))
+        server.queue.touch = lambda touch: ended()  # type: ignore[method-assign]
+        for _ in range(2):
+            async with await server.connect() as connection:
+                assert (await connection.get("/firmware?device=")).status == 400
+                reply = await connection.get(target, headers)
+                assert (reply.status, reply["Connection"]) == (status, "close")
+                assert await connection.is_closed()
+
+
+def ended() -> asyncio.Future[Done]:
+    """A look that ended without finding anything."""
+    future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+    future.set_result(Done())
+    return future
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("fields", [[b"Connection: close"], []], ids=["closes", "stays"])
+async def test_a_poll_fits_a_small_buffer_whether_it_closes_or_not(
+    tmp_path: Path, shortcut: bool, fields: list[bytes]
+) -> None:
+    """Head and body have 256 bytes at most: `Connection` stands in the place of `Cache-Control`."""
+    async with PortServer(tmp_path, shortcut=shortcut) as server:
+        version = "10.20.30-rc.4000+build.123456789"
+        assert len(version) == 32
+        server.publish(release("lamp", version, b"x" * 4_000_000), channel="stable")
+        for _ in range(2):
+            async with await server.connect() as connection:
+                await connection.send(get(b"/version?device=lamp", *fields))
+                reply = await connection.reply()
+            assert reply.body.endswith(b"\n4000000")
+            assert len(reply.raw) <= 256
+            names = ["Content-Type", "Content-Length", "ETag"]
+            names += ["Date", "Connection"] if fields else ["Cache-Control", "Date"]
+            assert reply.names == names
 
 
 async def test_a_client_that_sends_on_can_still_read_why_it_was_refused(tmp_path: Path) -> None:
