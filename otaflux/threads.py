@@ -8,7 +8,7 @@ same goes for a task that must not be left running behind its caller's back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -34,12 +34,16 @@ class InThread(Protocol):
         ...
 
 
-async def to_its_end(running: Awaitable[T]) -> T:
-    """The outcome of `running`, which has ended when this returns or raises, cancelled or not."""
+async def to_its_end(running: Awaitable[T], *, stop: Callable[[], object] = lambda: None) -> T:
+    """The outcome of `running`, which has ended when this returns or raises, cancelled or not.
+
+    `stop` is called before its end is waited for: work that looks out for it ends sooner.
+    """
     begun = asyncio.ensure_future(running)
     try:
         return await asyncio.shield(begun)
     finally:
+        stop()
         await ended(begun)
 
 

@@ -70,7 +70,7 @@ def test_the_numbers_on_the_page_of_limits_are_the_clients() -> None:
     assert f"{policy.min_rate / 1024:.0f} KiB/s at least" in LIMITS
     for most in (pages.MAX_TAGS, pages.MAX_CATALOG):
         assert f"{pages.MAX_NAMES:,}, in {pages.MAX_PAGES:,} pages and {most >> 20} MiB" in LIMITS
-    assert f"above {listings.LARGE_PAGE >> 10} KiB are read in a thread" in LIMITS
+    assert f"Pages above {listings.LARGE_PAGE >> 10} KiB are read, and" in LIMITS
     assert f"a manifest | {manifest.MAX_MANIFEST >> 20} MiB" in LIMITS
     assert f"{tokens.MAX_KEPT >> 20} MiB of them together" in LIMITS
     assert tokens.MAX_KEPT > 10_000 * (2048 + tokens.OVERHEAD)

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaflux.errors import Refused
-from otaflux.model.artifact import DEVICE, OCI_EMPTY, TITLE, VERSION, Digest, Manifest
+from otaflux.model.artifact import (
+    DEVICE,
+    KEPT_ANNOTATIONS,
+    OCI_EMPTY,
+    TITLE,
+    VERSION,
+    Digest,
+    Manifest,
+)
 from otaflux.model.names import Device, Tag
 from otaflux.registry import upload
 from otaflux.registry.manifest import parse_artifact
@@ -72,7 +80,9 @@ def test_what_is_built_is_read_back(given: dict[str, str]) -> None:
     made = built(annotations=given)
     read = parse_artifact(made.manifest, media_type=None, asked=made.digest)
     assert isinstance(read, Manifest)
-    assert read.annotations == {**given, DEVICE: "lamp", VERSION: "1.0.0"}
+    written = {**given, DEVICE: "lamp", VERSION: "1.0.0"}
+    assert json.loads(made.manifest)["annotations"] == written
+    assert read.annotations == {k: v for k, v in written.items() if k in KEPT_ANNOTATIONS}
     assert read.artifact_type == upload.ARTIFACT_TYPE
     assert read.config.media_type == OCI_EMPTY
     assert [part.title for part in read.layers] == ["firmware.bin"]

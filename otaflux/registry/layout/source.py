@@ -31,9 +31,11 @@ from otaflux.registry.layout.writing import Writing
 from otaflux.registry.manifest import MAX_MANIFEST, too_large
 from otaflux.registry.manifestreader import ManifestReader
 from otaflux.registry.source import LONGER, Deleted, File, Unchanged
+from otaflux.threads import to_its_end
 
 MANIFESTS_AT_ONCE = 2  # that are in memory while they are read, for each may have 4 MiB
 LARGE_INDEX = 32 * 1024  # bytes, from which on an index is parsed in a thread, one at a time
+
 READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
 YIELD_EVERY = 200  # entries that are looked at without letting others run
 MAX_SUBJECTS = 4096  # manifests whose subject is remembered
@@ -191,12 +193,12 @@ class Layout:
         One thread does it all, under the device's lock, which two processes respect. Cancelled, it
         ends at the next piece and leaves the tag as it was. `progress` is called in that thread.
         """
-        async with self._writing(device) as work:
-            push = LayoutPush(work, progress=progress)
-            pushed: Digest = await self._in_thread(
-                push.run, device, tag, files, annotations=annotations, force=force
-            )
-        return pushed
+
+        def push(work: Writing) -> Digest:
+            pushing = LayoutPush(work, progress=progress)
+            return pushing.run(device, tag, files, annotations=annotations, force=force)
+
+        return await self._write(device, push)
 
     async def ping(self) -> None:
         """Look whether the folder is there; raises `Undecided`."""
@@ -211,21 +213,17 @@ class Layout:
 
         Raises `NotFound` where nothing has that tag.
         """
-        async with self._writing(device) as work:
-            deleted: Deleted = await self._in_thread(delete, work, device, tag)
-        return deleted
+        return await self._write(device, lambda work: delete(work, device, tag))
 
-    @asynccontextmanager
-    async def _writing(self, device: Device) -> AsyncIterator[Writing]:
-        """Work on a device's layout; leaving the context ends it, whatever its thread is doing."""
+    async def _write(self, device: Device, work: Callable[[Writing], T]) -> T:
+        """Work on a device's layout in a thread; cancelled, it has ended when this raises."""
         ended = threading.Event()
         place = places.place_of(self._root, device)
         if await self._in_thread(places.is_linked, self._root, place):
             raise Refused(f"{place.folder} is a link, or lies behind one: links are not followed")
-        try:
-            yield Writing(place, is_ended=ended.is_set, disk=self._disk)
-        finally:
-            ended.set()
+        writing = Writing(place, is_ended=ended.is_set, disk=self._disk)
+        done: T = await to_its_end(self._in_thread(work, writing), stop=ended.set)
+        return done
 
     @asynccontextmanager
     async def _index(self, device: Device) -> AsyncIterator[LayoutIndex | None]:

@@ -34,6 +34,7 @@ from otaflux.registry.remote.pages import oci_codes
 from otaflux.registry.remote.requests import MAX_ERROR_BODY, Call, Requests
 from otaflux.registry.remote.ways import Scope
 from otaflux.registry.source import LONGER, check_size
+from otaflux.threads import end
 
 CHUNK = 256 * 1024  # bytes; hashing and unpacking let other threads run for pieces of this size
 
@@ -113,8 +114,7 @@ async def open_blob(
         yield RegistryReader(channel, descriptor)
     finally:
         channel.close()
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+        await end(feeding)
 
 
 def _nothing(algorithm: str) -> str:
@@ -219,7 +219,8 @@ class _Feed:
         async with self._requests.stream(call) as response:
             try:
                 skip = await self._begun(response, call)
-                await self._pump(response, skip)
+                with self._requests.wire.sockets.wide(response):
+                    await self._pump(response, skip)
             except (_Wrong, Denied):
                 raise
             except Undecided as error:

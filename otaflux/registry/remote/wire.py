@@ -27,6 +27,7 @@ from otaflux.registry.remote.hiding import Secrets
 from otaflux.registry.remote.pace import HeadLimit
 from otaflux.registry.remote.proxies import Proxy, proxy_for
 from otaflux.registry.remote.retries import SERVER, RetryPolicy, Tries
+from otaflux.registry.remote.sockets import Sockets
 from otaflux.registry.tally import count_request
 
 MAX_HEADER = 64 * 1024  # bytes of one header; signed addresses and tokens pass 8 KiB
@@ -70,6 +71,7 @@ class Wire:
     ) -> None:
         self.policy = policy
         self.secrets = Secrets()
+        self.sockets = Sockets()
         self.clock = clock
         self.wall = wall
         self.chance = chance or random.Random()  # noqa: S311 - spreads waits, keeps no secret
@@ -91,7 +93,9 @@ class Wire:
         tracing.on_request_end.append(self._ended)
         tracing.on_request_exception.append(self._failed)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=self._connections),
+            connector=aiohttp.TCPConnector(
+                limit=0, limit_per_host=self._connections, socket_factory=self.sockets.make
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"otaflux/{__version__}", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(

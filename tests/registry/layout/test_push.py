@@ -426,9 +426,11 @@ async def test_a_push_that_is_cancelled_ends_and_leaves_the_tags_as_they_were(
     )
     await asyncio.to_thread(begun.wait)
     pushing.cancel()
+    await asyncio.sleep(0)
+    assert not pushing.done(), "its thread still works"
+    go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await pushing
-    go_on.set()
     await push(layout, [file(tmp_path)], "1.1.0")
     assert whole(root / "lamp").keys() == {"1.1.0"}
     assert leftovers(root) == []
