@@ -87,8 +87,8 @@ class WorkQueue:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether keys wait whose time has come."""
-        return not self._lines.are_empty
+        """Whether keys wait for nothing but a place."""
+        return bool(self._short)
 
     def step_aside(self, device: Device) -> None:
         """A run goes on and gives its place to others; whoever lets it do so bounds how many do."""

@@ -834,3 +834,16 @@ def test_what_failed_is_tried_at_once_where_its_cause_is_another() -> None:
 
     error = Undecided("those credentials", retry_after=60.0)
     _play(scenario, _failing(error, error, error, error))
+
+
+def test_who_waits_for_a_rate_crowds_nobody() -> None:
+    """Made-up names that wait for their turn are no reason to hurry slow pulls along."""
+
+    async def scenario(bench: Bench) -> None:
+        for number in range(320):
+            bench.touch(Device(f"d{number}"), Priority.FIRST_POLL)
+        await asyncio.sleep(1.5)
+        assert len(bench.queue) > 0
+        assert not bench.queue.is_crowded
+
+    _play(scenario, _taking(0.01))
