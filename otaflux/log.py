@@ -59,6 +59,7 @@ class Event(StrEnum):
     DOWNLOAD_DROPPED = "download_dropped"
     DOWNLOADS_CLAMPED = "downloads_clamped"
     DOWNLOADS_CUT = "downloads_cut"
+    CERTIFICATE_ENDS = "certificate_ends"
     TLS_FAILED = "tls_failed"
     LIBRARY_SAID = "library_said"
     CONNECTIONS_CROWDED = "connections_crowded"

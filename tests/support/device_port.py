@@ -95,6 +95,7 @@ class PortServer(DeviceServer):
             max_connections=self.max_connections,
             shutdown_timeout=self.shutdown_timeout,
             clock=self.clock,
+            now=self.now,
         )
         await self.port_.__aenter__()
         self.port = self.port_.port

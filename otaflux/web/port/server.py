@@ -25,6 +25,7 @@ from otaflux.web.devices.downloads import Downloads
 from otaflux.web.port.acceptor import Acceptor
 from otaflux.web.port.addresses import Answers
 from otaflux.web.port.connection import Begun, Connections
+from otaflux.web.port.expiry import Expiry
 from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import Handler
 from otaflux.web.port.listening import listen
@@ -59,6 +60,7 @@ class Port:
         max_connections: int = 10_000,
         shutdown_timeout: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._host = host
@@ -71,6 +73,7 @@ class Port:
         self._unreadable = unreadable
         self._shutdown_timeout = shutdown_timeout
         self._clock = clock
+        self._expiry = Expiry(certificate, clock=clock, now=now) if certificate else None
         self._sleep = sleep
         self._open = Connections(max_connections)
         self._aiohttp: web.Server | None = None
@@ -109,6 +112,7 @@ class Port:
         )
         for sock in sockets:
             self._acceptor.listen(sock)
+        self.look()
         self._beat = asyncio.create_task(self._look_after())
         return self
 
@@ -125,12 +129,14 @@ class Port:
             self._cache.report()
 
     def look(self) -> None:
-        """End what is idle or stalled for too long."""
+        """End what is idle or stalled for too long, and warn of a certificate's end."""
         now = self._clock()
         for connection in self._open:
             connection.check_idle(now)
         if self._sender is not None:
             self._sender.look()
+        if self._expiry is not None:
+            self._expiry.look()
 
     async def _look_after(self) -> None:
         seconds = 0

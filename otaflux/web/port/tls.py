@@ -14,16 +14,25 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from otaflux.secret import Current, Reread
+from otaflux.web.port import validity
+from otaflux.web.port.validity import Validity
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    context: ssl.SSLContext
+    validity: Validity | None
 
 
 class Certificate:
     """A certificate with its chain, and its key; raises `Undecided` where it cannot be read."""
 
     def __init__(self, chain: Path, key: Path) -> None:
-        self._newest: Current[ssl.SSLContext] = Reread("TLS_CERT_PATH", [chain, key], _context)
+        self._newest: Current[_Pair] = Reread("TLS_CERT_PATH", [chain, key], _pair)
 
     def context(self) -> ssl.SSLContext:
         """A context for a server, each of whose handshakes uses the newest pair."""
@@ -32,9 +41,13 @@ class Certificate:
         self._newest.current()
         return context
 
+    def validity(self) -> Validity | None:
+        """When the newest pair counts, and for whom; None where that cannot be read."""
+        return self._newest.current().validity
+
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         """Called by OpenSSL at each handshake, also for clients that name no server."""
-        connection.context = self._newest.current()
+        connection.context = self._newest.current().context
 
 
 def _bare_context() -> ssl.SSLContext:
@@ -43,13 +56,16 @@ def _bare_context() -> ssl.SSLContext:
     return context
 
 
-def _context(contents: Sequence[bytes]) -> ssl.SSLContext:
-    """A context with a pair; raises `OSError` (`ssl.SSLError`) where it is none."""
+def _pair(contents: Sequence[bytes]) -> _Pair:
+    """What a pair's files make; raises `OSError` (`ssl.SSLError`) where they are none."""
     chain, key = contents
     context = _bare_context()
     with _file(chain) as chain_path, _file(key) as key_path:
         context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
-    return context
+    try:
+        return _Pair(context, validity.of_chain(chain))
+    except ValueError:  # OpenSSL takes it, and it judges
+        return _Pair(context, None)
 
 
 @contextmanager

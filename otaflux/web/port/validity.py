@@ -41,7 +41,12 @@ class Validity:
 
 def read(path: Path) -> Validity:
     """Of the first certificate of a PEM file; raises `OSError` or `ValueError`. Blocks."""
-    text = path.read_bytes().decode("ascii", errors="replace")
+    return of_chain(path.read_bytes())
+
+
+def of_chain(pem: bytes) -> Validity:
+    """Of the first certificate in PEM; raises `ValueError` where there is none."""
+    text = pem.decode("ascii", errors="replace")
     begin = text.index(_BEGIN)
     return parse(ssl.PEM_cert_to_DER_cert(text[begin : text.index(_END, begin) + len(_END)]))
 

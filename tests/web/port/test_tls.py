@@ -8,17 +8,19 @@ import ssl
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import trustme
 from device_port import PortServer
-from device_server import Connection, release
+from device_server import EPOCH, Connection, release
 from structlog.testing import capture_logs
 from waiting import until
 
 from otaflux.errors import Undecided
 from otaflux.web.devices.sending import STALLED
+from otaflux.web.port.expiry import DAILY
 from otaflux.web.port.tls import Certificate
 
 BIG = os.urandom(1 << 20) * 12
@@ -33,9 +35,13 @@ class Pair:
         self.key = folder / "key.pem"
         self.renew()
 
-    def renew(self, *, chain: bool = True, key: bool = True) -> None:
+    def renew(
+        self, *, chain: bool = True, key: bool = True, ends: float = EPOCH + 400 * DAILY
+    ) -> None:
         """Replace the files; only one of them makes a pair that does not fit."""
-        fresh = self.authority.issue_cert("127.0.0.1", "localhost")
+        fresh = self.authority.issue_cert(
+            "127.0.0.1", "localhost", not_after=datetime.fromtimestamp(ends, UTC)
+        )
         if chain:
             self.chain.write_bytes(b"".join(part.bytes() for part in fresh.cert_chain_pems))
         if key:
@@ -122,9 +128,33 @@ async def test_a_pair_that_does_not_fit_leaves_the_old_one(tmp_path: Path, pair:
         assert [line["event"] for line in logs].count("secret_kept") == 1
 
 
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [(9, "the certificate ends soon"), (-2, "the certificate has ended"), (20, "")],
+)
+async def test_a_certificate_that_ends_is_warned_of_daily(
+    tmp_path: Path, pair: Pair, days: int, reason: str
+) -> None:
+    """At start, and each day from 14 days before its end on, until it is renewed."""
+    pair.renew(ends=EPOCH + days * DAILY + 5000)
+    with capture_logs() as logs:
+        async with served(tmp_path, pair) as server:
+            for _ in range(10):
+                server.clock.value += DAILY / 10
+                server.port_.look()
+            said = [(line["event"], line["days"], line["reason"]) for line in logs]
+            told = [("certificate_ends", days - day, reason) for day in range(2)]
+            assert said == (told if reason else [])
+            pair.renew()
+            server.clock.value += DAILY
+            server.port_.look()
+            assert len([line for line in logs if line["event"] == "certificate_ends"]) == len(said)
+
+
 NO_WRITING = """
 import sys
 from pathlib import Path
+from otaflux.web.port.expiry import DAILY
 from otaflux.web.port.tls import Certificate
 
 def watch(event, arguments):
