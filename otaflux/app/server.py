@@ -20,6 +20,7 @@ from otaflux.app.edge import Edge
 from otaflux.app.parts import Assembly
 from otaflux.errors import BadSetting, Undecided
 from otaflux.events import Events
+from otaflux.freed import give_back
 from otaflux.journal import Journal
 from otaflux.log import Event, log
 from otaflux.loglines import LogLines
@@ -110,10 +111,12 @@ class _Server:
         async with self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
+            giving = tasks.create_task(give_back(self._controller.machine.in_thread), name="freed")
             await stop.wait()
             stopping()
             log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
             controller.cancel()
+            giving.cancel()
         log.info(Event.SERVER_STOPPED)
 
     def _say_started(self) -> None:
