@@ -8,9 +8,9 @@ are kept in memory, until their blobs are there. On one event loop.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
+from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Incomplete, Undecided, Unusable, Withheld
 from otaflux.model.artifact import Artifact, Digest, Gone
 from otaflux.model.look import HeldBack
@@ -39,7 +39,7 @@ class Resolver:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._lacking: OrderedDict[tuple[Device, Tag], Artifact] = OrderedDict()
+        self._lacking: BoundedMap[tuple[Device, Tag], Artifact] = BoundedMap(MOST_LACKING)
 
     async def resolve(self, device: Device, tag: Tag, record: Record) -> Resolved | HeldBack | Gone:
         """What the tag is now; raises `Undecided` where that was not learnt."""
@@ -51,7 +51,7 @@ class Resolver:
             return HeldBack(str(error))
         except Unusable as error:
             return _flawed(error)
-        self._lacking.pop((device, tag), None)
+        self._lacking.drop((device, tag))
         if isinstance(answer, Gone):
             return answer
         if isinstance(answer, Unchanged):
@@ -71,9 +71,7 @@ class Resolver:
         """A blob of it is missing: the next look need not ask for the manifest again."""
         if artifact.size > LARGEST_LACKING:
             return
-        self._lacking[device, tag] = artifact
-        if len(self._lacking) > MOST_LACKING:
-            self._lacking.popitem(last=False)
+        self._lacking.put((device, tag), artifact)
 
 
 def _known(record: Record, tag: Tag) -> Digest | None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from otaflux.errors import Unusable
+
 MAX_STEPS = 200_000  # keys and brackets that are looked at; annotations that count nothing are none
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -29,10 +31,6 @@ _BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])")
 _FLAT = re.compile(
     rb'(?:\s*+"[^"\\]*+"\s*+:\s*+(?:' + _STRING + rb'|[^\s",{}\[\]]++)\s*+,?){1,1000}+'
 )
-
-
-class UnclearError(Exception):
-    """A key that counts comes twice, or in other letters, or there is too much; the text says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Shape:
 
 
 def check_keys(body: bytes, shape: Shape) -> None:
-    """Raise `UnclearError` where a key that counts is not said once, as it is written.
+    """Raise `Unusable` where a key that counts is not said once, as it is written.
 
     `body` is valid JSON, an object at its top.
     """
@@ -126,17 +124,17 @@ class _Walk:
     def _step(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise UnclearError(f"it has more than {MAX_STEPS} parts that are no annotations")
+            raise Unusable(f"it has more than {MAX_STEPS} parts that are no annotations")
 
 
 def _check(key: str, counts: str, seen: set[str]) -> None:
     if counts != key:
-        raise UnclearError(
+        raise Unusable(
             f"its key '{counts}' is written in other letters, so that tools would read it"
             " differently"
         )
     if key in seen:
-        raise UnclearError(f"its key '{key}' comes twice, so that tools would read it differently")
+        raise Unusable(f"its key '{key}' comes twice, so that tools would read it differently")
     seen.add(key)
 
 

@@ -39,7 +39,7 @@ from otaflux.model.artifact import (
     Manifest,
     Platform,
 )
-from otaflux.registry.keys import Shape, UnclearError, check_keys
+from otaflux.registry.keys import Shape, check_keys
 from otaflux.wording import quoted
 
 MAX_MANIFEST = 4 * 1024 * 1024  # bytes; what registries must accept, and the most they do
@@ -171,7 +171,7 @@ def parse_artifact(body: bytes, *, media_type: str | None, asked: Digest | None 
     shape = _shape(body, digest, verified=asked is not None)
     try:
         check_keys(body, _OF_ARTIFACT)
-    except UnclearError as error:
+    except Unusable as error:
         raise _bad(digest, str(error)) from None
     if _has(shape.manifests) and (_has(shape.layers) or _has(shape.config)):
         raise _bad(digest, "it has both 'manifests' and 'layers' or 'config', so it is ambiguous")

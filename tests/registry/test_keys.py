@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otaflux.errors import Unusable
 from otaflux.model.artifact import KEPT_ANNOTATIONS, TITLE, UNPACK, Manifest
-from otaflux.registry.keys import MAX_STEPS, Shape, UnclearError, check_keys
+from otaflux.registry.keys import MAX_STEPS, Shape, check_keys
 from otaflux.registry.manifest import MAX_ANNOTATION, parse_artifact
 
 HEX = "0" * 64
@@ -117,7 +117,7 @@ def test_any_document_with_each_key_once_passes(document: dict[str, Any]) -> Non
 def test_any_document_with_a_key_twice_is_found(value: Any) -> None:
     """Whatever stands between the two."""
     text = json.dumps(value)
-    with pytest.raises(UnclearError, match="'b' comes twice"):
+    with pytest.raises(Unusable, match="'b' comes twice"):
         check_keys(f'{{"b":{text},"c":{text}, "b" :{text}}}'.encode(), SHAPE)
 
 

@@ -18,10 +18,11 @@ from typing import Annotated
 
 import msgspec
 
-from otaflux.errors import BadName, Undecided
+from otaflux.errors import BadName, Undecided, Unusable
 from otaflux.model.artifact import OCI_INDEX, Digest
 from otaflux.model.names import Tag, can_be_tag
 from otaflux.model.taglist import TagList
+from otaflux.registry.keys import Shape, check_keys
 from otaflux.registry.layout.spans import Spans
 from otaflux.registry.manifest import INDEX_TYPES, MANIFEST_TYPES, bare_type
 from otaflux.wording import quoted
@@ -40,13 +41,23 @@ class _Head(msgspec.Struct):
     media_type: str | None = msgspec.field(name="mediaType", default=None)
 
 
+class _Named(msgspec.Struct):
+    """Annotations, of which one counts: the others cost nothing."""
+
+    name: str | None = msgspec.field(name=REF_NAME, default=None)
+
+
 class _Entry(msgspec.Struct):
     digest: str
     size: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     media_type: str | None = msgspec.field(name="mediaType", default=None)
-    annotations: dict[str, str | None] | None = None
+    annotations: _Named | None = None
 
 
+_SAID_ONCE = Shape(
+    frozenset({"digest", "size", "mediaType", "annotations"}),
+    {"annotations": Shape(frozenset({REF_NAME}), exact=True)},
+)
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 
@@ -124,13 +135,25 @@ class LayoutIndex:
         return TagList(iter(lambda: tuple(islice(texts, LARGE)), ()))
 
     def find(self, tag: Tag) -> IndexEntry | None:
-        """The entry that counts for a tag: one that is named so outright, then the first."""
+        """The entry that counts for a tag: one that is named so outright, then the first.
+
+        Raises `Undecided` where it says something twice, which other tools read differently.
+        """
         # Most need not be decoded: a name has the tag in it up to its first `_`, or an escape.
         part = tag.text.partition("_")[0].encode()
         maybe = (_entry(raw) for raw in self._raws if part in raw or b"\\" in raw)
         named = [entry for entry in maybe if entry.tag == tag]
         named.sort(key=lambda entry: (not entry.is_artifact, not entry.exact))
-        return named[0] if named else None
+        if not named:
+            return None
+        try:
+            check_keys(named[0].raw, _SAID_ONCE)
+        except Unusable as error:
+            raise Undecided(
+                f"what the index says of {tag} is not clear: {error}",
+                hint="Push it once more, or mend the index.json of the device's folder",
+            ) from None
+        return named[0]
 
     def with_tag(self, tag: Tag, descriptor: Mapping[str, object]) -> LayoutIndex:
         """The same index in which `tag` names this manifest, and nothing else.
@@ -178,7 +201,7 @@ def _entry(raw: bytes) -> IndexEntry:
 
 
 def _name(read: _Entry) -> str:
-    return (read.annotations or {}).get(REF_NAME) or ""
+    return (read.annotations.name if read.annotations else None) or ""
 
 
 def _tag_text(name: str) -> str:

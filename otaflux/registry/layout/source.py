@@ -13,34 +13,28 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Incomplete, Refused, Undecided, Unusable
-from otaflux.files.disk import REAL_DISK, Disk, read_regular
-from otaflux.files.durable import explained, make_folder
+from otaflux.files.disk import REAL_DISK, Disk
+from otaflux.files.durable import make_folder
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import places
 from otaflux.registry.layout.blob import LayoutReader
 from otaflux.registry.layout.delete import delete
-from otaflux.registry.layout.index import MAX_INDEX, IndexEntry, LayoutIndex
+from otaflux.registry.layout.index import MAX_INDEX, LayoutIndex
+from otaflux.registry.layout.manifests import READ_AGAIN, LayoutManifests, read_small
 from otaflux.registry.layout.places import Place, Stamp
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
-from otaflux.registry.manifest import MAX_MANIFEST, too_large
-from otaflux.registry.manifestreader import ManifestReader
 from otaflux.registry.source import LONGER, Deleted, File, Unchanged
-from otaflux.threads import to_its_end
+from otaflux.threads import InThread, to_its_end
 
-MANIFESTS_AT_ONCE = 2  # that are in memory while they are read, for each may have 4 MiB
 LARGE_INDEX = 32 * 1024  # bytes, from which on an index is parsed in a thread, one at a time
 
-READ_AGAIN = 0.05  # seconds; a tool that writes an index in place is done sooner
 YIELD_EVERY = 200  # entries that are looked at without letting others run
-MAX_SUBJECTS = 4096  # manifests whose subject is remembered
 
-InThread = Callable[..., Awaitable[Any]]
 T = TypeVar("T")
 
 
@@ -60,12 +54,10 @@ class Layout:
     ) -> None:
         self._root = folder
         self._in_thread = in_thread
-        self._reader = ManifestReader(in_thread)
-        self._reading = asyncio.Semaphore(MANIFESTS_AT_ONCE)
+        self._manifests = LayoutManifests(folder, in_thread=in_thread, sleep=sleep)
         self._sleep = sleep
         self._disk = disk
         self._large = asyncio.Lock()
-        self._subjects: BoundedMap[Digest, Digest | None] = BoundedMap(MAX_SUBJECTS)
 
     async def prepare(self) -> None:
         """Make the folder where it is missing; without it every look is `Undecided`.
@@ -118,7 +110,9 @@ class Layout:
             )
         if entry.digest == known:
             return Unchanged()
-        artifact = await self._manifest(places.place_of(self._root, device), entry.digest, entry)
+        artifact = await self._manifests.find(
+            places.place_of(self._root, device), entry.digest, entry
+        )
         if artifact is None:
             raise Incomplete(
                 f"the manifest {entry.digest} of {device}:{reference} is missing from the embedded"
@@ -167,13 +161,13 @@ class Layout:
             if number % YIELD_EVERY == 0:
                 await self._sleep(0.0)
             if entry.digest and entry.is_artifact and entry.digest not in found:
-                descriptor = await self._attachment(place, entry, entry.digest, digest)
+                descriptor = await self._manifests.attachment(place, entry, entry.digest, digest)
                 if descriptor:
                     found[entry.digest] = descriptor
         tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
         fallback = await self._done(index, index.find, tag)
         if fallback and fallback.digest:
-            listed = await self._readable(place, fallback, fallback.digest)
+            listed = await self._manifests.readable(place, fallback, fallback.digest)
             for child in listed.manifests if isinstance(listed, Index) else ():
                 found.setdefault(child.digest, child)
         return tuple(found.values())
@@ -262,7 +256,7 @@ class Layout:
 
     async def _parsed(self, place: Place) -> LayoutIndex | Undecided | None:
         """What one reading of an index gives; raises where the disk does."""
-        body = await self._read(place.index, MAX_INDEX)
+        body = await read_small(self._in_thread, place.index, MAX_INDEX, self._root)
         if body is None:
             return None
         try:
@@ -282,77 +276,8 @@ class Layout:
 
     async def _by_digest(self, device: Device, digest: Digest) -> Artifact | Gone:
         place = places.place_of(self._root, device)
-        artifact = await self._manifest(place, digest)
+        artifact = await self._manifests.find(place, digest)
         if artifact is None:
             await self._in_thread(places.check_root, self._root)
             return Gone()
         return artifact
-
-    async def _manifest(
-        self, place: Place, digest: Digest, entry: IndexEntry | None = None
-    ) -> Artifact | None:
-        """A manifest; read once more where it is torn, for skopeo writes them in place too."""
-        try:
-            async with self._reading:
-                return await self._read_manifest(place, digest, entry)
-        except Undecided:
-            await self._sleep(READ_AGAIN)
-        async with self._reading:
-            return await self._read_manifest(place, digest, entry)
-
-    async def _read_manifest(
-        self, place: Place, digest: Digest, entry: IndexEntry | None
-    ) -> Artifact | None:
-        """A manifest whose bytes have that digest; whatever size the index says."""
-        body = await self._read(place.blob(digest), MAX_MANIFEST)
-        if body is None:
-            return None
-        if len(body) > MAX_MANIFEST:
-            if entry and entry.size > MAX_MANIFEST:
-                raise too_large(digest)
-            raise Undecided(
-                f"the manifest {place.blob(digest)} is larger than a manifest may be",
-                hint="The file is broken: push it once more",
-            )
-        media_type = entry.media_type if entry else None
-        return await self._reader.read(body, media_type=media_type, asked=digest)
-
-    async def _readable(self, place: Place, entry: IndexEntry, digest: Digest) -> Artifact | None:
-        """A manifest, or None where there is none or it is none that OtaFlux can read."""
-        try:
-            return await self._manifest(place, digest, entry)
-        except Unusable:
-            return None
-
-    async def _attachment(
-        self, place: Place, entry: IndexEntry, digest: Digest, subject: Digest
-    ) -> Descriptor | None:
-        """The descriptor of a manifest as the referrers API would give it, if it is about that."""
-        if digest in self._subjects and self._subjects.get(digest) != subject:
-            self._subjects.put(digest, self._subjects.get(digest))
-            return None
-        artifact = await self._readable(place, entry, digest)
-        if artifact is None:
-            return None
-        about = artifact.subject.digest if artifact.subject else None
-        self._subjects.put(digest, about)
-        if about != subject:
-            return None
-        return Descriptor(
-            artifact.media_type,
-            digest,
-            artifact.size,
-            artifact.annotations,
-            artifact_type=artifact.artifact_type,
-        )
-
-    async def _read(self, path: Path, max_bytes: int) -> bytes | None:
-        """A small file, and one byte more where it is too large; None where it is not there."""
-        with explained(f"read {path}"):
-            try:
-                body: bytes = await self._in_thread(
-                    read_regular, path, max_bytes + 1, below=self._root
-                )
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-        return body

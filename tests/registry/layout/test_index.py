@@ -167,3 +167,23 @@ def test_a_field_that_is_null_is_one_that_is_not_there(field: str) -> None:
     found = index.find(Tag("1.0.0"))
     assert found is not None
     assert found.is_artifact
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"digest":"sha256:{a}","digest":"sha256:{b}","size":7',
+        '"digest":"sha256:{a}","Digest":"sha256:{b}","size":7',
+        '"digest":"sha256:{a}","size":7,"annotations":{{"{name}":"1.0.0","{name}":"1.1.0"}}',
+    ],
+)
+def test_an_entry_that_says_something_twice_is_not_clear(said: str) -> None:
+    """Other tools would take the other one; the other tags of the index stay."""
+    entry = said.format(a="a" * 64, b="b" * 64, name=REF_NAME)
+    if "annotations" not in entry:
+        entry += f',"annotations":{{"{REF_NAME}":"1.1.0"}}'
+    good = f'{{"digest":"sha256:{"c" * 64}","size":7,"annotations":{{"{REF_NAME}":"0.9.0"}}}}'
+    index = LayoutIndex.parse(f'{{"schemaVersion":2,"manifests":[{{{entry}}},{good}]}}'.encode())
+    with pytest.raises(Undecided, match=r"twice|other letters"):
+        index.find(Tag("1.1.0"))
+    assert index.find(Tag("0.9.0")) is not None

@@ -163,7 +163,7 @@ async def test_half_a_layout_is_undecided(root: Path, layout: Source, left: str)
         b'{"schemaVersion":2,"manifests":[null]}',
         b'{"schemaVersion":2,"manifests":[{"mediaType":"x"}]}',
         b'{"schemaVersion":2,"manifests":[{"digest":"sha256:0","size":-1}]}',
-        b'{"schemaVersion":2,"manifests":[{"digest":"sha256:0","size":1,"annotations":{"a":1}}]}',
+        b'{"schemaVersion":2,"manifests":[{"digest":"sha256:0","size":1,"annotations":{"org.opencontainers.image.ref.name":1}}]}',
         b'{"schemaVersion":2,"mediaType":"' + MANIFEST.encode() + b'","manifests":[]}',
         b'{"schemaVersion":2,"manifests":[],"x":"\xff"}',
         b'{"schemaVersion":2,"manifests":' + b"[" * 100_000,

@@ -205,3 +205,25 @@ def test_what_is_remembered_is_bounded() -> None:
         lockout.scope_refused("robot", f"repository:d{number}:pull", "no")
     assert lockout.standing("robot", "repository:d0:pull") is None
     assert lockout.standing("robot", f"repository:d{MAX_KEPT + 9}:pull") is not None
+
+
+@SCHEMES
+@pytest.mark.parametrize("known_first", [True, False])
+async def test_names_that_strangers_made_up_lock_no_login(auth: Any, known_first: bool) -> None:
+    """Some registries, and token servers, answer 401 for what a login may not read."""
+    others = [Device(f"other{number}") for number in range(5)]
+    async with (
+        FakeRegistry(auth=auth) as registry,
+        remote(filled(registry), login=("robot", "s3cret")) as client,
+    ):
+        if known_first:
+            assert (await client.tags(DEVICES[0])).tags
+        registry.fail(
+            "token" if auth == "bearer" else "tags",
+            Status(401, headers={"WWW-Authenticate": 'Basic realm="x"'}),
+            times=None,
+            when=lambda seen: "other" in f"{seen.path}{seen.query.get('scope', '')}",
+        )
+        await failing(client, others * 3)
+        for device in DEVICES[:3]:
+            assert (await client.tags(device)).tags
