@@ -25,7 +25,7 @@ from otaflux.model.record import REPLACED_LINGERS, Record
 from otaflux.model.release import Release
 from otaflux.web.devices.conditions import RangeKind
 from otaflux.web.devices.fairorder import FairOrder
-from otaflux.web.devices.offer import Unit, offer, same_content
+from otaflux.web.devices.offer import NOBODY, offer, same_content
 
 FOLLOWS_WITHIN = 60.0  # a /firmware belongs to the /version before it
 IDLE = 120.0  # a download is remembered so long after its last part
@@ -109,7 +109,7 @@ class DownloadMemory:
         self._clock, self._now = machine.clock, machine.now
         self._most = most
         self._begun: OrderedDict[Downloader, _Download] = OrderedDict()
-        self._of: dict[Device, set[Downloader]] = {}
+        self._of: dict[Device, dict[Downloader, _Download]] = {}
         self._unproven: FairOrder[Downloader] = FairOrder()
         self._amid: FairOrder[Downloader] = FairOrder()
 
@@ -118,11 +118,15 @@ class DownloadMemory:
 
     def hear(self, device: Device, record: Record | None) -> None:
         """Note when the releases of downloads are replaced, and when they are current again."""
-        now = self._clock()
-        for downloader in self._of.get(device, ()):
-            download = self._begun[downloader]
-            current = offer(record, downloader.channel, Unit(downloader.who), self._now())
-            if current is not None and same_content(current.release, download.release):
+        now, told_at = self._clock(), self._now()
+        # Many thousand may be remembered of one device: each channel is decided once.
+        current: dict[str, Release | None] = {}
+        for downloader, download in self._of.get(device, {}).items():
+            channel = downloader.channel
+            if channel not in current:
+                found = offer(record, channel, NOBODY, told_at)
+                current[channel] = found.release if found else None
+            if same_content(current[channel], download.release):
                 download.replaced = None
             elif download.replaced is None:
                 download.replaced = now
@@ -181,7 +185,7 @@ class DownloadMemory:
 
     def _begin(self, downloader: Downloader, download: _Download) -> None:
         self._begun[downloader] = download
-        self._of.setdefault(downloader.device, set()).add(downloader)
+        self._of.setdefault(downloader.device, {})[downloader] = download
         self._unproven.touch(downloader, download.holder)
         # The front is the longest idle. Two looked at for each one that begins, and what is over
         # does not pile up.
@@ -231,6 +235,6 @@ class DownloadMemory:
         self._unproven.drop(downloader)
         self._amid.drop(downloader)
         others = self._of[downloader.device]
-        others.discard(downloader)
+        del others[downloader]
         if not others:
             del self._of[downloader.device]
