@@ -250,8 +250,8 @@ class DeviceServer:
             secure=self.secure,
             patience=self.patience,
         )
-        self.connections, self.downloads = self.side.last_told, self.side.memory
-        self.newcomers, self.parts = self.side.first_looks, self.side.parts
+        self.memory = self.side.memory
+        self.parts = self.side.parts
         self.devices = self.side.devices
 
     def now(self) -> float:

@@ -54,6 +54,10 @@ class LastTold:
         self._clock = clock
         self._told: WeakKeyDictionary[object, Told] = WeakKeyDictionary()
 
+    def __len__(self) -> int:
+        """How many connections are remembered."""
+        return len(self._told)
+
     def tell(
         self,
         connection: object,

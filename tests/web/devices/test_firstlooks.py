@@ -44,7 +44,7 @@ class House:
             devices=frozenset({LAMP} if known else ()),
             machine=Machine(clock=self.clock),
         )
-        self.newcomers = FirstLooks(
+        self.first_looks = FirstLooks(
             self.catalog,
             self.queue,
             namespace or Namespace(),
@@ -55,7 +55,7 @@ class House:
 
     def ask(self, device: Device = LAMP) -> asyncio.Task[Record]:
         """One poll, under way."""
-        return asyncio.create_task(self.newcomers.record(device))
+        return asyncio.create_task(self.first_looks.record(device))
 
     def found(self, record: Record = KNOWN) -> None:
         """A look published a record."""
@@ -73,7 +73,7 @@ async def test_a_known_device_needs_no_look() -> None:
     house = House()
     for record in (KNOWN, Record(LAMP, "test", ever_synced=True)):
         house.found(record)
-        assert await house.newcomers.record(LAMP) is record
+        assert await house.first_looks.record(LAMP) is record
     assert house.queue.touches == []
 
 
@@ -86,7 +86,7 @@ async def test_all_who_ask_share_one_look() -> None:
     house.found()
     house.queue.end("lamp", Done())
     assert await asyncio.gather(*polls) == [KNOWN] * 100
-    assert house.newcomers.waiting == 0
+    assert house.first_looks.waiting == 0
 
 
 async def test_a_client_that_leaves_ends_nobodys_look() -> None:
@@ -106,10 +106,10 @@ async def test_a_look_that_takes_long_goes_on() -> None:
     """After the patience 503, while the look goes on; its result is there for the next poll."""
     house = House(patience=0.01)
     with pytest.raises(Busy, match="being looked up"):
-        await house.newcomers.record(LAMP)
+        await house.first_looks.record(LAMP)
     house.found()
     house.queue.end("lamp", Done())
-    assert await house.newcomers.record(LAMP) == KNOWN
+    assert await house.first_looks.record(LAMP) == KNOWN
     assert len(house.queue.touches) == 1
 
 
@@ -123,7 +123,7 @@ async def test_a_device_that_does_not_exist_is_remembered_for_30_s() -> None:
         await poll
     house.clock.value += 29.9
     with pytest.raises(NotFound):
-        await house.newcomers.record(LAMP)
+        await house.first_looks.record(LAMP)
     assert len(house.queue.touches) == 1
     house.clock.value += 0.1
     poll = house.ask()
@@ -155,7 +155,7 @@ async def test_what_appears_meanwhile_is_told_at_once() -> None:
     with pytest.raises(NotFound):
         await poll
     house.found()
-    assert await house.newcomers.record(LAMP) == KNOWN
+    assert await house.first_looks.record(LAMP) == KNOWN
 
 
 async def test_too_many_who_wait_are_answered_at_once() -> None:
@@ -164,7 +164,7 @@ async def test_too_many_who_wait_are_answered_at_once() -> None:
     polls = [house.ask() for _ in range(4)]
     await settle()
     with pytest.raises(Busy, match="Too many"):
-        await house.newcomers.record(Device("other"))
+        await house.first_looks.record(Device("other"))
     assert [touch.device for touch in house.queue.touches] == [LAMP]
     house.found()
     house.queue.end("lamp", Done())
@@ -239,7 +239,7 @@ async def test_names_that_fail_do_not_pile_up() -> None:
     polls = [house.ask(device) for device in list(house.queue.waiting)]
     await settle()
     with pytest.raises(Busy, match="Too many"):
-        await house.newcomers.record(Device("one-more"))
+        await house.first_looks.record(Device("one-more"))
     for poll in polls:
         poll.cancel()
     await settle()
@@ -276,7 +276,7 @@ async def test_a_device_that_is_not_served_is_not_there_and_not_asked_for() -> N
     with capture_logs() as logs:
         for name in ("lamp", "fan"):
             with pytest.raises(NotFound, match="No firmware for device"):
-                await house.newcomers.record(Device(name))
+                await house.first_looks.record(Device(name))
     assert [line["event"] for line in logs] == ["device_not_served"]
     assert "DEVICES" in logs[0]["reason"]
     assert house.queue.touches == []

@@ -8,7 +8,6 @@ import hashlib
 import json
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -17,8 +16,11 @@ from device_port import PortServer, place_of
 from device_server import Connection, release, sums
 from structlog.testing import capture_logs
 
-from otaflux.model.names import Device
-from otaflux.model.record import Record
+from otaflux.web.answers import Answer
+from otaflux.web.devices.exchange import Exchange
+from otaflux.web.devices.handlers import Devices
+from otaflux.web.devices.protocols.route import Route
+from otaflux.web.devices.protocols.table import ROUTES
 from otaflux.web.origin import Origins
 
 OLD = random.Random(1).randbytes(4000)
@@ -256,7 +258,7 @@ async def test_a_pinned_version_is_followed_too(server: PortServer) -> None:
     async with await server.connect() as connection:
         await connection.get("/version?device=lamp&version=1.0.0")
         assert (await connection.get("/firmware?device=lamp")).body == OLD
-    assert len(server.downloads) == 0
+    assert len(server.memory) == 0
 
 
 @pytest.mark.parametrize("header", ["Via", "Forwarded", "X-Forwarded-For"])
@@ -399,7 +401,7 @@ async def test_a_304_begins_nothing(server: PortServer) -> None:
     assert (await server.get("/firmware?device=lamp", headers)).status == 304
     assert (await server.get("/firmware?device=lamp", headers, method="HEAD")).status == 304
     assert (await server.get("/firmware?device=lamp", {"If-Match": '"x"'})).status == 412
-    assert len(server.downloads) == 0
+    assert len(server.memory) == 0
 
 
 async def test_500_downloads_and_a_push_in_the_middle(tmp_path: Path) -> None:
@@ -543,14 +545,17 @@ async def test_a_file_that_is_missing_is_503_and_in_the_log(server: PortServer) 
     assert sums(OLD).sha256 in logs[0]["reason"]
 
 
-async def test_a_bug_is_500_with_a_traceback_in_the_log(server: PortServer) -> None:
-    """A record that breaks a promise ends one request, not the connection."""
-    broken = replace(ONE, firmware=None)  # type: ignore[arg-type]
-    record = Record(Device("fan"), "test", kept=(replace(broken, device=Device("fan")),))
-    server.catalog._records[Device("fan")] = replace(record, ever_synced=True)
-    async with await server.connect() as connection:
+async def test_a_bug_is_500_with_a_traceback_in_the_log(tmp_path: Path) -> None:
+    """A protocol that breaks ends one request, not the connection."""
+
+    async def broken(exchange: Exchange) -> Answer:
+        raise AssertionError(exchange.target)
+
+    server = PortServer(tmp_path)
+    server.devices = Devices(server.parts, routes=(*ROUTES, Route("/broken", broken)))
+    async with server, await server.connect() as connection:
         with capture_logs() as logs:
-            reply = await connection.get("/firmware?device=fan&version=1.0.0")
+            reply = await connection.get("/broken")
         assert reply.status == 500
         assert reply.body == b"This is a bug of OtaFlux; its log says more"
         assert [line["event"] for line in logs] == ["request_crashed"]

@@ -20,6 +20,9 @@ from device_port import PortServer
 from device_server import Connection, release, sums
 from swu import HARDWARE, Signer
 
+from otaflux.model.names import Device
+from otaflux.web.devices.continuity import Downloader
+
 IMAGE = b"\xe9" + random.Random(1).randbytes(70_000)  # begins as an ESP image does
 NEXT = b"\xe9" + random.Random(2).randbytes(90_000)
 ONE = release("lamp", "1.0.0", IMAGE, chip="ESP32-S3", summary="Dims", page="https://lamp.example")
@@ -170,7 +173,11 @@ async def test_arduino_gets_no_sketch_for_a_file_system(server: PortServer, mode
 async def test_boards_behind_one_address_are_told_apart_by_their_mac(server: PortServer) -> None:
     """A board's MAC makes its download its own."""
     await exchange(server, arduino("/firmware?device=lamp"))
-    assert [downloader.who for downloader in server.downloads._begun] == ["24:0A:C4:00:00:01"]
+    named, others = (
+        Downloader(Device("lamp"), "stable", who) for who in ("24:0A:C4:00:00:01", "127.0.0.1")
+    )
+    assert server.memory.release_of(named) is ONE
+    assert server.memory.release_of(others) is None
 
 
 # Tasmota (support_tasmota.ino): the same client with a path address; when an upgrade fails it tries
