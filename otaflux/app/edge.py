@@ -23,9 +23,9 @@ from otaflux.state.store import Store
 from otaflux.web.devices.ask import Channels
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.exchange import Parts
 from otaflux.web.devices.firstlooks import PATIENCE, FirstLooks
 from otaflux.web.devices.handlers import Devices
+from otaflux.web.devices.request import Parts
 from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
 from otaflux.web.hooks.receiver import Receiver
 from otaflux.web.observer import Observer

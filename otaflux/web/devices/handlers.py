@@ -11,10 +11,10 @@ from aiohttp import web
 from otaflux.errors import WrongMethod
 from otaflux.web.answers import Answer
 from otaflux.web.devices.delivery import Deliveries
-from otaflux.web.devices.exchange import Exchange, Parts
 from otaflux.web.devices.polls import VERSION, closes_after
 from otaflux.web.devices.protocols.route import Route
 from otaflux.web.devices.protocols.table import ROUTES, find
+from otaflux.web.devices.request import DeviceRequest, Parts
 from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
 from otaflux.web.written import Written
@@ -45,8 +45,8 @@ class Devices:
             target = Target.parse(request.raw_path)
             route, named = find(target.path, request.headers, self._routes)
             name = route.name
-            exchange = Exchange(request, target, named, told, self._parts, self._deliveries)
-            response = await self._answered(route, exchange)
+            asked = DeviceRequest(request, target, named, told, self._parts, self._deliveries)
+            response = await self._answered(route, asked)
         except ConnectionError:
             raise  # the client is gone: nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
@@ -55,13 +55,13 @@ class Devices:
         self._parts.observer.request(name, request.method, response.status, seconds)
         return response
 
-    async def _answered(self, route: Route, exchange: Exchange) -> web.StreamResponse:
-        if exchange.request.method not in route.methods:
+    async def _answered(self, route: Route, asked: DeviceRequest) -> web.StreamResponse:
+        if asked.raw.method not in route.methods:
             raise WrongMethod(*route.methods)
-        reply = await route.handle(exchange)
+        reply = await route.handle(asked)
         if isinstance(reply, Answer):
-            return _written(route.name, exchange.request, reply)
-        return await self._deliveries.send(exchange.request, reply)
+            return _written(route.name, asked.raw, reply)
+        return await self._deliveries.send(asked.raw, reply)
 
 
 def _written(name: str, request: web.BaseRequest, answer: Answer) -> Written:

@@ -17,10 +17,10 @@ from device_server import Connection, release, sums
 from structlog.testing import capture_logs
 
 from otaflux.web.answers import Answer
-from otaflux.web.devices.exchange import Exchange
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.devices.protocols.route import Route
 from otaflux.web.devices.protocols.table import ROUTES
+from otaflux.web.devices.request import DeviceRequest
 from otaflux.web.origin import Origins
 
 OLD = random.Random(1).randbytes(4000)
@@ -548,8 +548,8 @@ async def test_a_file_that_is_missing_is_503_and_in_the_log(server: PortServer) 
 async def test_a_bug_is_500_with_a_traceback_in_the_log(tmp_path: Path) -> None:
     """A protocol that breaks ends one request, not the connection."""
 
-    async def broken(exchange: Exchange) -> Answer:
-        raise AssertionError(exchange.target)
+    async def broken(request: DeviceRequest) -> Answer:
+        raise AssertionError(request.target)
 
     server = PortServer(tmp_path)
     server.devices = Devices(server.parts, routes=(*ROUTES, Route("/broken", broken)))

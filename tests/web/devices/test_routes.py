@@ -13,17 +13,17 @@ from multidict import CIMultiDict
 from otaflux.errors import NotFound
 from otaflux.web.answers import Answer, json_body
 from otaflux.web.devices.delivery import FirmwareAnswer
-from otaflux.web.devices.exchange import Exchange
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.devices.protocols.route import Route
 from otaflux.web.devices.protocols.table import ROUTES, find
+from otaflux.web.devices.request import DeviceRequest
 
 HEX = "0f" * 32
 
 
-async def nothing(exchange: Exchange) -> Answer:
+async def nothing(request: DeviceRequest) -> Answer:
     """A handler that is not reached."""
-    raise AssertionError(exchange)
+    raise AssertionError(request)
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_the_first_row_that_fits_answers() -> None:
         find("/y/z", CIMultiDict(), rows)
 
 
-async def toy(exchange: Exchange) -> Answer | FirmwareAnswer:
+async def toy(request: DeviceRequest) -> Answer | FirmwareAnswer:
     """A protocol that says by POST what there is, and sends it by GET."""
-    ask = exchange.ask()
-    if exchange.request.method != "POST":
-        return await exchange.firmware(ask)
-    offer = await exchange.offered(ask)
-    return json_body({"unit": exchange.named["unit"], "version": offer.release.version.text})
+    ask = request.ask()
+    if request.raw.method != "POST":
+        return await request.firmware(ask)
+    offer = await request.offered(ask)
+    return json_body({"unit": request.named["unit"], "version": offer.release.version.text})
 
 
 async def test_a_new_protocol_is_one_row(tmp_path: Path) -> None:

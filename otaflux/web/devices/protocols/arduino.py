@@ -14,8 +14,8 @@ from multidict import MultiMapping
 from otaflux.errors import NotFound
 from otaflux.web.answers import Answer, not_modified, plain_text
 from otaflux.web.devices.delivery import FirmwareAnswer
-from otaflux.web.devices.exchange import Exchange
 from otaflux.web.devices.offer import Offer, Unit
+from otaflux.web.devices.request import DeviceRequest
 
 _PREFIXES = ("x-ESP32-", "x-ESP8266-")
 
@@ -34,11 +34,11 @@ def is_spoken(headers: MultiMapping[str]) -> bool:
     return read(headers) is not None
 
 
-async def firmware(exchange: Exchange) -> FirmwareAnswer:
+async def firmware(request: DeviceRequest) -> FirmwareAnswer:
     """The firmware with the sum that the board checks, or that it has it already."""
-    running, ask = read(exchange.headers) or Running(), exchange.ask()
+    running, ask = read(request.headers) or Running(), request.ask()
     unit = Unit(ask.unit.name, running.version, running.sketch_md5)
-    answered = await exchange.firmware(replace(ask, unit=unit))
+    answered = await request.firmware(replace(ask, unit=unit))
     whole = answer(running.mode, answered.offer, answered.whole)
     return replace(answered, whole=whole)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from otaflux.model.release import Release
 from otaflux.web.answers import Answer, content_path, json_body
-from otaflux.web.devices.exchange import Exchange
+from otaflux.web.devices.request import DeviceRequest
 
 # What ESPHome calls itself where an image does not tell: `ESPHOME_VARIANT` of its components
 # rp2040, libretiny and nrf52, now and before, and of esp8266, whose images may be compressed.
@@ -38,10 +38,10 @@ BESIDES = (
 MAX_REPEATED = 100  # characters of a summary or page that every one of several builds has
 
 
-async def manifest(exchange: Exchange) -> Answer:
+async def manifest(request: DeviceRequest) -> Answer:
     """The manifest of what a device is told."""
-    offer = await exchange.offered(exchange.ask())
-    return exchange.judged(manifest_of(offer.release, exchange.public_url))
+    offer = await request.offered(request.ask())
+    return request.judged(manifest_of(offer.release, request.public_url))
 
 
 def manifest_of(release: Release, public_url: str | None) -> Answer:

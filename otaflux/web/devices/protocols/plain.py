@@ -11,37 +11,37 @@ from otaflux.model.artifact import Digest
 from otaflux.web import answers
 from otaflux.web.answers import Answer
 from otaflux.web.devices.delivery import FirmwareAnswer
-from otaflux.web.devices.exchange import Exchange
 from otaflux.web.devices.offer import Offer
 from otaflux.web.devices.polls import gives_way, version_answer
+from otaflux.web.devices.request import DeviceRequest
 
 
-async def health(exchange: Exchange) -> Answer:
+async def health(request: DeviceRequest) -> Answer:
     """The process can answer."""
-    return exchange.judged(answers.health())
+    return request.judged(answers.health())
 
 
-async def version(exchange: Exchange) -> Answer:
+async def version(request: DeviceRequest) -> Answer:
     """What a device is told, as text or JSON; 503 while no download could follow."""
-    ask = exchange.ask()
-    offer = await exchange.offered(ask)
+    ask = request.ask()
+    offer = await request.offered(ask)
     answer = version_answer(
-        offer.release, ask, exchange.headers, exchange.origin, head=exchange.is_head
+        offer.release, ask, request.headers, request.origin, head=request.is_head
     )
-    if gives_way(ask, answer) and exchange.parts.downloads.puts_off():
+    if gives_way(ask, answer) and request.parts.downloads.puts_off():
         return answers.busy()
-    exchange.tell(ask, offer)
+    request.tell(ask, offer)
     return answer
 
 
-async def firmware(exchange: Exchange) -> FirmwareAnswer:
+async def firmware(request: DeviceRequest) -> FirmwareAnswer:
     """The bytes that a device is told, or part of them."""
-    return await exchange.firmware(exchange.ask())
+    return await request.firmware(request.ask())
 
 
-async def content(exchange: Exchange) -> FirmwareAnswer:
+async def content(request: DeviceRequest) -> FirmwareAnswer:
     """Bytes by what they are: what is served under any device, and lately was."""
-    release = exchange.parts.catalog.by_digest(Digest("sha256", exchange.named["hex"]))
+    release = request.parts.catalog.by_digest(Digest("sha256", request.named["hex"]))
     if release is None:
         raise NotFound("No firmware has that content")
     return FirmwareAnswer.of(Offer(release), immutable=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from multidict import MultiMapping
 
-from otaflux.web.devices.exchange import Handle
+from otaflux.web.devices.request import Handle
 
 _NAMED = re.compile(r"\{(\w+)\}")
 _PATTERNS = {"device": ".+", "hex": "[0-9a-f]{64}", "rest": ".*"}

@@ -30,7 +30,7 @@ from otaflux.web.origin import Origins
 from otaflux.web.target import Target
 
 Reply = Answer | FirmwareAnswer
-Handle = Callable[["Exchange"], Awaitable[Reply]]
+Handle = Callable[["DeviceRequest"], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +54,14 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class DeviceRequest:
     """See the module's docstring.
 
     `named` holds what the address names, such as `device`; `told` is what `/version` told on this
     connection directly before.
     """
 
-    request: web.BaseRequest
+    raw: web.BaseRequest
     target: Target
     named: Mapping[str, str]
     told: Told | None
@@ -71,12 +71,12 @@ class Exchange:
     @property
     def headers(self) -> MultiMapping[str]:
         """The request's headers, whose names have no case."""
-        return self.request.headers
+        return self.raw.headers
 
     @property
     def is_head(self) -> bool:
         """Whether the headers alone are asked for."""
-        return self.request.method == "HEAD"
+        return self.raw.method == "HEAD"
 
     @property
     def public_url(self) -> str | None:
@@ -107,8 +107,8 @@ class Exchange:
         """What is delivered to who asks so; raises as `record` and `Deliveries.choose` do."""
         record = await self.record(ask.device)
         told = None if self.is_shared(ask) else self.told
-        client = self.parts.origins.client(self.request.remote or "", self.headers)
-        return self.deliveries.choose(record, ask, told, self.request, client)
+        client = self.parts.origins.client(self.raw.remote or "", self.headers)
+        return self.deliveries.choose(record, ask, told, self.raw, client)
 
     def judged(self, whole: Answer) -> Answer:
         """What the request's conditions leave of an answer with a body."""
@@ -116,7 +116,7 @@ class Exchange:
 
     def tell(self, ask: Ask, offer: Offer) -> None:
         """Let a `/firmware` that follows on this connection hold together with this answer."""
-        transport = self.request.transport
+        transport = self.raw.transport
         if transport is not None and not self.is_head and not self.is_shared(ask):
             self.parts.last_told.tell(
                 transport, offer.release, channel=ask.channel, pinned=ask.version is not None
@@ -124,16 +124,16 @@ class Exchange:
 
     def is_shared(self, ask: Ask) -> bool:
         """Whether many clients may share the connection."""
-        return ask.proxied or self.parts.origins.trusts(self.request.remote or "")
+        return ask.proxied or self.parts.origins.trusts(self.raw.remote or "")
 
     def origin(self) -> str:
         """Scheme and host that links begin with, without a slash at the end."""
-        transport = self.request.transport
+        transport = self.raw.transport
         name = transport.get_extra_info("sockname") if transport else None
         host, port = name[:2] if isinstance(name, tuple) else ("localhost", 80)
         return self.parts.origins.url(
-            self.request.remote or "",
+            self.raw.remote or "",
             self.headers,
-            secure=self.request.secure,
+            secure=self.raw.secure,
             local=f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}",
         )
