@@ -161,7 +161,8 @@ def _written_out(text: str) -> str:
 
 def literal(host: str | None) -> IpAddress | None:
     """The IP address that a host is, in any of the forms that resolvers take; None for a name."""
-    if host == "localhost":
+    name = (host or "").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
         return ipaddress.IPv4Address("127.0.0.1")
     try:
         address = ipaddress.ip_address((host or "").rstrip("."))

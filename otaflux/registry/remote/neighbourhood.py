@@ -6,16 +6,20 @@ So an address that is not public is followed only for a registry that has one it
 one, where clouds keep their machines' own secrets, never. The registry's own host always may. Names
 count as the addresses that they lead to, but where a proxy looks them up.
 
-What was looked up is remembered for `REMEMBERED`, on one event loop.
+What was looked up is remembered for `REMEMBERED`, on one event loop. A name may lead elsewhere by
+the time that it is connected to, so what `GuardedResolver` finds then is held to the same rule.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from aiohttp import ThreadedResolver
+from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from otaflux.boundedmap import BoundedMap
@@ -53,6 +57,7 @@ class Neighbourhood:
         self._is_proxied = is_proxied
         self._lookup = lookup
         self._clock = clock
+        self._public: BoundedMap[str, None] = BoundedMap(MAX_HOSTS)
         self._known: BoundedMap[str, tuple[float, tuple[IpAddress, ...]]] = BoundedMap(MAX_HOSTS)
 
     async def check_realm(self, realm: URL) -> None:
@@ -94,11 +99,18 @@ class Neighbourhood:
         addresses = await self._addresses(host, url)
         if any(address.is_link_local for address in addresses):
             return "it is a link-local address"
-        if all(address.is_global for address in addresses):
-            return ""
         if any(not address.is_global for address in await self._addresses(own.host or "", own)):
             return ""
+        self._public.put(host, None)
+        if all(address.is_global for address in addresses):
+            return ""
         return "it is an address of a private network, and the registry's is not"
+
+    def check_connection(self, host: str, addresses: Sequence[str]) -> None:
+        """Raise `OSError` where a name that had to be public leads elsewhere by now."""
+        found = [literal(address.partition("%")[0]) for address in addresses]
+        if host in self._public and any(each is None or not each.is_global for each in found):
+            raise OSError(errno.EACCES, "it leads into a private network by now")
 
     async def _addresses(self, host: str, url: URL) -> tuple[IpAddress, ...]:
         """What a host leads to, so far as that can be known here."""
@@ -115,6 +127,22 @@ class Neighbourhood:
         addresses = tuple(each for each in found if each is not None)
         self._known.put(host, (now, addresses))
         return addresses
+
+
+class GuardedResolver(ThreadedResolver):
+    """aiohttp's resolver, which gives no address that `Neighbourhood` forbids."""
+
+    def __init__(self, check: Callable[[str, Sequence[str]], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a host; raises `OSError` for none, or such."""
+        found = await super().resolve(host, port, family)
+        self._check(host, [each["host"] for each in found])
+        return found
 
 
 def _realm(realm: URL, reason: str) -> Undecided:

@@ -104,6 +104,7 @@ class Remote:
             lookup=lookup,
             clock=clock,
         )
+        self._wire.check_connection = neighbourhood.check_connection
         self._requests = Requests(
             endpoint, credentials or Credentials(endpoint), self._wire, neighbourhood
         )

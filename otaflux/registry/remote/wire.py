@@ -12,7 +12,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -24,6 +24,7 @@ from yarl import URL
 from otaflux import __version__
 from otaflux.errors import BadSetting
 from otaflux.registry.remote.hiding import Secrets
+from otaflux.registry.remote.neighbourhood import GuardedResolver
 from otaflux.registry.remote.pace import HeadLimit
 from otaflux.registry.remote.proxies import Proxy, proxy_for
 from otaflux.registry.remote.retries import SERVER, RetryPolicy, Tries
@@ -52,7 +53,8 @@ class Wire:
     `environ` is looked at for proxies, each time. `connections` is the most to one host at once.
     `on_request` hears of each request on the wire: its kind (`tags`, `manifest`, `blob`,
     `referrers`, `catalog`, `push`, `token`) and its outcome (`ok`, `redirected`, `denied`,
-    `missing`, `throttled`, `refused`, `failed`).
+    `missing`, `throttled`, `refused`, `failed`). `check_connection` may be set to what raises
+    `OSError` where a name must not be connected to at the addresses that were found for it.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Wire:
         self.policy = policy
         self.secrets = Secrets()
         self.sockets = Sockets()
+        self.check_connection: Callable[[str, Sequence[str]], None] = lambda _host, _found: None
         self.clock = clock
         self.wall = wall
         self.chance = chance or random.Random()  # noqa: S311 - spreads waits, keeps no secret
@@ -94,7 +97,10 @@ class Wire:
         tracing.on_request_exception.append(self._failed)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0, limit_per_host=self._connections, socket_factory=self.sockets.make
+                limit=0,
+                limit_per_host=self._connections,
+                socket_factory=self.sockets.make,
+                resolver=GuardedResolver(self.check_connection),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"otaflux/{__version__}", "Accept-Encoding": "identity"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Sequence
 
 import pytest
 from fake_faults import Redirect
@@ -15,7 +17,7 @@ from otaflux.model.artifact import Manifest
 from otaflux.model.names import Tag
 from otaflux.registry.remote import Remote
 from otaflux.registry.remote.endpoint import Endpoint
-from otaflux.registry.remote.neighbourhood import REMEMBERED, Neighbourhood
+from otaflux.registry.remote.neighbourhood import REMEMBERED, GuardedResolver, Neighbourhood
 
 ADDRESSES = {
     "reg.example": ("93.184.216.34", "2606:2800:220:1::1"),
@@ -139,10 +141,10 @@ async def test_a_name_is_looked_up_once_a_minute() -> None:
     near = Neighbourhood(endpoint, is_proxied=lambda _: False, lookup=counted, clock=lambda: now[0])
     for _ in range(3):
         await near.check_redirect(endpoint.base, URL("https://s.example/"), content_addressed=True)
-    assert asked == ["s.example"]
+    assert asked == ["s.example", "reg.example"]
     now[0] += REMEMBERED + 1
     await near.check_redirect(endpoint.base, URL("https://s.example/"), content_addressed=True)
-    assert asked == ["s.example"] * 2
+    assert asked == ["s.example", "reg.example"] * 2
 
 
 async def _asked(client: Remote, kind: str) -> None:
@@ -177,3 +179,31 @@ async def test_a_public_registry_redirects_nothing_into_this_machine(kind: str, 
             with pytest.raises(Undecided, match="refused"):
                 await _asked(client, kind)
         assert other.requests == []
+
+
+async def test_a_name_that_turns_inside_after_it_was_looked_up_is_not_connected_to() -> None:
+    """The storage of a public registry, say, whose name server answers otherwise the next time."""
+    near = neighbourhood("https://reg.example")
+    target = URL("https://storage.example/x")
+    await near.check_redirect(URL("https://reg.example/"), target, content_addressed=True)
+    near.check_connection("storage.example", ["93.184.216.36"])
+    for turned in ("10.0.0.5", "127.0.0.1", "::1", "fe80::1%eth0", "169.254.169.254"):
+        with pytest.raises(OSError, match="private network"):
+            near.check_connection("storage.example", ["93.184.216.36", turned])
+    near.check_connection("auth.example", ["10.0.0.5"])  # nobody sent us there
+
+
+async def test_the_resolver_gives_no_forbidden_address() -> None:
+    """What it asks is what is connected to."""
+    asked: list[tuple[str, list[str]]] = []
+
+    def check(host: str, addresses: Sequence[str]) -> None:
+        asked.append((host, list(addresses)))
+        if len(asked) > 1:
+            raise OSError
+
+    resolver = GuardedResolver(check)
+    assert await resolver.resolve("localhost", 80, socket.AF_INET)
+    assert asked == [("localhost", ["127.0.0.1"])]
+    with pytest.raises(OSError, match=r"^$"):
+        await resolver.resolve("localhost", 80, socket.AF_INET)
