@@ -9,28 +9,39 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Undecided
 from otaflux.events import Events, FoundUsable, Reason, ReleaseRefused, TagClear, TagUnclear
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
-from otaflux.model.names import Tag
+from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record, Verdict
 from otaflux.reconcile.choice import Candidate
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.resolve import Resolved
 from otaflux.state.store import Claims
 
+MOST_JUDGED = 4096  # verdicts in memory, besides those that records keep; some 500 bytes each
+
+Judged = BoundedMap[tuple[Device, Digest], Unfit]
+
 
 class Looks:
-    """The looks of one run. `claims` hold the files that they name until the record does."""
+    """The looks of one run. `claims` hold the files that they name until the record does.
 
-    def __init__(self, touch: Touch, puller: Puller, claims: Claims, events: Events) -> None:
+    `judged` is what runs before found to be unfit for good: a record keeps so many verdicts.
+    """
+
+    def __init__(
+        self, touch: Touch, puller: Puller, claims: Claims, events: Events, judged: Judged
+    ) -> None:
         self._touch = touch
         self._device = touch.device
         self._puller = puller
         self._claims = claims
         self._events = events
+        self._judged = judged
         self._resolved: dict[Tag, Resolved | HeldBack | Gone] = {}
         self.found: dict[Tag, Look] = {}
         self.unclear: dict[Tag, Undecided] = {}
@@ -73,7 +84,7 @@ class Looks:
         """What a candidate is; its release is on disk where it is usable. As `resolve` raises."""
         resolved = await self.resolve(candidate.tag, record)
         try:
-            look = await self._puller.look(
+            look = self._remembered(resolved) or await self._puller.look(
                 self._device,
                 candidate.tag,
                 candidate.version,
@@ -89,9 +100,16 @@ class Looks:
             if isinstance(resolved, Resolved):  # of twenty tags one manifest is in memory at a time
                 self._resolved[candidate.tag] = replace(resolved, artifact=None)
                 del resolved
+        if isinstance(look, Unfit):
+            self._judged.put((self._device, look.manifest_digest), look)
         self._tell(candidate, look, record)
         self.found[candidate.tag] = look
         return look
+
+    def _remembered(self, resolved: Resolved | HeldBack | Gone) -> Unfit | None:
+        if isinstance(resolved, Resolved):
+            return self._judged.get((self._device, resolved.digest))
+        return None
 
     def note_gone(self, tag: Tag, gone: Gone) -> None:
         """A tag that was looked for outside of a channel is not there."""

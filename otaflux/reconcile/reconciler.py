@@ -29,6 +29,7 @@ from otaflux.model.names import Device, NotServed
 from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile import again, choice
+from otaflux.reconcile.looks import MOST_JUDGED, Judged
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.run import Means, Run, served_tags
 from otaflux.reconcile.shortlist import Progress
@@ -76,6 +77,7 @@ class Reconciler:
             policy,
             events or Events(),
             machine,
+            Judged(MOST_JUDGED),
             asyncio.Lock(),
         )
         self._progress: dict[Device, Mapping[str, Progress]] = {}

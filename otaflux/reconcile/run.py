@@ -33,7 +33,7 @@ from otaflux.policy import Policy
 from otaflux.reconcile import choice
 from otaflux.reconcile.changes import changes
 from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
-from otaflux.reconcile.looks import Looks
+from otaflux.reconcile.looks import Judged, Looks
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.shortlist import Progress, Shortlist, Sifted, sift
 from otaflux.reconcile.withdrawals import Withdrawals
@@ -60,6 +60,7 @@ class Means:
     policy: Policy
     events: Events
     machine: Machine
+    judged: Judged
     one_large: asyncio.Lock  # sorting out a large listing takes a core
 
 
@@ -77,7 +78,7 @@ class Run:
         self.record = record
         self._means = means
         self._claims = means.store.claims()
-        self.looks = Looks(touch, means.puller, self._claims, means.events)
+        self.looks = Looks(touch, means.puller, self._claims, means.events, means.judged)
         self._channels = (STABLE, *means.policy.channels)
         self._listed: frozenset[Tag] = frozenset()  # of the tags that are served
         self._is_cache = False  # what is missing may be there all the same

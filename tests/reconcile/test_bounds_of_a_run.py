@@ -251,3 +251,21 @@ def test_a_verdict_is_on_the_disk_before_the_next_look() -> None:
         assert judged[:2] == [1, 2]
 
     house(test)
+
+
+def test_what_a_record_has_no_room_for_is_not_pulled_again_either() -> None:
+    """A record keeps a thousand verdicts; of those over it is remembered what they came to."""
+
+    async def test(at: House) -> None:
+        at.program.roster.name(LAMP)
+        at.push(*bad(10))
+        await at.look()
+        record = at.program.catalog.get(LAMP)
+        assert record is not None
+        at.program.catalog.load(replace(record, verdicts=record.verdicts[:4]))
+        with structlog.testing.capture_logs() as lines:
+            await at.look()
+        assert at.pulled == 10
+        assert not [line for line in lines if line["event"] == Event.RELEASE_REFUSED]
+
+    house(test)
