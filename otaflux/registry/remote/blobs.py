@@ -22,6 +22,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import aiohttp
 from yarl import URL
@@ -47,11 +48,7 @@ _MISSING = frozenset(
 # What object storage says: S3 and Google, then Azure.
 _MISSING_STORED = re.compile(rb"<Code>(?:NoSuchKey|BlobNotFound)</Code>")
 
-_OK = 200
-_PARTIAL = 206
 _DENIED = frozenset({401, 403})
-_NOT_FOUND = 404
-_UNSATISFIABLE = 416
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -230,18 +227,22 @@ class _Feed:
     async def _begun(self, response: aiohttp.ClientResponse, call: Call) -> int:
         """How many bytes of a response were handed out before; raises where it is no good."""
         own = self._requests.endpoint.owns(response.url)
-        if response.status == _OK:
+        if response.status == HTTPStatus.OK:
             length = response.headers.get("Content-Length", "")
             if length.isdigit():
                 self._note_size(int(length[:19]))
             return self._given
-        if response.status == _PARTIAL:
+        if response.status == HTTPStatus.PARTIAL_CONTENT:
             self._check_range(response)
             return 0
-        if response.status == _NOT_FOUND and not self._given and await self._is_missing(response):
+        if (
+            response.status == HTTPStatus.NOT_FOUND
+            and not self._given
+            and await self._is_missing(response)
+        ):
             digest = self._descriptor.digest
             raise Incomplete(f"the blob {digest} is missing from the registry: push it again")
-        if response.status == _UNSATISFIABLE:
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._ranges = False  # its body is not read: its length may be a lie
         if response.status in _DENIED and own:
             await self._requests.check_allowed(response, call)

@@ -10,6 +10,7 @@ import os
 import ssl
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 
 import aiohttp
 from yarl import URL
@@ -23,7 +24,6 @@ _EXPIRED = 10
 _OTHER_NAME = frozenset({62, 64})  # a host name, an address
 
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
-_PROXY_WANTS_LOGIN = 407
 
 
 class Peer(Enum):
@@ -91,7 +91,9 @@ def _of_proxy(error: Exception, where: str, url: URL, proxy: Proxy) -> Trouble |
     there = plain(f"{proxy.url.host}:{proxy.url.port}")
     around = f"or name {plain(url.host)} in NO_PROXY to go without it"
     match error:
-        case aiohttp.ClientHttpProxyError() if error.status == _PROXY_WANTS_LOGIN:
+        case aiohttp.ClientHttpProxyError() if (
+            error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        ):
             hint = f"Write name and password into {name}: http://NAME:PASSWORD@{there}"
             return Trouble(f"the proxy {there} wants a log-in ({error.status})", hint)
         case aiohttp.ClientHttpProxyError():

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from otaflux.errors import NotFound, Refused, Undecided, Unusable
 from otaflux.model.artifact import Digest, Gone, Index, Listing
@@ -32,12 +33,9 @@ AT_ONCE = 8  # tags that are looked up at once
 MAX_NAMED = 5  # tags that a refusal names
 SETTLING = (0.0, 0.2, 1.0, 3.0)  # seconds before looks at what should be gone; replicas lag
 
-_OK = 200
 _DONE = frozenset({200, 202, 204})
-_NOT_FOUND = 404
-_NOT_ALLOWED = 405
 # What a registry answers to a deletion by tag, or to any, where it knows no such thing.
-_CANNOT = frozenset({400, 404, _NOT_ALLOWED, 501})
+_CANNOT = frozenset({400, 404, HTTPStatus.METHOD_NOT_ALLOWED, 501})
 _OFF = frozenset({"UNSUPPORTED", "DENIED"})
 
 _SET = (
@@ -88,9 +86,9 @@ class Deletion:
     async def _digest(self, tag: Tag) -> Digest:
         """What the tag stands for, readable or not: computed over the bytes."""
         answer = await self._ask("GET", tag)
-        if answer.status == _OK:
+        if answer.status == HTTPStatus.OK:
             return digest_of(answer.body)
-        if answer.status == _NOT_FOUND and oci_codes(answer.body):
+        if answer.status == HTTPStatus.NOT_FOUND and oci_codes(answer.body):
             raise NotFound(f"{self._name} has no tag {tag}{oci_reason(answer.body)}")
         raise self._error(answer, tag)
 
@@ -156,7 +154,7 @@ class Deletion:
     def _error(self, answer: RegistryAnswer, tag: Tag) -> Undecided:
         """Why a tag was not deleted, and what to set."""
         codes = oci_codes(answer.body)
-        is_off = answer.status in {_NOT_ALLOWED, 501} or bool(codes & _OFF)
+        is_off = answer.status in {HTTPStatus.METHOD_NOT_ALLOWED, 501} or bool(codes & _OFF)
         what = "does not delete" if is_off else "did not delete"
         return Undecided(
             f"the registry {what} {self._name}:{tag}: it answers"

@@ -7,6 +7,8 @@ errs, throttles or hangs may do so for one repository only, so that is `Undecide
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import aiohttp
 from yarl import URL
 
@@ -14,9 +16,6 @@ from otaflux.errors import Undecided, Unreachable
 from otaflux.wording import plain
 
 OUTAGE = 3  # repositories; two may share a fault that the third has not
-
-_TOO_MANY = 429
-_TIMEOUT = 408
 
 
 class FailingRepositories:
@@ -42,9 +41,9 @@ class FailingRepositories:
 def status_message(status: int, url: URL) -> str:
     """The sentence for a 5xx, 429 or 408."""
     host = plain(url.host)
-    if status == _TOO_MANY:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return f"{host} throttles requests (429)"
-    if status == _TIMEOUT:
+    if status == HTTPStatus.REQUEST_TIMEOUT:
         return f"{host} gave up waiting (408)"
     return f"{host} has a fault of its own ({status})"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from otaflux.errors import Undecided
@@ -30,12 +31,8 @@ InThread = Callable[..., Awaitable[Any]]
 _UNKNOWN = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the second is Harbor's
 # Of a name that it cannot have: Harbor's for one without a project, and the specification's.
 _IMPOSSIBLE = frozenset({"BAD_REQUEST", "NAME_INVALID"})
-_OK = 200
-_BAD_REQUEST = 400
 # What a registry with a lower limit for `n` says, or one that knows no `n`.
-_OTHER_SIZE = frozenset({_BAD_REQUEST, 405, 422})
-_NOT_FOUND = 404
-_NOT_IMPLEMENTED = 501
+_OTHER_SIZE = frozenset({HTTPStatus.BAD_REQUEST, 405, 422})
 
 
 async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread) -> Listing:
@@ -50,8 +47,12 @@ async def tags(requests: Requests, name: str, scope: Scope, in_thread: InThread)
     if first.status in _OTHER_SIZE:
         call = replace(call, url=requests.endpoint.api(f"{name}/tags/list"))
         first = await requests.ask(call, max_bytes=most)
-    codes = pages.oci_codes(first.body) if first.status in {_NOT_FOUND, _BAD_REQUEST} else set()
-    if codes and codes <= (_UNKNOWN if first.status == _NOT_FOUND else _IMPOSSIBLE):
+    codes = (
+        pages.oci_codes(first.body)
+        if first.status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}
+        else set()
+    )
+    if codes and codes <= (_UNKNOWN if first.status == HTTPStatus.NOT_FOUND else _IMPOSSIBLE):
         return Listing((), repository_known=False)
     found = TagList()
     bodies = _bodies(requests, call, first, most=most)
@@ -77,7 +78,7 @@ async def repositories(requests: Requests, prefix: str, in_thread: InThread) -> 
             first = await requests.ask(call)
     except Denied:
         return await harbor.repositories(requests, prefix)
-    if _BAD_REQUEST <= first.status < _NOT_IMPLEMENTED + 1:
+    if HTTPStatus.BAD_REQUEST <= first.status < HTTPStatus.NOT_IMPLEMENTED + 1:
         return await harbor.repositories(requests, prefix)
     names: list[str] = []
     async for body in _bodies(requests, call, first, most=pages.MAX_CATALOG):
@@ -96,7 +97,7 @@ async def _bodies(
     seen = {str(call.url)}
     size = 0
     for _ in range(pages.MAX_PAGES):
-        if answer.status != _OK:
+        if answer.status != HTTPStatus.OK:
             raise pages.failed(answer.status, answer.body, call.kind)
         yield answer.body
         size += len(answer.body)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 
 import aiofiles
@@ -34,12 +35,7 @@ PIECE = 512 * 1024  # bytes read and sent at once
 
 Progress = Callable[[int], None]
 
-_OK = 200
 _CREATED = frozenset({200, 201, 202, 204})
-_NOT_FOUND = 404
-_TOO_LARGE = 413
-_FIRST_ERROR = 400
-_FIRST_SERVER_ERROR = 500
 
 
 class RegistryPush:
@@ -85,17 +81,17 @@ class RegistryPush:
         Raises `Undecided` where it is no manifest: a page, a log-in portal.
         """
         answer = await self._ask("GET", f"manifests/{tag}", headers={"Accept": ACCEPT})
-        if answer.status == _OK:
+        if answer.status == HTTPStatus.OK:
             with suppress(Unusable):  # a manifest, though none that OtaFlux serves
                 parse_artifact(answer.body, media_type=answer.headers.get("Content-Type"))
             return digest_of(answer.body)
-        if answer.status == _NOT_FOUND:
+        if answer.status == HTTPStatus.NOT_FOUND:
             return None
         raise self._error(answer, f"for {self._name}:{tag}")
 
     async def _blob(self, digest: Digest, size: int, path: Path | None) -> None:
         """See that the registry has a blob: a file's bytes, or those of the empty config."""
-        if (await self._ask("HEAD", f"blobs/{digest}")).status == _OK:
+        if (await self._ask("HEAD", f"blobs/{digest}")).status == HTTPStatus.OK:
             self._progress(size if path else 0)
             return
         policy = self._requests.wire.policy
@@ -189,9 +185,9 @@ class RegistryPush:
     def _error(answer: RegistryAnswer, what: str) -> Refused | Undecided:
         """The registry's no is for the pusher, for it will not change; its faults may."""
         message = f"the registry answers {answer.status}{oci_reason(answer.body)} {what}"
-        if answer.status == _TOO_LARGE:
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             message += ": it, or a proxy before it, takes no bodies so large"
-        if _FIRST_ERROR <= answer.status < _FIRST_SERVER_ERROR:
+        if HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return Refused(message)
         return Undecided(message)
 

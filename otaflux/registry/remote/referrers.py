@@ -10,6 +10,7 @@ Source: distribution specification 1.1 ("Listing Referrers", "Referrers Tag Sche
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 
 from otaflux.errors import Undecided, Unusable
 from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index, Manifest
@@ -21,9 +22,6 @@ from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.ways import Scope
 
 MAX_ATTACHED = 256  # artifacts of one manifest that are looked at
-
-_OK = 200
-_FIRST_SERVER_ERROR = 500
 
 
 async def attached(
@@ -72,9 +70,9 @@ async def _by_api(
 
 def _index(answer: RegistryAnswer) -> Index | None:
     """The index that the API answers with; None where the answer is not the API's."""
-    if answer.status >= _FIRST_SERVER_ERROR:
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Undecided(f"the registry answers {answer.status} for referrers")
-    if answer.status != _OK:
+    if answer.status != HTTPStatus.OK:
         return None
     try:
         index = parse_artifact(answer.body, media_type=None)

@@ -51,9 +51,6 @@ MAX_HASHED = 64 * 1024 * 1024  # bytes of a manifest above the limit that are re
 # of one that was deleted or ran out (`TagExpired` in its endpoints/v2/errors.py).
 _GONE = frozenset({"MANIFEST_UNKNOWN", "NOT_FOUND", "TAG_EXPIRED"})
 _NO_REPOSITORY = re.compile(r"\b(?:repository|project) \S+ not found")
-_OK = 200
-_NOT_MODIFIED = 304
-_NOT_FOUND = 404
 
 
 class RegistryResolver:
@@ -107,9 +104,9 @@ class RegistryResolver:
         etag: str | None,
     ) -> Artifact | Unchanged | Gone:
         """What an answer says of a reference; `etag` is what was asked about."""
-        if answer.status == _NOT_MODIFIED and etag is not None:
+        if answer.status == HTTPStatus.NOT_MODIFIED and etag is not None:
             return Unchanged()
-        if answer.status == _NOT_FOUND:
+        if answer.status == HTTPStatus.NOT_FOUND:
             self._requests.is_harbor |= "NOT_FOUND" in oci_codes(answer.body)
             if _says_gone(answer):
                 return Gone()
@@ -117,7 +114,7 @@ class RegistryResolver:
             raise Withheld(
                 f"a policy of the registry withholds it ({answer.status}{oci_reason(answer.body)})"
             )
-        if answer.status != _OK:
+        if answer.status != HTTPStatus.OK:
             raise Undecided(
                 f"the registry answers {answer.status}{oci_reason(answer.body)} for"
                 f" {name}:{plain(reference)}"
@@ -136,7 +133,7 @@ class RegistryResolver:
             answer = await self._requests.ask(replace(call, method="HEAD"))
         except Denied:
             return None  # some registries refuse HEAD alone
-        if answer.status != _OK:
+        if answer.status != HTTPStatus.OK:
             return None
         return _digest(answer.headers.get("Docker-Content-Digest"))
 

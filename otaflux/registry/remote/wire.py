@@ -13,6 +13,7 @@ import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -36,8 +37,13 @@ READ_BUFFER = 128 * 1024  # bytes; a connection holds twice that
 
 OnRequest = Callable[[str, str], None]
 
-_NOT_MODIFIED = 304
-_OUTCOMES = {_NOT_MODIFIED: "ok", 401: "denied", 403: "denied", 404: "missing", 429: "throttled"}
+_OUTCOMES = {
+    HTTPStatus.NOT_MODIFIED: "ok",
+    401: "denied",
+    403: "denied",
+    404: "missing",
+    429: "throttled",
+}
 _OUTCOMES_BY_CLASS = {2: "ok", 3: "redirected", 4: "refused"}
 
 
