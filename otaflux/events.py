@@ -20,7 +20,7 @@ from otaflux.errors import DiskFailed, OtaFluxError, Undecided, Unreachable
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, Priority
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import Channel, Device, Tag
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
@@ -109,7 +109,7 @@ class Published:
     """
 
     release: Release
-    channel: str
+    channel: Channel
     before: Release | None
     is_new: bool
     seconds: float | None

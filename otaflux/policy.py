@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otaflux.model.names import STABLE, Namespace
+from otaflux.model.names import STABLE, Channel, Namespace
 from otaflux.unpack.limits import Limits
 
 
@@ -26,8 +26,8 @@ class Policy:
     """
 
     namespace: Namespace
-    channels: tuple[str, ...]
-    default_channel: str = STABLE
+    channels: tuple[Channel, ...]
+    default_channel: Channel = STABLE
     keep_versions: int
     withdraw_after: float
     recheck_interval: float

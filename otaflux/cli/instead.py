@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from otaflux.model.names import STABLE, Tag
+from otaflux.model.names import STABLE, Channel, Tag
 from otaflux.model.record import Record
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate
@@ -19,7 +19,7 @@ BOARDS = (
 
 
 def told_instead(
-    record: Record, tags: Iterable[Tag], tag: Tag, channels: Sequence[str], judged_by: str
+    record: Record, tags: Iterable[Tag], tag: Tag, channels: Sequence[Channel], judged_by: str
 ) -> Iterator[str]:
     """A sentence for each channel that tells the tag, or one that says that none does.
 
@@ -47,7 +47,7 @@ def told_instead(
         yield f"It is not what devices are told now{told}, so nothing changes for those that poll"
 
 
-def _is_unusable(record: Record, candidate: Candidate, channel: str, judged_by: str) -> bool:
+def _is_unusable(record: Record, candidate: Candidate, channel: Channel, judged_by: str) -> bool:
     current = record.current(channel)
     if current is not None and current.tag == candidate.tag:
         return False  # its bytes of before are told, should it have moved to unusable ones

@@ -21,7 +21,7 @@ from otaflux.errors import BadName, OtaFluxError, Refused, Undecided, Unusable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority
 from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
@@ -43,8 +43,8 @@ def command(settings: Settings, device: str, output: str, channel: str | None) -
     It is resolved, checked, unpacked and chosen as the server does it, by asking the registry now.
     """
     name, version = device_and_version(device)
-    channel = channel or settings.default_channel
-    if channel not in {STABLE, *settings.channels}:
+    asked = Channel(channel or settings.default_channel)
+    if asked not in {STABLE, *settings.channels}:
         raise BadName(f"channel '{channel}' is not one of CHANNELS")
     target = Path(output)
     if target.is_dir():
@@ -52,7 +52,7 @@ def command(settings: Settings, device: str, output: str, channel: str | None) -
     if not target.parent.is_dir():
         raise Refused(f"-o {target}: there is no folder {target.parent}")
     with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as beside:
-        release, path = asyncio.run(_pull(settings, name, version, channel, Path(beside)))
+        release, path = asyncio.run(_pull(settings, name, version, asked, Path(beside)))
         umask = os.umask(0)
         os.umask(umask)
         path.chmod(0o666 & ~umask)
@@ -67,7 +67,7 @@ def command(settings: Settings, device: str, output: str, channel: str | None) -
 
 
 async def _pull(
-    settings: Settings, device: Device, version: Version | None, channel: str, folder: Path
+    settings: Settings, device: Device, version: Version | None, channel: Channel, folder: Path
 ) -> tuple[Release, Path]:
     """The release, and where its firmware lies below `folder`."""
     from otaflux.app.parts import Assembly

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from otaflux.model.artifact import Listing
-from otaflux.model.names import STABLE, Tag
+from otaflux.model.names import STABLE, Channel, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.reconcile import choice
@@ -58,7 +58,7 @@ class Seen:
 
 
 def shelf_of(
-    record: Record, seen: Seen, channels: Sequence[str], judged_by: str, *, where: str
+    record: Record, seen: Seen, channels: Sequence[Channel], judged_by: str, *, where: str
 ) -> Shelf:
     """One device's rows: versions highest first, then what is no version, then what is withdrawn.
 
@@ -91,7 +91,7 @@ def shelf_of(
 def _row(
     record: Record,
     candidate: Candidate,
-    channels: Sequence[str],
+    channels: Sequence[Channel],
     judged_by: str,
     *,
     gone: str,
@@ -135,11 +135,11 @@ def _why(reason: str) -> str:
 
 
 def _untold(
-    record: Record, candidate: Candidate, channels: Sequence[str]
+    record: Record, candidate: Candidate, channels: Sequence[Channel]
 ) -> tuple[str, tuple[str, ...], str]:
     """State, channels and reason of a version that nobody is told and nobody refused."""
-    own = candidate.version.channel or STABLE
-    if own not in {STABLE, *channels}:
+    own = Channel(candidate.version.pre_release or STABLE)
+    if not any(channel.takes(candidate.version) for channel in (STABLE, *channels)):
         return "pre-release", (), f"channel '{own}' is not in CHANNELS"
     current = record.current(own)
     if current is not None and candidate.order < current.order:
@@ -151,7 +151,7 @@ def _told(
     candidate: Candidate,
     release: Release,
     state: str,
-    channels: tuple[str, ...],
+    channels: tuple[Channel, ...],
     since: float | None,
     warnings: tuple[str, ...],
 ) -> Row:

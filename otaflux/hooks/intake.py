@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
-from otaflux.model.names import Device, Namespace, Tag
+from otaflux.model.names import STABLE, Channel, Device, Namespace, Tag
 from otaflux.model.version import Version, meant
 
 _DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+")
@@ -63,7 +63,7 @@ class Intake:
     """
 
     namespace: Namespace
-    channels: AbstractSet[str]
+    channels: AbstractSet[Channel]
     awaits_signature: Callable[[Device], bool]
 
     def judge(self, event: HookEvent, hook: str, now: float) -> Accepted | Ignored:
@@ -115,9 +115,9 @@ class Intake:
                     f"tag '{tag}' is no version; {probably} would have counted"
                 ) from None
             raise _Nothing(f"tag '{tag}' is no version, such as 1.4.0 or v1.5.0-rc.1") from None
-        if version.channel and version.channel not in self.channels:
+        if not any(channel.takes(version) for channel in (STABLE, *self.channels)):
             raise _Nothing(
-                f"tag '{tag}' is a pre-release of channel '{version.channel}',"
+                f"tag '{tag}' is a pre-release of channel '{version.pre_release}',"
                 " which CHANNELS does not name"
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from otaflux.errors import BadName
 
@@ -21,8 +22,6 @@ _NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{MAX_TAG - 1}}}")
 _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 _CHANNEL = re.compile(r"[0-9A-Za-z-]{1,64}")
-
-STABLE = "stable"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,11 +93,42 @@ def can_be_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
-def parse_channel(text: str) -> str:
-    """Read a channel's name, which is a SemVer pre-release identifier; raises `BadName`."""
-    if not _CHANNEL.fullmatch(text):
-        raise BadName("A channel's name is letters, digits and '-', 64 at most")
-    return text
+class Ranked(Protocol):
+    """What a channel asks of a version: its first pre-release identifier, empty for a stable one.
+
+    `Version` has it, and so has `Rank`, which is cheaper.
+    """
+
+    @property
+    def pre_release(self) -> str:
+        """See the class."""
+        ...
+
+
+class Channel(str):
+    """Which versions count: `stable`, or the first identifier of pre-releases that count besides.
+
+    A text with one more question to it, as queries, settings and records on disk have it.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Channel:
+        """Read a channel's name, which is a SemVer pre-release identifier; raises `BadName`."""
+        if not _CHANNEL.fullmatch(text):
+            raise BadName("A channel's name is letters, digits and '-', 64 at most")
+        return cls(text)
+
+    def takes(self, version: Ranked) -> bool:
+        """Whether a version counts here: each stable one does, and pre-releases of this name.
+
+        `1.0.0-stable.1` is a pre-release, and of no channel that there can be.
+        """
+        return not version.pre_release or (self != STABLE and version.pre_release == self)
+
+
+STABLE = Channel("stable")
 
 
 def _never() -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from otaflux.model.artifact import Digest
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
@@ -80,7 +80,7 @@ class Record:
     device: Device
     source: str
     prefix: str = ""
-    channels: Mapping[str, Standing] = field(
+    channels: Mapping[Channel, Standing] = field(
         default_factory=lambda: MappingProxyType({}), hash=False
     )
     kept: tuple[Release, ...] = ()
@@ -90,11 +90,11 @@ class Record:
     found_by_poll: bool = False
     had_release: bool = False
 
-    def standing(self, channel: str = STABLE) -> Standing | None:
+    def standing(self, channel: Channel = STABLE) -> Standing | None:
         """What a channel is told; None where nothing is."""
         return self.channels.get(channel)
 
-    def current(self, channel: str = STABLE) -> Release | None:
+    def current(self, channel: Channel = STABLE) -> Release | None:
         """The release that a channel is told; None where there is none."""
         standing = self.channels.get(channel)
         return standing.release if standing else None

@@ -77,7 +77,7 @@ class Version:
         return self.key[:4]
 
     @property
-    def channel(self) -> str:
+    def pre_release(self) -> str:
         """The first pre-release identifier; empty for a stable version."""
         return (self._parts.prerelease or "").split(".", 1)[0]
 
@@ -89,11 +89,11 @@ class Version:
 class Rank:
     """Where a text stands among versions, for less than a `Version` costs: of very many, say.
 
-    `key` is that of the version, `channel` is the first pre-release identifier or empty.
+    `key` is that of the version, `pre_release` is its first pre-release identifier or empty.
     """
 
     key: tuple[object, ...]
-    channel: str
+    pre_release: str
 
 
 def rank(text: str) -> Rank | None:

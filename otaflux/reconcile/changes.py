@@ -10,6 +10,7 @@ from pathlib import Path
 
 from otaflux.events import Moved, Published, Withdrawn
 from otaflux.model.artifact import Digest
+from otaflux.model.names import Channel
 from otaflux.model.record import Record
 
 
@@ -17,7 +18,7 @@ def changes(
     before: Record | None,
     after: Record,
     *,
-    channels: Iterable[str],
+    channels: Iterable[Channel],
     hooks: tuple[str, ...],
     seconds: float | None,
     path: Callable[[Digest], Path],

@@ -19,7 +19,7 @@ from otaflux.errors import BadName
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
-from otaflux.model.names import STABLE, Tag
+from otaflux.model.names import Channel, Tag
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired, Standing, Verdict, is_within
 from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
@@ -93,10 +93,9 @@ def ignored(tags: Iterable[Tag], found: Iterable[Candidate]) -> tuple[NoVersion,
     return tuple(NoVersion(tag, meant(tag.text)) for tag in sorted(left))
 
 
-def of_channel(found: Iterable[Candidate], channel: str) -> tuple[Candidate, ...]:
-    """Those that a channel takes, in their order: stable versions, and its own pre-releases."""
-    own = "" if channel == STABLE else channel
-    return tuple(c for c in found if c.version.channel in {"", own})
+def of_channel(found: Iterable[Candidate], channel: Channel) -> tuple[Candidate, ...]:
+    """Those that a channel takes, in their order."""
+    return tuple(each for each in found if channel.takes(each.version))
 
 
 def settle(
@@ -126,7 +125,7 @@ def settle(
     return Nothing()
 
 
-def stand(record: Record, channel: str, release: Release | None, now: float) -> Record:
+def stand(record: Record, channel: Channel, release: Release | None, now: float) -> Record:
     """The record with a channel settled; what it was told before is leaving until `keep`."""
     before = record.standing(channel)
     channels = dict(record.channels)

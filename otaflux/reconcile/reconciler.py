@@ -25,7 +25,7 @@ from otaflux.events import (
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority, Touch
-from otaflux.model.names import Device, NotServed
+from otaflux.model.names import Channel, Device, NotServed
 from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile import again, choice
@@ -80,7 +80,7 @@ class Reconciler:
             Judged(MOST_JUDGED),
             asyncio.Lock(),
         )
-        self._progress: dict[Device, Mapping[str, Progress]] = {}
+        self._progress: dict[Device, Mapping[Channel, Progress]] = {}
         self._evictions = evictions
         self._events = self._means.events
         self._clock = machine.clock

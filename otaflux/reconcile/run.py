@@ -26,7 +26,7 @@ from otaflux.machine import Machine
 from otaflux.model.artifact import Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import Unfit, Usable
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.policy import Policy
@@ -72,7 +72,7 @@ class Run:
     """
 
     def __init__(
-        self, touch: Touch, record: Record, means: Means, progress: Mapping[str, Progress]
+        self, touch: Touch, record: Record, means: Means, progress: Mapping[Channel, Progress]
     ) -> None:
         self.touch = touch
         self.record = record
@@ -83,7 +83,7 @@ class Run:
         self._listed: frozenset[Tag] = frozenset()  # of the tags that are served
         self._is_cache = False  # what is missing may be there all the same
         self._there: frozenset[Tag] = frozenset()  # of those that the record names
-        self._shortlists: Mapping[str, Shortlist] = {}
+        self._shortlists: Mapping[Channel, Shortlist] = {}
         self._looks_left = MOST_LOOKS_FOUND if record.found_by_poll else MOST_LOOKS
         self.progress = dict(progress)
         self.is_cut_short = False  # somewhere there is more to look at than it may
@@ -182,7 +182,7 @@ class Run:
             return
         self._means.withdrawals.is_there(self.device, release.tag)
 
-    async def _settle(self, channel: str) -> None:
+    async def _settle(self, channel: Channel) -> None:
         """Look from the top until the channel has its release, and publish that."""
         shortlist = self._shortlists[channel]
         while True:
@@ -208,7 +208,7 @@ class Run:
                 case _:
                     assert_never(step)
 
-    async def _cut_short(self, channel: str, shortlist: Shortlist) -> None:
+    async def _cut_short(self, channel: Channel, shortlist: Shortlist) -> None:
         """Leave a channel of which there is more to look at than this run may."""
         told = self.record.current(channel)
         if self.record.found_by_poll:  # then no run looks further down
@@ -274,7 +274,7 @@ class Run:
                 seen.add(release)
                 await self._see_to(release)
 
-    async def _stand(self, channel: str, release: Release | None) -> None:
+    async def _stand(self, channel: Channel, release: Release | None) -> None:
         """Have a channel told that release, or nothing; with the last all are settled."""
         self.progress.pop(channel, None)
         self._settled.add(channel)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
-from otaflux.model.names import STABLE, Tag
+from otaflux.model.names import Channel, Tag
 from otaflux.model.version import Version, rank
 from otaflux.reconcile.choice import Candidate
 
@@ -60,18 +60,18 @@ class Sifted:
     """What a run needs of a listing: which of the tags that it asked for are there, and the top."""
 
     there: frozenset[Tag]
-    channels: Mapping[str, Shortlist]
+    channels: Mapping[Channel, Shortlist]
 
 
 def sift(
     texts: Iterable[str],
-    channels: Iterable[str],
+    channels: Iterable[Channel],
     *,
     most: int,
     besides: Collection[Tag] = (),
     asked: Collection[Tag] = (),
     named: Collection[Tag] = (),
-    progress: Mapping[str, Progress] | None = None,
+    progress: Mapping[Channel, Progress] | None = None,
 ) -> Sifted:
     """The `most` highest versions of each channel below its progress, and those `named` above it.
 
@@ -96,7 +96,7 @@ def _offer(text: str, lists: Iterable[_Channel]) -> None:
     if ranked is not None:
         order = (*ranked.key, text)
         for each in lists:
-            if not ranked.channel or ranked.channel == each.own:
+            if each.name.takes(ranked):
                 each.offer(text, order)
 
 
@@ -132,10 +132,9 @@ class _Channel:
     """One channel's top, from where an earlier run stopped and from the very top."""
 
     def __init__(
-        self, name: str, most: int, named: Collection[Tag], progress: Progress | None
+        self, name: Channel, most: int, named: Collection[Tag], progress: Progress | None
     ) -> None:
         self.name = name
-        self.own = "" if name == STABLE else name
         self._progress = progress
         self._named = {tag.text for tag in named}
         self._named_above: dict[str, Order] = {}

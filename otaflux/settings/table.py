@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otaflux.model.names import STABLE, Device, Namespace
+from otaflux.model.names import STABLE, Channel, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
 from otaflux.settings import values
 from otaflux.settings.values import Address, Network
@@ -125,10 +125,10 @@ class Settings:
     recheck_interval: float = _setting(
         values.seconds(0.1, 604_800, "300"), "300", "Seconds until a device is checked again"
     )
-    channels: tuple[str, ...] = _setting(
+    channels: tuple[Channel, ...] = _setting(
         values.channels, "", "Pre-release channels to serve besides stable, such as beta rc"
     )
-    default_channel: str = _setting(
+    default_channel: Channel = _setting(
         values.channel, STABLE, "The channel of polls that name none: stable or one of CHANNELS"
     )
     withdraw_after: float = _setting(

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from otaflux.errors import BadName, Refused
-from otaflux.model.names import STABLE, Device, parse_channel
+from otaflux.model.names import STABLE, Channel, Device
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -192,21 +192,21 @@ def devices(value: str) -> frozenset[Device]:
         raise Wrong(f"names of devices; {_lowered(error)}") from None
 
 
-def channels(value: str) -> tuple[str, ...]:
+def channels(value: str) -> tuple[Channel, ...]:
     """Names of pre-release channels; the stable one is always there and is not named."""
     names = words(value)
     if STABLE in names:
         raise Wrong("pre-release channels without 'stable', which is always served")
     try:
-        return tuple(parse_channel(name) for name in names)
+        return tuple(Channel.parse(name) for name in names)
     except BadName as error:
         raise Wrong(f"pre-release channels, such as beta rc; {_lowered(error)}") from None
 
 
-def channel(value: str) -> str:
+def channel(value: str) -> Channel:
     """The name of one channel, the stable one too."""
     try:
-        return parse_channel(value.strip())
+        return Channel.parse(value.strip())
     except BadName as error:
         raise Wrong(f"stable or one of CHANNELS; {_lowered(error)}") from None
 

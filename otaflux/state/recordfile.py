@@ -27,7 +27,7 @@ import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import Channel, Device, Tag
 from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.version import Version
@@ -113,7 +113,7 @@ def write_record(record: Record) -> bytes:
         record.source,
         record.prefix,
         {
-            channel: _Standing(_out(s.release), s.since, s.replaced_another)
+            str(channel): _Standing(_out(s.release), s.since, s.replaced_another)
             for channel, s in record.channels.items()
         },
         tuple(map(_out, record.kept)),
@@ -159,7 +159,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             held.prefix,
             MappingProxyType(
                 {
-                    channel: Standing(_in(device, s.release), s.since, s.replaced_another)
+                    Channel(channel): Standing(_in(device, s.release), s.since, s.replaced_another)
                     for channel, s in held.channels.items()
                 }
             ),

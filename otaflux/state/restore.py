@@ -19,7 +19,7 @@ from otaflux.files import durable
 from otaflux.files.disk import REAL_DISK, Disk, Irregular
 from otaflux.log import Event, Folded
 from otaflux.model.artifact import Digest
-from otaflux.model.names import STABLE, Namespace, NotServed
+from otaflux.model.names import STABLE, Channel, Namespace, NotServed
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.state.recordfile import MAX_RECORD, BadRecord, read_record
@@ -42,7 +42,7 @@ def restore(
     source: str,
     prefix: str,
     namespace: Namespace,
-    channels: Collection[str],
+    channels: Collection[Channel],
     disk: Disk = REAL_DISK,
 ) -> Judged:
     """Read and judge every record below `folder`; leftovers of a crash go. Blocks.
@@ -121,7 +121,7 @@ def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> 
     return ""
 
 
-def _judge(record: Record, store: Store, channels: Collection[str], missing: Folded) -> Record:
+def _judge(record: Record, store: Store, channels: Collection[Channel], missing: Folded) -> Record:
     """The record without channels that are not set any more, and releases without their file."""
 
     def whole(release: Release) -> bool:

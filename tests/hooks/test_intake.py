@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from otaflux.hooks.intake import Accepted, Ignored, Intake
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
-from otaflux.model.names import Device, Namespace, Tag
+from otaflux.model.names import Channel, Device, Namespace, Tag
 
 DIGEST = "sha256:" + "ab" * 32
 SIGNATURE_TAGS = [
@@ -25,7 +25,8 @@ def intake(
     *channels: str, prefix: str = "firmware", awaiting: frozenset[Device] = frozenset()
 ) -> Intake:
     """A server that serves what lies under a prefix, on these channels."""
-    return Intake(Namespace(prefix), frozenset(channels), awaiting.__contains__)
+    kept = frozenset(map(Channel.parse, channels))
+    return Intake(Namespace(prefix), kept, awaiting.__contains__)
 
 
 def judge(
@@ -175,7 +176,7 @@ def test_any_event_is_judged(
     action: Action, repository: str, tag: str, digest: str, awaits: bool
 ) -> None:
     """No event, whatever is in it, ends in an error, and only names that can be go on."""
-    judging = Intake(Namespace("firmware"), frozenset({"beta"}), lambda _device: awaits)
+    judging = Intake(Namespace("firmware"), frozenset({Channel("beta")}), lambda _device: awaits)
     judged = judging.judge(HookEvent(action, repository, tag, digest), "hook-1", 1.0)
     if isinstance(judged, Ignored):
         assert judged.reason

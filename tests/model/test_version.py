@@ -19,7 +19,7 @@ def test_a_rank_is_that_of_the_version(text: str) -> None:
     except BadName:
         assert rank(text) is None
     else:
-        assert rank(text) == Rank(version.key, version.channel)
+        assert rank(text) == Rank(version.key, version.pre_release)
 
 
 def test_what_is_too_long_has_no_rank() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.look import Lacking, Look, Unfit, Usable
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired
 from otaflux.model.release import Firmware, Release, Sums
 from otaflux.model.version import Version
@@ -22,7 +22,7 @@ from otaflux.reconcile import choice
 from otaflux.reconcile.choice import LookAt, Nothing, Stands
 
 LAMP = Device("lamp")
-CHANNELS = (STABLE, "rc", "beta")
+CHANNELS = (STABLE, Channel("rc"), Channel("beta"))
 
 # An oracle of its own: the grammar and the comparison of semver.org, written as they are read.
 _NUMBER = r"(0|[1-9][0-9]*)"

@@ -7,12 +7,12 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaflux.model.names import STABLE, Tag
+from otaflux.model.names import STABLE, Channel, Tag
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate
 from otaflux.reconcile.shortlist import Progress, Shortlist, sift
 
-CHANNELS = (STABLE, "rc")
+CHANNELS = (STABLE, Channel("rc"))
 
 
 def some_tags(chance: random.Random, most: int) -> list[str]:

@@ -29,7 +29,7 @@ from yarl import URL
 
 from otaflux.errors import Incomplete, Undecided, Unusable
 from otaflux.model.artifact import Descriptor
-from otaflux.registry.remote.channel import Channel
+from otaflux.registry.remote.channel import Chunks
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.pages import oci_codes
 from otaflux.registry.remote.requests import MAX_ERROR_BODY, Call, Requests
@@ -60,7 +60,7 @@ class _Wrong(Undecided):
 class RegistryReader:
     """A blob's bytes for one thread; see `otaflux.registry.source.BlobReader`."""
 
-    def __init__(self, channel: Channel, descriptor: Descriptor) -> None:
+    def __init__(self, channel: Chunks, descriptor: Descriptor) -> None:
         self._channel = channel
         self._descriptor = descriptor
         self._hash = hashlib.new(descriptor.digest.algorithm, usedforsecurity=False)
@@ -104,7 +104,7 @@ async def open_blob(
             f"the blob {descriptor.digest} has {descriptor.size} bytes, and MAX_FIRMWARE_SIZE"
             f" allows {max_bytes}"
         )
-    channel = Channel()
+    channel = Chunks()
     feed = _Feed(requests, url, scope, descriptor, channel, LONGER * max_bytes, sleep)
     feeding = asyncio.create_task(feed.run())
     try:
@@ -149,7 +149,7 @@ class _Feed:
         url: URL,
         scope: Scope,
         descriptor: Descriptor,
-        channel: Channel,
+        channel: Chunks,
         max_bytes: int,
         sleep: Sleep,
     ) -> None:

@@ -16,7 +16,7 @@ from otaflux.errors import Undecided
 MAX_QUEUED = 512 * 1024  # bytes; the queue may hold one chunk more than this
 
 
-class Channel:
+class Chunks:
     """A queue of chunks. Made on the loop; `get` is for the thread, all else for the loop."""
 
     def __init__(self) -> None:

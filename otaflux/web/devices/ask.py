@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multidict import MultiMapping
 
 from otaflux.errors import BadName
-from otaflux.model.names import STABLE, Device, parse_channel
+from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.version import Version
 from otaflux.web.devices.offer import NOBODY, Unit
 from otaflux.web.target import Target, decoded
@@ -38,14 +38,14 @@ class Channels:
     `default` is whose answer those get who name none.
     """
 
-    others: frozenset[str] = frozenset()
-    default: str = STABLE
+    others: frozenset[Channel] = frozenset()
+    default: Channel = STABLE
 
-    def read(self, text: str | None) -> str:
+    def read(self, text: str | None) -> Channel:
         """The channel that is named, or not; raises `BadName` naming those that there are."""
         if text is None:
             return self.default
-        channel = parse_channel(text)
+        channel = Channel.parse(text)
         if channel != STABLE and channel not in self.others:
             there = ", ".join((STABLE, *sorted(self.others)))
             raise BadName(f"There is no such channel; there are: {there}")
@@ -65,7 +65,7 @@ class Ask:
     """
 
     device: Device
-    channel: str = STABLE
+    channel: Channel = STABLE
     version: Version | None = None
     unit: Unit = NOBODY
     json: bool = False

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from otaflux.errors import Busy
 from otaflux.machine import REAL_MACHINE, Machine
-from otaflux.model.names import STABLE, Device
+from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.record import REPLACED_LINGERS, Record
 from otaflux.model.release import Release
 from otaflux.web.devices.conditions import RangeKind
@@ -39,7 +39,7 @@ class Told:
     """What a connection was told last: the release, in which channel, by a pin, and when."""
 
     release: Release
-    channel: str
+    channel: Channel
     pinned: bool
     at: float
 
@@ -63,7 +63,7 @@ class LastTold:
         connection: object,
         release: Release,
         *,
-        channel: str = STABLE,
+        channel: Channel = STABLE,
         pinned: bool = False,
         at: float | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Downloader:
     """Who downloads what: the device and channel asked for, and the unit, else the address."""
 
     device: Device
-    channel: str
+    channel: Channel
     who: str
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otaflux.errors import BadName, Busy, NotFound
-from otaflux.model.names import STABLE, Device
+from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.record import Record, Standing, is_within
 from otaflux.model.release import Release
 from otaflux.model.version import Version
@@ -53,7 +53,7 @@ class Offer:
 
 
 def offer(
-    record: Record | None, channel: str, unit: Unit, now: float, *, pin: Version | None = None
+    record: Record | None, channel: Channel, unit: Unit, now: float, *, pin: Version | None = None
 ) -> Offer | None:
     """What a unit that asks for a channel is told; None where there is nothing for it.
 

@@ -19,7 +19,7 @@ from otaflux.loglines import LogLines
 from otaflux.machine import Machine
 from otaflux.metrics import Metrics
 from otaflux.model.event import Touch
-from otaflux.model.names import Device, Namespace
+from otaflux.model.names import Channel, Device, Namespace
 from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
 from otaflux.unpack.limits import Limits
@@ -30,7 +30,7 @@ from simulation.registry import MAX_FIRMWARE, SimulatedRegistry
 from simulation.wire import Wire
 
 FOLDER = DataFolder(Path("/data"))
-CHANNELS = ("rc",)
+CHANNELS = (Channel("rc"),)
 PREFIX = "fw"
 SECRET = "a secret"
 RECHECK = 3600.0  # seconds: long, so that a lost touch is not mended by the next re-check
