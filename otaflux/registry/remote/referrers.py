@@ -15,7 +15,6 @@ from http import HTTPStatus
 from otaflux.errors import Undecided, Unusable
 from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index, Manifest
 from otaflux.model.names import Tag
-from otaflux.registry.manifest import parse_artifact
 from otaflux.registry.remote import pages
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
@@ -28,7 +27,7 @@ async def attached(
     requests: Requests, resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
 ) -> tuple[Descriptor, ...]:
     """The artifacts whose subject is `digest`; raises `Undecided` where that was not learnt."""
-    claimed = await _by_api(requests, name, scope, digest)
+    claimed = await _by_api(requests, resolver, name, scope, digest)
     if claimed is None:
         claimed = await _by_tag(resolver, name, scope, digest)
     return tuple(
@@ -41,13 +40,13 @@ async def attached(
 
 
 async def _by_api(
-    requests: Requests, name: str, scope: Scope, digest: Digest
+    requests: Requests, resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
 ) -> list[Descriptor] | None:
     """What the API lists; None where the registry has none."""
     url = requests.endpoint.api(f"{name}/referrers/{digest}")
     call = Call("referrers", "GET", url, scope, headers={"Accept": OCI_INDEX})
     answer = await requests.ask(call)
-    index = _index(answer)
+    index = await _index(resolver, answer)
     if index is None:
         return None
     found: dict[Digest, Descriptor] = {}
@@ -62,20 +61,20 @@ async def _by_api(
             break
         seen.add(str(url))
         answer = await requests.ask(replace(call, url=url))
-        index = _index(answer)
+        index = await _index(resolver, answer)
         if index is None:
             raise Undecided(f"the registry answers {answer.status} for a page of referrers")
     return list(found.values())
 
 
-def _index(answer: RegistryAnswer) -> Index | None:
+async def _index(resolver: RegistryResolver, answer: RegistryAnswer) -> Index | None:
     """The index that the API answers with; None where the answer is not the API's."""
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Undecided(f"the registry answers {answer.status} for referrers")
     if answer.status != HTTPStatus.OK:
         return None
     try:
-        index = parse_artifact(answer.body, media_type=None)
+        index = await resolver.reader.read(answer.body, media_type=None)
     except Undecided:
         return None  # a page for people: this server answers any address
     except Unusable as error:

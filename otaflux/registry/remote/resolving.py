@@ -60,7 +60,7 @@ class RegistryResolver:
         self, requests: Requests, *, head_first: bool, in_thread: InThread = asyncio.to_thread
     ) -> None:
         self._requests = requests
-        self._reader = ManifestReader(in_thread)
+        self.reader = ManifestReader(in_thread)
         self._head_first = head_first
         self._etags: BoundedMap[tuple[str, str], tuple[str, Digest]] = BoundedMap(MAX_ETAGS)
         self._kept: BoundedMap[tuple[str, Digest], Artifact] = BoundedMap(MAX_KEPT)
@@ -119,7 +119,7 @@ class RegistryResolver:
                 f"the registry answers {answer.status}{oci_reason(answer.body)} for"
                 f" {name}:{plain(reference)}"
             )
-        artifact = await self._reader.read(
+        artifact = await self.reader.read(
             answer.body,
             media_type=answer.headers.get("Content-Type"),
             asked=_asked(reference, answer.headers.get("Docker-Content-Digest")),
