@@ -21,6 +21,7 @@ from otaflux.reconcile import choice
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source, Unchanged
 from otaflux.settings import Settings
+from otaflux.state.datafolder import DataFolder
 
 MOST_ASKED = (
     3  # versions of a device, from the highest, that are asked about where nothing is known
@@ -104,6 +105,8 @@ class _Asking:
     async def names(self, namespace: Namespace) -> set[Device]:
         """Every device that is known anywhere and served."""
         names = {*self._settings.devices, *self._records}
+        if not names and self._is_new():
+            return names
         try:
             listed = await self._source.devices()
             names |= listed or set()
@@ -115,6 +118,11 @@ class _Asking:
         except Undecided as error:
             self.problem = f"the list of devices could not be read: {_told_whole(error)}"
         return {name for name in names if _is_served(namespace, name)}
+
+    def _is_new(self) -> bool:
+        """Whether this is an embedded folder that nobody pushed to, and no server ran on."""
+        folder = DataFolder(self._settings.data_dir)
+        return self._settings.registry_url is None and not folder.registry.exists()
 
     async def shelf(self, name: Device) -> Shelf:
         """One device's."""

@@ -79,7 +79,9 @@ async def test_with_the_registry_away_it_tells_what_data_dir_knows(tmp_path: Pat
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert line.startswith("otaflux: the registry could not be asked: cannot connect to ")
-        assert "Is it running, and is REGISTRY_URL right?" in line
+        assert (
+            "Is it running, and does a firewall let this machine through? Is REGISTRY_URL" in line
+        )
     rows = [line.split()[:3] for line in table.stdout.splitlines()[1:]]
     assert rows == [
         ["attic", "-", "unknown"],

@@ -111,7 +111,7 @@ class _Trial:
             if found:
                 yield await self._firmware(device, found[0].tag)
                 return
-            if wanted or not listing.repository_known:
+            if wanted or listing.tags or not listing.repository_known:
                 yield self._missing(device, tags=len(listing.tags), wanted=wanted)
         if not answered:
             await self._source.ping()

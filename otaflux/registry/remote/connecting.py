@@ -75,12 +75,12 @@ def _found(peer: Peer, what: str) -> str:
     """What to look at where somebody was not reached."""
     match peer:
         case Peer.REGISTRY:
-            return f"{what}; is REGISTRY_URL right?"
+            return f"{what} Is REGISTRY_URL right?"
         case Peer.TOKENS:
-            return f"{what}; it is where the registry sends clients for their tokens"
+            return f"{what} It is where the registry sends clients for their tokens"
         case Peer.STORAGE:
             return (
-                f"{what}; the registry sends clients there for what it stores, so this machine"
+                f"{what} The registry sends clients there for what it stores, so this machine"
                 " has to reach it too (firewall, proxy, NO_PROXY)"
             )
 
