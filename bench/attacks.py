@@ -43,7 +43,7 @@ ATTACKS = (
     Attack("sixty polls for a stranger's firmware", pushers.strangers_firmware),
     Attack("HEADs of 20,100 made-up units", clients.made_up_units),
     Attack("three blobs at 4 KiB a second", pushers.slow_blobs),
-    Attack("2,000 downloads that read nothing", clients.stalled_downloads),
+    Attack("2,000 downloads that read nothing", clients.stalled_downloads, json=True),
     Attack("polls for a repository of container images", pushers.container_images),
     Attack("eight repositories of 3,000 unusable tags", pushers.unusable_tags),
 )

@@ -1,7 +1,7 @@
 """Polls a known device again and again, in a process of its own, and says how long that took.
 
-`python prober.py PORT [tls]`; each line on stdin is answered by one of JSON about the polls since
-the line before: how many, how many of them failed, 99th percentile and worst in milliseconds.
+`python prober.py PORT [tls] [json]`; each line on stdin is answered by one of JSON about polls
+since the line before: how many, how many of them failed, 99th percentile and worst in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 
-POLL = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
+POLL = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n%s\r\n"
+JSON = b"Accept: application/json\r\n"
 PAUSE = 0.01  # seconds between two polls
 PATIENCE = 10.0  # seconds
 
@@ -21,8 +22,9 @@ PATIENCE = 10.0  # seconds
 class Prober:
     """One connection that polls; `took` is in milliseconds."""
 
-    def __init__(self, port: int, *, tls: bool) -> None:
+    def __init__(self, port: int, *, tls: bool, json: bool) -> None:
         self._port = port
+        self._poll = POLL % (JSON if json else b"")
         self._tls = tls
         self._lock = threading.Lock()
         self._took: list[float] = []
@@ -35,7 +37,7 @@ class Prober:
             began = time.perf_counter()
             try:
                 sock = sock or self._connect()
-                sock.sendall(POLL)
+                sock.sendall(self._poll)
                 good = sock.recv(1000).startswith(b"HTTP/1.1 200")
             except OSError:
                 good = False
@@ -70,7 +72,7 @@ class Prober:
 
 def main() -> None:
     """Poll, and report at each line."""
-    prober = Prober(int(sys.argv[1]), tls="tls" in sys.argv[2:])
+    prober = Prober(int(sys.argv[1]), tls="tls" in sys.argv[2:], json="json" in sys.argv[2:])
     threading.Thread(target=prober.run, daemon=True).start()
     for _ in sys.stdin:
         print(json.dumps(prober.report()), flush=True)

@@ -61,18 +61,22 @@ class Attack:
     registry: Mapping[str, Any] = field(default_factory=dict)
     files: int = 65_536  # the limit on the server's open files
     tls: bool = False
+    json: bool = False  # polls ask for JSON, which is answered where no download has a place
     memory: int = 120 << 20  # bytes over idle that it may take meanwhile
 
 
 class Siege:
     """One server, its registry, and who looks on."""
 
-    def __init__(self, registry: FakeRegistry, port: int, pid: int, folder: Path, *, tls: bool):
+    def __init__(
+        self, registry: FakeRegistry, port: int, pid: int, folder: Path, attack: Attack
+    ) -> None:
         self.registry = registry
         self.port = port
         self.pid = pid
         self.folder = folder
-        self.scheme = "https" if tls else "http"
+        self.scheme = "https" if attack.tls else "http"
+        self._headers = {"Accept": "application/json"} if attack.json else {}
         self.remarks: list[str] = []
         self._number = 0
         self._prober: asyncio.subprocess.Process | None = None
@@ -119,8 +123,10 @@ class Siege:
                         f"{self.url}/hooks/registry/generic", json=event, headers=headers
                     ) as answer:
                         sent = answer.status in {200, 202}
-                async with session.get(f"{self.url}/version?device=bench/fleet") as answer:
-                    if (await answer.text()).startswith(version + "\n"):
+                async with session.get(
+                    f"{self.url}/version?device=bench/fleet", headers=self._headers
+                ) as answer:
+                    if version in re.split(r'[\n"]', await answer.text()):
                         return took
             except (aiohttp.ClientError, TimeoutError, OSError):
                 await asyncio.sleep(0.1)
@@ -154,6 +160,7 @@ class Siege:
         """Begin to look on."""
         script = Path(__file__).with_name("prober.py")
         more = ["tls"] if self.scheme == "https" else []
+        more += ["json"] if self._headers else []
         self._prober = await asyncio.create_subprocess_exec(
             sys.executable,
             str(script),
@@ -205,7 +212,7 @@ async def besieged(attack: Attack, folder: Path) -> AsyncIterator[Siege]:
             server = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
                 ("sh", "-c", limited, sys.executable), env=environment, stdout=log, stderr=log
             )
-        siege = Siege(registry, port, server.pid, folder, tls=attack.tls)
+        siege = Siege(registry, port, server.pid, folder, attack)
         try:
             await siege.begin()
             await asyncio.sleep(3.0)
