@@ -15,7 +15,7 @@ from otaflux.errors import Incomplete, Undecided
 from otaflux.files.disk import open_regular
 from otaflux.files.durable import explained
 from otaflux.model.artifact import Descriptor
-from otaflux.registry.layout.places import Place, check_root
+from otaflux.registry.layout.places import DevicePlace, check_root
 from otaflux.registry.source import check_size
 
 PIECE = 1024 * 1024  # bytes at a time; large, so that hashing lets other threads run
@@ -24,7 +24,9 @@ PIECE = 1024 * 1024  # bytes at a time; large, so that hashing lets other thread
 class LayoutReader:
     """Reads one blob of a layout, at most `most` bytes, checking size and digest on the way."""
 
-    def __init__(self, root: Path, place: Place, descriptor: Descriptor, *, most: int) -> None:
+    def __init__(
+        self, root: Path, place: DevicePlace, descriptor: Descriptor, *, most: int
+    ) -> None:
         self._root = root
         self._most = most
         self._path = place.blob(descriptor.digest)

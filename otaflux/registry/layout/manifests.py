@@ -16,7 +16,7 @@ from otaflux.files.disk import read_regular
 from otaflux.files.durable import explained
 from otaflux.model.artifact import Artifact, Descriptor, Digest
 from otaflux.registry.layout.index import IndexEntry
-from otaflux.registry.layout.places import Place
+from otaflux.registry.layout.places import DevicePlace
 from otaflux.registry.manifest import MAX_MANIFEST, too_large
 from otaflux.registry.manifestreader import ManifestReader
 from otaflux.threads import InThread
@@ -40,7 +40,7 @@ class LayoutManifests:
         self._subjects: BoundedMap[Digest, Digest | None] = BoundedMap(MAX_SUBJECTS)
 
     async def find(
-        self, place: Place, digest: Digest, entry: IndexEntry | None = None
+        self, place: DevicePlace, digest: Digest, entry: IndexEntry | None = None
     ) -> Artifact | None:
         """A manifest; read once more where it is torn, for skopeo writes them in place too."""
         try:
@@ -52,7 +52,7 @@ class LayoutManifests:
             return await self._read_manifest(place, digest, entry)
 
     async def _read_manifest(
-        self, place: Place, digest: Digest, entry: IndexEntry | None
+        self, place: DevicePlace, digest: Digest, entry: IndexEntry | None
     ) -> Artifact | None:
         """A manifest whose bytes have that digest; whatever size the index says."""
         body = await read_small(self._in_thread, place.blob(digest), MAX_MANIFEST, self._root)
@@ -68,7 +68,9 @@ class LayoutManifests:
         media_type = entry.media_type if entry else None
         return await self._reader.read(body, media_type=media_type, asked=digest)
 
-    async def readable(self, place: Place, entry: IndexEntry, digest: Digest) -> Artifact | None:
+    async def readable(
+        self, place: DevicePlace, entry: IndexEntry, digest: Digest
+    ) -> Artifact | None:
         """A manifest, or None where there is none or it is none that OtaFlux can read."""
         try:
             return await self.find(place, digest, entry)
@@ -76,7 +78,7 @@ class LayoutManifests:
             return None
 
     async def attachment(
-        self, place: Place, entry: IndexEntry, digest: Digest, subject: Digest
+        self, place: DevicePlace, entry: IndexEntry, digest: Digest, subject: Digest
     ) -> Descriptor | None:
         """The descriptor of a manifest as the referrers API would give it, if it is about that."""
         if digest in self._subjects and self._subjects.get(digest) != subject:

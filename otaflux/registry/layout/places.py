@@ -29,7 +29,7 @@ _NO_INDEX: Stamp = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DevicePlace:
     """One device's layout."""
 
     folder: Path
@@ -69,10 +69,10 @@ def check_name(device: Device) -> None:
             )
 
 
-def place_of(root: Path, device: Device) -> Place:
+def place_of(root: Path, device: Device) -> DevicePlace:
     """Where a device lies, whether or not it does; raises `BadName`. Does not block."""
     check_name(device)
-    return Place(root / device.name)
+    return DevicePlace(root / device.name)
 
 
 def check_root(root: Path) -> None:
@@ -86,7 +86,7 @@ def check_root(root: Path) -> None:
     )
 
 
-def check_absent(root: Path, place: Place) -> None:
+def check_absent(root: Path, place: DevicePlace) -> None:
     """Raises `Undecided` where a device's `index.json` is missing and its folder is not.
 
     Returns where nothing of a layout is there, in a `registry/` that is.
@@ -103,7 +103,7 @@ def check_absent(root: Path, place: Place) -> None:
         )
 
 
-def index_size(place: Place) -> int:
+def index_size(place: DevicePlace) -> int:
     """The bytes of a device's index; 0 where there is none to be read."""
     try:
         return place.index.lstat().st_size
@@ -111,7 +111,7 @@ def index_size(place: Place) -> int:
         return 0  # reading it says which
 
 
-def is_linked(root: Path, place: Place) -> bool:
+def is_linked(root: Path, place: DevicePlace) -> bool:
     """Whether the way from `registry/` to the device's folder goes over a link."""
     with explained(f"read {place.folder}"):
         real = Path(os.path.realpath(root), place.folder.relative_to(root))

@@ -25,7 +25,7 @@ from otaflux.registry.layout.blob import LayoutReader
 from otaflux.registry.layout.delete import delete
 from otaflux.registry.layout.index import MAX_INDEX, LayoutIndex
 from otaflux.registry.layout.manifests import READ_AGAIN, LayoutManifests, read_small
-from otaflux.registry.layout.places import Place, Stamp
+from otaflux.registry.layout.places import DevicePlace, Stamp
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
 from otaflux.registry.source import LONGER, Deleted, File, Unchanged
@@ -239,7 +239,7 @@ class Layout:
                 await stack.enter_async_context(self._large)
             yield await self._parsed_index(device, place)
 
-    async def _parsed_index(self, device: Device, place: Place) -> LayoutIndex | None:
+    async def _parsed_index(self, device: Device, place: DevicePlace) -> LayoutIndex | None:
         index = await self._parsed(place)
         if isinstance(index, Undecided):
             await self._sleep(READ_AGAIN)
@@ -254,7 +254,7 @@ class Layout:
             await self._in_thread(places.check_absent, self._root, place)
         return index
 
-    async def _parsed(self, place: Place) -> LayoutIndex | Undecided | None:
+    async def _parsed(self, place: DevicePlace) -> LayoutIndex | Undecided | None:
         """What one reading of an index gives; raises where the disk does."""
         body = await read_small(self._in_thread, place.index, MAX_INDEX, self._root)
         if body is None:

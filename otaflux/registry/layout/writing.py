@@ -20,7 +20,7 @@ from otaflux.files.disk import Disk
 from otaflux.files.durable import explained
 from otaflux.model.names import Device
 from otaflux.registry.layout.index import MAX_INDEX, LayoutIndex
-from otaflux.registry.layout.places import Place
+from otaflux.registry.layout.places import DevicePlace
 
 LOCK_WAIT = 300.0  # seconds that one waits for another one of the same device
 _LOCK_LOOKS = 0.05  # seconds between looks at the lock
@@ -35,7 +35,7 @@ class Writing:
 
     def __init__(
         self,
-        place: Place,
+        place: DevicePlace,
         *,
         is_ended: Callable[[], bool],
         disk: Disk,

@@ -25,7 +25,7 @@ from otaflux.files.durable import TEMPORARY_PREFIX
 from otaflux.model.artifact import Digest, Manifest
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import Layout
-from otaflux.registry.layout.places import Place
+from otaflux.registry.layout.places import DevicePlace
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
 from otaflux.registry.source import File, Source
@@ -298,7 +298,9 @@ async def test_a_push_killed_at_any_instant_leaves_a_whole_layout(root: Path) ->
 
 def run(root: Path, disk: LossyDisk, tag: str, files: list[File]) -> str:
     """A push without a loop, onto a disk of the test's."""
-    work = Writing(Place(root / "lamp"), is_ended=lambda: False, disk=disk, sleep=lambda _: None)
+    work = Writing(
+        DevicePlace(root / "lamp"), is_ended=lambda: False, disk=disk, sleep=lambda _: None
+    )
     job = LayoutPush(work, progress=lambda _: None)
     return str(job.run(LAMP, Tag(tag), files, annotations={}, force=False))
 
@@ -445,7 +447,7 @@ def test_a_push_waits_for_the_lock_and_not_for_ever(tmp_path: Path, root: Path) 
         for is_ended, why in ((False, "held the lock for 300 seconds"), (True, "ended")):
             clock = iter([0.0, 100.0, 299.0, 301.0])
             work = Writing(
-                Place(root / "lamp"),
+                DevicePlace(root / "lamp"),
                 is_ended=lambda is_ended=is_ended: is_ended,
                 disk=REAL_DISK,
                 clock=lambda clock=clock: next(clock),
