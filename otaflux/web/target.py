@@ -26,6 +26,8 @@ class Target:
     def parse(cls, text: str) -> Target:
         """Read a request target as it came; raises `NotFound` for one that is no address."""
         path, _, query = _origin_form(text).partition("?")
+        if "%" not in path and "//" not in path and path.isascii() and path[-1] != "/":
+            return cls(path, query)
         parts = (part for part in decoded(path).split("/") if part)
         return cls("/" + "/".join(parts), query)
 

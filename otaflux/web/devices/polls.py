@@ -22,6 +22,7 @@ from otaflux.web.devices.offer import Offer, nothing_in, offer
 from otaflux.web.target import Target
 
 VERSION = "/version"
+HEALTH = "/health"
 
 
 def read_poll(

@@ -1,6 +1,6 @@
 """Polls that can be answered at once, before aiohttp, by bytes that are ready.
 
-A protocol that parses nothing itself: the `RequestCache` knows whole requests by their
+An `asyncio.Protocol` that parses nothing itself: the `RequestCache` knows whole requests by their
 bytes. Whatever else comes goes to aiohttp for good, as far as it was read; both ways give the same
 bytes. On the event loop.
 """
@@ -13,18 +13,27 @@ from typing import cast
 
 from otaflux.web.port.connection import Begun, Connections, send_away
 from otaflux.web.port.handler import KEEPALIVE, Handler
-from otaflux.web.port.reading import BoundedReads
+from otaflux.web.port.reading import bound_reads
 from otaflux.web.port.requestcache import CachedAnswer, RequestCache
 from otaflux.web.port.turnedaway import busy_answer
 
 
-class FastPath(BoundedReads):
+class FastPath(asyncio.Protocol):
     """One connection, until something else than a poll comes; while open it is in `connections`.
 
     `known` is what was asked there already, and found.
     """
 
-    __slots__ = ("_cache", "_connections", "_first", "_last", "_to_aiohttp", "_told", "_transport")
+    __slots__ = (
+        "_cache",
+        "_connections",
+        "_first",
+        "_last",
+        "_silent",
+        "_to_aiohttp",
+        "_told",
+        "_transport",
+    )
     _transport: asyncio.Transport
 
     def __init__(
@@ -40,11 +49,13 @@ class FastPath(BoundedReads):
         self._to_aiohttp = to_aiohttp
         self._first = known
         self._told: CachedAnswer | None = None
+        self._silent = True
         self._last = cache.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        bound_reads(transport)
         self._connections.enter(self)
         if self._first is not None:
             self._answer(self._first)
@@ -57,15 +68,18 @@ class FastPath(BoundedReads):
     def data_received(self, data: bytes) -> None:
         """Answer a poll, and hand over everything else."""
         known = self._cache.lookup(data)
-        if isinstance(known, CachedAnswer):
+        if known.__class__ is CachedAnswer:
             self._answer(known)
         else:
             self._hand_over(Begun(data, known))
 
     def _answer(self, known: CachedAnswer) -> None:
-        self._last = self._cache.clock()
-        self._connections.note_asked(self)
-        answer, self._told = self._cache.answer(known)
+        cache = self._cache
+        if self._silent:
+            self._silent = False
+            self._connections.note_asked(self)
+        self._last = cache.clock()
+        answer, self._told = cache.answer(known)
         self._transport.write(answer)
         if known.closes or self._told is None:
             self._transport.close()

@@ -31,7 +31,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from otaflux.web.answers import Answer, failed, http_date
 from otaflux.web.port.connection import NOTHING, Begun, Connections, send_away
 from otaflux.web.port.parsing import BODY_BUFFER, MAX_HEAD, request_parser
-from otaflux.web.port.reading import BoundedReads
+from otaflux.web.port.reading import bound_reads
 from otaflux.web.port.turnedaway import busy_answer
 from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
@@ -45,7 +45,7 @@ TOO_LONG = failed(431, "The request's head is too long")
 UNREADABLE = failed(400, "This is no HTTP request that can be read")
 
 
-class Handler(BoundedReads, web.RequestHandler):
+class Handler(web.RequestHandler):
     """aiohttp's handler of one connection, from where it has `begun`; in `connections` meanwhile.
 
     `sends` says whether firmware goes out on a transport: that is judged elsewhere. `unreadable`
@@ -105,6 +105,7 @@ class Handler(BoundedReads, web.RequestHandler):
         """Begin."""
         super().connection_made(transport)
         self._wire = self.transport
+        bound_reads(transport)
         self._connections.enter(self)
         begun, self._begun = self._begun, NOTHING
         if isinstance(begun.found, RawRequestMessage):
@@ -140,7 +141,7 @@ class Handler(BoundedReads, web.RequestHandler):
             self._loop.call_later(LAST_WORDS, self._wire.close)
 
     def _feed(self, data: bytes) -> None:
-        web.RequestHandler.data_received(self, data)
+        super().data_received(data)
         if self._messages:
             message, self._body = self._messages[-1]
             if isinstance(message, RawRequestMessage) and message.upgrade:
@@ -169,7 +170,7 @@ class Handler(BoundedReads, web.RequestHandler):
         """Send an answer; then the next request's turn comes."""
         result = await super().finish_response(request, resp, start_time)
         self._answered = True
-        if self._buffer_paused and self._parser is not None:
+        if self._buffer_paused and resp.keep_alive and self._parser is not None:
             super()._resume_reading_if_drained()
         return result
 

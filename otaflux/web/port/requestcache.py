@@ -1,11 +1,12 @@
 """Whole requests that were seen before, and the bytes that answer them.
 
-Trust: nothing is parsed here. A read is looked up, byte for byte, among whole requests. A new one
+Trust: nothing is parsed here. A read is looked up, byte for byte but for the name of the board that
+sent it (see `unnamed.py`), among whole requests. A new one
 is parsed once by aiohttp's parser, and read and answered by `polls.py`, as the handlers do it; what
-is remembered is a single, whole `GET /version` without a body, for a device that has a record. What
-was parsed and is not answered here is handed on as it was parsed. When a record changes, what was
-remembered for its device is forgotten in the same step, so an answer that is found is the one that
-the handlers would give.
+is remembered is a single, whole `GET /version` without a body, for a device that has a record, and
+`GET /health`. What was parsed and is not answered here is handed on as it was parsed. When a record
+changes, what was remembered for its device is forgotten in the same step, so an answer that is
+found is the one that the handlers would give.
 
 On the event loop. Memory is bounded; the oldest requests go first.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp.http import RawRequestMessage
 
@@ -24,14 +25,23 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
-from otaflux.web.answers import http_date
+from otaflux.web.answers import Answer, http_date
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.polls import closes_after, gives_way, offered, read_poll, version_answer
+from otaflux.web.devices.polls import (
+    HEALTH,
+    closes_after,
+    gives_way,
+    judged,
+    offered,
+    read_poll,
+    version_answer,
+)
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 from otaflux.web.port.parsing import whole_request
+from otaflux.web.port.unnamed import unnamed
 
 MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
@@ -40,20 +50,25 @@ _ENTRY = 600  # bytes that an entry takes besides its own
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CachedAnswer:
-    """A request seen before: whose it is, and its answer, cut where the date goes.
+    """A request seen before, and its answer, cut where the date goes.
 
     `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
-    download place is free, `told` what the connection knows then, and `ask` in which channel.
+    download place is free, `told` what the connection knows then, as was asked by `ask`. That is
+    None for `/health`, which is no device's.
     """
 
-    ask: Ask
-    device: Device
+    ask: Ask | None
     status: int
     before: bytes
     after: bytes
     closes: bool
-    gives_way: bool
-    told: Release | None
+    gives_way: bool = False
+    told: Release | None = None
+
+    @property
+    def device(self) -> Device | None:
+        """Whose answer it is."""
+        return self.ask.device if self.ask else None
 
 
 class RequestCache:
@@ -85,7 +100,7 @@ class RequestCache:
         self._secure = secure
         self._now = now
         self._known: dict[bytes, CachedAnswer] = {}
-        self._of: dict[Device, set[bytes]] = {}
+        self._of: dict[Device | None, set[bytes]] = {}
         self._size = 0
         self._answered: list[CachedAnswer] = []
         self._put_off: list[CachedAnswer] = []
@@ -99,6 +114,13 @@ class RequestCache:
         """
         return self._known.get(data) or self._judge(data)
 
+    def _judge(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
+        """Whose name is in it matters to no answer; look for it without, or read it."""
+        if len(data) > MAX_READ:
+            return None
+        key = unnamed(data)
+        return self._known.get(key) or self._read(data, key)
+
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it.
 
@@ -108,7 +130,10 @@ class RequestCache:
         if known.gives_way and self._sender.full and self._sender.puts_off():
             self._put_off.append(known)
             return self._busy.at(date), None
-        self._answered.append(known)
+        if known.ask is None:
+            self._observer.request(HEALTH, "GET", known.status, 0.0)
+        else:
+            self._answered.append(known)
         return b"".join((known.before, date, known.after)), known
 
     def trusts(self, peer: object) -> bool:
@@ -119,7 +144,7 @@ class RequestCache:
 
     def tell(self, connection: object, known: CachedAnswer, at: float) -> None:
         """Let the handlers know what a connection that they take over was told last, and when."""
-        if known.told is not None:
+        if known.told is not None and known.ask is not None:
             self._connections.tell(
                 connection,
                 known.told,
@@ -139,29 +164,41 @@ class RequestCache:
         put_off, self._put_off = Counter(self._put_off), []
         statuses: Counter[int] = Counter()
         for known, count in answered.items():
-            statuses[known.status] += count
+            if known.ask is not None:
+                statuses[known.status] += count
         statuses[503] += put_off.total()
-        devices = {known.device for known in (*answered, *put_off)}
+        devices = {known.ask.device for known in (*answered, *put_off) if known.ask}
         if devices:
             self._observer.quick(devices, +statuses)
 
-    def _judge(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
+    def _read(self, data: bytes, key: bytes) -> CachedAnswer | RawRequestMessage | None:
         """Read a request that was not seen before, and remember it if it can be answered here."""
-        message = whole_request(data) if len(data) <= MAX_READ else None
+        message = whole_request(data)
         if message is None:
             return None
         try:
-            ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
-            known = self._answered_by(ask, message) if ask is not None else None
+            known = self._of_health(message) or self._of_poll(message)
         except (Refused, Busy):
             return message
         if known is None:
             return message
-        self._remember(data, known)
+        self._remember(key, known)
         return known
 
-    def _answered_by(self, ask: Ask, message: RawRequestMessage) -> CachedAnswer | None:
-        """The answer to a poll; None where it takes more than the record. Raises `Refused`."""
+    def _of_health(self, message: RawRequestMessage) -> CachedAnswer | None:
+        """The answer to `GET /health`; None for all else."""
+        if message.path != HEALTH or message.method != "GET":
+            return None
+        return _answer(message, judged(message.headers, answers.health()))
+
+    def _of_poll(self, message: RawRequestMessage) -> CachedAnswer | None:
+        """The answer to a poll; None where it is none, or takes more than the record.
+
+        Raises `Refused`.
+        """
+        ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
+        if ask is None:
+            return None
         record = self._ready_record(ask.device)
         if record is None:
             return None
@@ -170,18 +207,9 @@ class RequestCache:
         if ask.json and origin.endswith("/"):
             return None  # its link needs an address that only the connection knows
         answer = version_answer(release, ask, message.headers, lambda: origin)
-        closes = bool(message.should_close) or closes_after(answer)
-        ready = answer.ready(keep_alive=not closes)
-        return CachedAnswer(
-            ask,
-            ask.device,
-            answer.status,
-            ready.before,
-            ready.after,
-            closes,
-            gives_way(ask, answer),
-            None if ask.proxied else release,
-        )
+        known = _answer(message, answer, ask, closes=closes_after(answer))
+        told = None if ask.proxied else release
+        return replace(known, gives_way=gives_way(ask, answer), told=told)
 
     def _remember(self, data: bytes, known: CachedAnswer) -> None:
         self._size += _size(data, known)
@@ -191,6 +219,14 @@ class RequestCache:
             self._of[self._known.pop(oldest).device].discard(oldest)
         self._known[data] = known
         self._of.setdefault(known.device, set()).add(data)
+
+
+def _answer(
+    message: RawRequestMessage, answer: Answer, ask: Ask | None = None, *, closes: bool = False
+) -> CachedAnswer:
+    ends = bool(message.should_close) or closes
+    ready = answer.ready(keep_alive=not ends)
+    return CachedAnswer(ask, answer.status, ready.before, ready.after, ends)
 
 
 def _size(data: bytes, known: CachedAnswer) -> int:

@@ -41,6 +41,12 @@ TARGETS = st.sampled_from(
         "/version?device=lamp&channel=nope",
         "/version?device=lamp&version=1.0.0",
         "/version?device=lamp&unit=a",
+        "/version?device=lamp&unit=b",
+        "/version?unit=&device=lamp",
+        "/version?device=lamp&unit=a&unit=b",
+        "/version?device=lamp&unit=" + "a" * 65,
+        "/version?unit=a%20b&device=lamp",
+        "/version?device=lamp&xunit=a",
         "/version?device=lamp&device=lamp",
         "/version?device=lamp&x=%00",
         "/version?device=",
@@ -86,6 +92,9 @@ HEADERS = st.lists(
             "Forwarded: for=1.2.3.4",
             "X-Forwarded-For: 1.2.3.4",
             "x-ESP32-STA-MAC: AA:BB",
+            "x-ESP32-STA-MAC: AA:CC",
+            "x-ESP8266-STA-MAC: a b",
+            "RAUC-Serial: 7",
             "x-ESP32-version: 1.0.0",
             "Host: other",
             "Sec-WebSocket-Key1: x",
@@ -359,7 +368,7 @@ async def test_requests_seen_before_are_bounded(tmp_path: Path) -> None:
         PLAIN.replace(b"GET", b"HEAD"),
         PLAIN.replace(b"Host", b"Content-Length: 1\r\nHost"),
         PLAIN.replace(b"version", b"firmware"),
-        PLAIN.replace(b"/version?device=lamp", b"/health"),
+        PLAIN.replace(b"GET /version?device=lamp", b"HEAD /health"),
         PLAIN.replace(b"ota\r\n", b"<ota>\r\nAccept: application/json\r\n"),
         PLAIN.replace(b"Host", b"Expect: 100-continue\r\nHost"),
         PLAIN.replace(b"Host", b"X: " + b"x" * 1024 + b"\r\nHost"),
@@ -373,6 +382,32 @@ async def test_whatever_is_not_plain_and_whole_is_left_to_aiohttp(
         server.publish(release("lamp", "1.0.0"))
         assert not isinstance(server.cache.lookup(data), CachedAnswer)
         assert isinstance(server.cache.lookup(PLAIN), CachedAnswer)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        PLAIN.replace(b"lamp", b"lamp&unit=%s"),
+        PLAIN.replace(b"?device", b"?unit=%s&device"),
+        PLAIN.replace(b"Host", b"x-ESP32-STA-MAC: %s\r\nHost"),
+        PLAIN.replace(b"ota\r\n", b"ota\r\nx-ESP8266-STA-MAC: %s\r\n"),
+        PLAIN.replace(b"ota\r\n", b"ota\r\nRAUC-Serial: %s\r\n"),
+    ],
+)
+async def test_boards_that_name_themselves_share_an_answer(tmp_path: Path, named: bytes) -> None:
+    """However many units poll, one answer serves all; no other bytes are taken for a name."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        first = server.cache.lookup(named % b"24:0A:C4:00:00:01")
+        assert isinstance(first, CachedAnswer)
+        for name in (b"24:0A:C4:00:00:02", b"a", b"x" * 64, b"pump_7.b-3"):
+            assert server.cache.lookup(named % name) is first
+        for hostile in (b"a\x00", b"a\r\nContent-Length: 5", b"a\n\nGET /"):
+            assert not isinstance(server.cache.lookup(named % hostile), CachedAnswer)
+        server.publish(release("lamp", "1.1.0", b"newer"))
+        after = server.cache.lookup(named % b"b")
+        assert isinstance(after, CachedAnswer)
+        assert b"1.1.0" in after.after
 
 
 async def test_the_parser_is_what_we_take_it_for() -> None:
