@@ -8,14 +8,15 @@ import os
 from contextlib import suppress
 
 from aiohttp import web
-from fake_content import Child
+from fake_content import Child, Layer
 from fake_faults import Drip, Fault, Reply, Status
 from fake_registry import Seen
 
 from parts.clients import HOLD, connected
 from parts.siege import Siege
 
-UNUSABLE = b"\x1f\x8b" + b"no gzip, whatever it begins with " * 4
+PACKED = "application/vnd.oci.image.layer.v1.tar+gzip"
+UNUSABLE = Layer(b"\x1f\x8b" + b"no gzip, whatever it begins with " * 4, "", PACKED)
 
 
 class Always(Fault):
@@ -128,7 +129,7 @@ async def container_images(siege: Siege) -> None:
     """A repository of container images is polled for, again and again."""
     content = siege.registry.content
     for number in range(40):
-        layers = [b"\x1f\x8b" + os.urandom(1 << 20)]
+        layers = [Layer(b"\x1f\x8b" + os.urandom(1 << 20), "", PACKED)]
         content.put("library/nginx", f"1.27.{number}", layers=layers)
     before = len(siege.registry.requests)
     for _ in range(4):
