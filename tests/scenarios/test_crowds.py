@@ -66,7 +66,7 @@ async def test_polls_go_on_while_readers_stall(tmp_path: Path) -> None:
                     await asyncio.sleep(0.001)
         assert (await other.get("/version?device=lamp")).status == 503
         json = {"Accept": "application/json"}
-        assert (await other.get("/version?device=lamp", json)).status == 200
+        assert (await server.get("/version?device=lamp", json)).status == 200
         server.port_.look()
         server.clock.value += STALLED
         server.port_.look()
