@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from otaflux.errors import DiskFailed, OtaFluxError, Undecided, Unreachable
+from otaflux.errors import Busy, DiskFailed, OtaFluxError, Undecided, Unreachable
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, Priority
@@ -26,11 +26,12 @@ from otaflux.model.version import Version
 
 
 class Cause(StrEnum):
-    """What stands in the way: the registry as a whole, one of its answers, or the disk."""
+    """What stands in the way: the registry as a whole, one of its answers, the disk, or others."""
 
     UNREACHABLE = "unreachable"
     REGISTRY = "registry"
     DISK = "disk"
+    OTHERS = "others"  # whoever goes first had the place: nobody has to do anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Reason:
                 cause = Cause.DISK
             case Unreachable():
                 cause = Cause.UNREACHABLE
+            case Busy():
+                cause = Cause.OTHERS
             case _:
                 cause = Cause.REGISTRY
         return cls(cause, str(error), error.hint if isinstance(error, Undecided) else "")

@@ -49,7 +49,7 @@ class Journal:
                 self._metrics.pulls.labels(outcome.value).inc()
             case Published(seconds=seconds) if seconds is not None:
                 self._metrics.hook_to_publish_seconds.observe(seconds)
-            case RunFailed(reason=reason) if reason.cause is not Cause.DISK:
+            case RunFailed(reason=reason) if reason.cause not in {Cause.DISK, Cause.OTHERS}:
                 self._metrics.registry_errors.inc()
             case RunEnded(priority=Priority.RECHECK):
                 self._rechecked = self._clock()

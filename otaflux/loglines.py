@@ -157,6 +157,8 @@ class LogLines:
         again: bool = True,
     ) -> None:
         """A warning when that is new of `key`; else, where it is said `again`, for debugging."""
+        if reason.cause is Cause.OTHERS:
+            return
         lasting = self._outage.goes_on() if reason.cause is Cause.UNREACHABLE else None
         if lasting is not None:
             log.warning(

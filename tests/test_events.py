@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from otaflux.errors import DiskFailed, Undecided, Unreachable
+from otaflux.errors import Busy, DiskFailed, Undecided, Unreachable
 from otaflux.events import Cause, Events, Happening, HookAnswered, Reason
 
 ANSWERED = HookAnswered("generic", "accepted")
@@ -43,3 +43,4 @@ def test_a_reason_says_whose_fault_it_is_and_what_to_do() -> None:
     assert Reason.of(Undecided("odd", hint="Wait")) == Reason(Cause.REGISTRY, "odd", "Wait")
     assert Reason.of(Unreachable("away")).cause is Cause.UNREACHABLE
     assert Reason.of(DiskFailed("full")).cause is Cause.DISK
+    assert Reason.of(Busy("made room")).cause is Cause.OTHERS

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from otaflux.errors import DiskFailed, Undecided, Unreachable
+from otaflux.errors import Busy, DiskFailed, Undecided, Unreachable
 from otaflux.events import FoundUsable, Happening, Reason, ReleaseRefused, RunEnded, RunFailed
 from otaflux.log import Event, Folded
 from otaflux.loglines import MOST_ALIKE, MOST_SAID, LogLines
@@ -168,3 +168,8 @@ def test_many_lines_of_one_kind_are_folded() -> None:
     with capture_logs() as few, Folded(Event.RECORD_LEFT_OUT) as left_out:
         left_out.say(device="d", reason="of another registry")
     assert [line["device"] for line in few] == ["d"]
+
+
+def test_who_made_room_for_others_is_no_line() -> None:
+    """Nothing is wrong with the registry, and nobody has to do anything."""
+    assert levels(LogLines(), failed(1, Busy("A first look made room"), TAG)) == []
