@@ -54,6 +54,8 @@ class Way:
 
 
 BASIC = Way()
+# A redirect is no answer to strangers: whoever is redirected to is not shown credentials.
+_TO_STRANGERS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Ways:
         greeting = await self._greet(None)
         challenges = parse_challenges(greeting.challenges)
         realm = await self._first_realm(challenges)
-        hides = greeting.status != HTTPStatus.OK and not challenges
+        hides = greeting.status in _TO_STRANGERS and not challenges
         if realm is not None:
             self._usual = realm
         elif hides or any(challenge.scheme == "basic" for challenge in challenges):

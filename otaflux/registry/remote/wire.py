@@ -57,10 +57,10 @@ class Wire:
 
     `own_host` is the registry's: with `insecure` its certificate is not looked at, others' are.
     `environ` is looked at for proxies, each time. `connections` is the most to one host at once.
-    `on_request` hears of each request on the wire: its kind (`tags`, `manifest`, `blob`,
-    `referrers`, `catalog`, `push`, `token`) and its outcome (`ok`, `redirected`, `denied`,
-    `missing`, `throttled`, `refused`, `failed`). `check_connection` may be set to what raises
-    `OSError` where a name must not be connected to at the addresses that were found for it.
+    `on_request` hears of each request on the wire: its kind (`ping`, `tags`, `manifest`,
+    `blob`, `referrers`, `catalog`, `project`, `push`, `token`) and its outcome (`ok`, `redirected`,
+    `denied`, `missing`, `throttled`, `refused`, `failed`). `check_connection` may be set to what
+    raises `OSError` where a name must not be connected to at the addresses that were found for it.
     """
 
     def __init__(

@@ -56,6 +56,16 @@ async def test_a_registry_that_hides_from_strangers_is_shown_the_login() -> None
             assert await client.devices() == {SENSOR}
 
 
+async def test_a_registry_that_sends_everybody_elsewhere_is_shown_nothing() -> None:
+    """Plain http that only leads to https, say: a password would go over the wire for nothing."""
+    async with FakeRegistry() as there, FakeRegistry() as registry:
+        registry.fail("*", Redirect(f"{there.url}/v2/"), times=None)
+        async with remote(registry, login=ROBOT) as client:
+            with pytest.raises(Undecided):
+                await client.tags(SENSOR)
+        assert all("Authorization" not in seen.headers for seen in registry.requests)
+
+
 async def test_a_challenge_is_asked_for_again_where_the_registry_was_away() -> None:
     """A fault of the registry is no answer to what it asks for."""
     async with FakeRegistry(auth="basic") as registry, remote(registry, login=ROBOT) as client:
