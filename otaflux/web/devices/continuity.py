@@ -24,7 +24,7 @@ from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.record import REPLACED_LINGERS, Record
 from otaflux.model.release import Release
 from otaflux.web.devices.conditions import RangeKind
-from otaflux.web.devices.fairorder import FairOrder
+from otaflux.web.devices.fairorder import FairOrder, holder_of
 from otaflux.web.devices.offer import NOBODY, offer, same_content
 
 FOLLOWS_WITHIN = 60.0  # a /firmware belongs to the /version before it
@@ -166,7 +166,8 @@ class DownloadMemory:
         if download is None:
             if reach in {RangeKind.WHOLE, RangeKind.HEAD, RangeKind.START}:
                 self._begin(
-                    downloader, _Download(release, self._clock(), address, replaced=replaced)
+                    downloader,
+                    _Download(release, self._clock(), holder_of(address), replaced=replaced),
                 )
         elif same_content(download.release, release) and not self._cooldown(download):
             download.is_amid |= reach is RangeKind.LATER

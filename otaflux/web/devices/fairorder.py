@@ -1,15 +1,28 @@
 """Who goes first where a memory is full: of the holder that has most, the longest idle.
 
 Anybody can make up names, so that the oldest of all would be whoever is patient. Of one holder,
-such as an address, names are cheap; what one holds costs the others nothing.
+such as an address, names are cheap; what one holds costs the others nothing. Pure.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key")
+NETWORK = 64  # bits of an IPv6 address that one host cannot make up (RFC 6177)
+
+
+def holder_of(address: str) -> str:
+    """Who an address belongs to: of IPv6 the network, for its hosts have as many as they like."""
+    if ":" not in address:
+        return address
+    try:
+        inside = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(ipaddress.IPv6Network((inside, NETWORK), strict=False))
 
 
 class FairOrder(Generic[_Key]):

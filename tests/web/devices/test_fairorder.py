@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otaflux.web.devices.fairorder import FairOrder
+from otaflux.web.devices.fairorder import FairOrder, holder_of
 
 
 def test_the_largest_holder_gives_first() -> None:
@@ -22,6 +23,22 @@ def test_the_largest_holder_gives_first() -> None:
         order.drop(gone[-1])
     assert gone == ["a0", "a1", "old", "a2"]
     assert len(order) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "holder"),
+    [
+        ("192.0.2.9", "192.0.2.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("a:unit", "a:unit"),
+        ("", ""),
+    ],
+)
+def test_a_host_is_one_holder(address: str, holder: str) -> None:
+    """It has as many addresses of IPv6 as it likes, and all of one network."""
+    assert holder_of(address) == holder
 
 
 def test_who_is_touched_goes_last() -> None:
