@@ -51,9 +51,9 @@ def wheel(folder: Path, name: str, version: str, *requires: str, extra: str = ""
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
-    for path, content in files.items():
+    for where, content in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).rstrip(b"=")
-        record += f"{path},sha256={digest.decode()},{len(content)}\n"
+        record += f"{where},sha256={digest.decode()},{len(content)}\n"
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as packed:
         for each, content in files.items():
