@@ -83,9 +83,7 @@ class Controller:
             rate=policy.registry_rate,
             stamps=stamps,
             folder_looks=policy.folder_looks,
-            in_thread=machine.in_thread,
-            clock=machine.clock,
-            chance=machine.chance,
+            machine=machine,
         )
         puller = Puller(
             source,

@@ -20,7 +20,7 @@ from otaflux.state.store import Store
 
 TOO_MANY = "only polls named it, others were asked for later, and so many are kept"
 NO_ROOM = "only polls named it, others were asked for later, and the disk has no more room for it"
-NEVER_THERE = "a hook named it, and it was looked for again and again and was never there"
+NEVER_THERE = "it was looked for again and again, and never was there"
 
 
 class Evictions:

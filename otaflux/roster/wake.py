@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-import random
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,6 +16,7 @@ from typing import Any, Protocol
 
 from otaflux.errors import Undecided
 from otaflux.log import Event, log
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.roster.roster import Roster
@@ -61,9 +60,7 @@ class Wake:
         rate: float,
         stamps: Stamps | None = None,
         folder_looks: float = 1.0,
-        in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
-        clock: Callable[[], float] = time.monotonic,
-        chance: random.Random | None = None,
+        machine: Machine = REAL_MACHINE,
     ) -> None:
         self._source = source
         self._roster = roster
@@ -73,9 +70,9 @@ class Wake:
         self._pace = Pace(rate)
         self._stamps = stamps
         self._folder_looks = folder_looks
-        self._in_thread = in_thread
-        self._clock = clock
-        self._chance = chance or random.Random()  # noqa: S311 - spreads waits, guards nothing
+        self._in_thread = machine.in_thread
+        self._clock = machine.clock
+        self._chance = machine.chance
         self._due: list[tuple[float, Device]] = []
         self._scheduled: set[Device] = set()
         self._sooner = asyncio.Event()  # somebody stands before who was first in line

@@ -19,13 +19,13 @@ from simulation.registry import Content, Shape, SimulatedRegistry
 from otaflux.events import Happening, Pulled, TagClear
 from otaflux.log import Event
 from otaflux.model.event import Priority, Touch
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import Channel, Device, Tag
 from otaflux.reconcile.run import MOST_LOOKS, MOST_LOOKS_FOUND
 from otaflux.work.outcome import Again, Done, Outcome
 
 LAMP, FAN = Device("lamp"), Device("fan")
 OTHERS = tuple(Device(f"other{number}") for number in range(8))
-RC = "rc"
+RC = Channel("rc")
 
 
 class House:

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from otaflux.errors import Undecided
 from otaflux.log import Event
+from otaflux.machine import Machine
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.roster.roster import Roster
@@ -80,9 +81,11 @@ class Woken:
                 self.catalog,
                 self._touched,
                 interval=INTERVAL,
-                in_thread=inline,
-                clock=asyncio.get_running_loop().time,
-                chance=random.Random(1),
+                machine=Machine(
+                    in_thread=inline,
+                    clock=asyncio.get_running_loop().time,
+                    chance=random.Random(1),
+                ),
                 **self._more,
             )
             task = asyncio.ensure_future(wake.run())
