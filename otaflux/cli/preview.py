@@ -9,7 +9,7 @@ from pathlib import Path
 
 from otaflux.app.parts import Assembly
 from otaflux.cli import known
-from otaflux.errors import BadName, OtaFluxError, Unusable
+from otaflux.errors import BadName, OtaFluxError, Refused, Unusable
 from otaflux.model.artifact import OCI_MANIFEST, UNPACK, Manifest
 from otaflux.model.event import Priority
 from otaflux.model.look import Usable
@@ -25,6 +25,7 @@ from otaflux.state.store import Store
 from otaflux.unpack.chip import changed_family, disagreements
 from otaflux.unpack.choose import plan
 from otaflux.unpack.extraction import Extraction
+from otaflux.unpack.mistaken import HEAD, mistaken_for
 from otaflux.unpack.packing import LOOK, other_packing, packing_of
 
 _PACKED_NAMES = (".gz", ".tgz", ".zst", ".tzst", ".tar", ".zip")
@@ -37,13 +38,26 @@ async def odd(
     tag: Tag,
     files: Sequence[File],
     annotations: Mapping[str, str],
+    *,
+    anything: bool = False,
 ) -> list[str]:
-    """Sentences about what its pusher may not have meant; empty where nothing is odd."""
+    """Sentences about what its pusher may not have meant; empty where nothing is odd.
+
+    Raises `Refused` where no device could ever be told it, unless `anything` goes.
+    """
     warnings = [warning for file in files if (warning := _looks_packed(file, annotations))]
+    taste = _Taste()
     try:
-        firmware = await asyncio.to_thread(_unpacked, parts, device, tag, files, annotations)
+        firmware = await asyncio.to_thread(_unpacked, parts, device, tag, files, annotations, taste)
     except Unusable as error:
-        return [*warnings, f"no device will be told {tag}: {error}"]
+        if anything:
+            return [*warnings, f"no device will be told {tag}: {error}"]
+        raise Refused(
+            f"no device would be told {device}:{tag}: {error} (--any-tag pushes it all the same)"
+        ) from error
+    mistaken = mistaken_for(bytes(taste.head))
+    if mistaken:
+        warnings.append(f"boards will not take it: {mistaken}")
     try:
         version = Version.parse(tag.text)
     except BadName:
@@ -67,18 +81,23 @@ def _looks_packed(file: File, annotations: Mapping[str, str]) -> str:
             f"{file.title} looks like {packing.name.lower()}: devices get what is inside it"
             f" (--annotation {UNPACK}=false serves the file as it is)"
         )
-    other = other_packing(head)
+    other = other_packing(head) if not mistaken_for(head) else ""
     return f"{file.title} looks like {other}, which is not unpacked" if other else ""
 
 
-class _Nowhere:
-    """A sink for bytes of which only the sums count."""
+class _Taste:
+    """A sink that keeps the first bytes, for a look at what they are."""
+
+    def __init__(self) -> None:
+        self.head = bytearray()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Drop them."""
+        """Keep as much as is looked at."""
+        self.head += data[: max(0, HEAD - len(self.head))]
 
     def restart(self) -> None:
-        """Nothing was kept."""
+        """Other bytes come."""
+        self.head.clear()
 
 
 class _LocalReader:
@@ -98,6 +117,7 @@ def _unpacked(
     tag: Tag,
     files: Sequence[File],
     annotations: Mapping[str, str],
+    sink: _Taste,
 ) -> Firmware:
     """What devices would get of these files. Blocks; raises `Unusable` where nothing."""
     layers = upload.measure(files)
@@ -108,7 +128,7 @@ def _unpacked(
     limits = parts.limits
     planned = plan(manifest)
     paths = {layer.digest: layer.file.path for layer in layers}
-    extraction = Extraction(planned, _Nowhere(), limits)
+    extraction = Extraction(planned, sink, limits)
     for layer in planned.layers:
         if layer.size > limits.max_firmware:
             raise Unusable(

@@ -1,7 +1,8 @@
 """`otaflux push`: publishes firmware as an OCI artifact, and says beforehand what is odd about it.
 
 What devices would get is worked out from the files themselves, by the same unpacking as in the
-server, before anything is pushed. Oddities are warnings on stderr and stop nothing.
+server, before anything is pushed. What no device could ever be told is refused; oddities are
+warnings on stderr and stop nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ def _annotation_flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("push")
 @click.argument("release", metavar="DEVICE:TAG")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--any-tag", is_flag=True, help="Also push a tag that is no version.")
+@click.option(
+    "--any-tag",
+    is_flag=True,
+    help="Also push what no device would be told, such as a tag that is no version.",
+)
 @click.option("--force", is_flag=True, help="Also move a tag that is taken by other bytes.")
 @click.option("--compress", "packing", type=click.Choice(["zstd"]), help="Pack each file.")
 @click.option(
@@ -91,7 +96,8 @@ def command(
             where = settings.data_dir if settings.data_dir.is_dir() else None
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".new-", dir=where))
             chosen = _packed(chosen, Path(folder))
-        digest = asyncio.run(_push(settings, device, tag, chosen, annotations, force=force))
+        pushing = _push(settings, device, tag, chosen, annotations, force=force, anything=any_tag)
+        digest = asyncio.run(pushing)
     click.echo(digest)
     if notice is not None:
         told = asyncio.run(notice.send(Action.PUSH, device, tag, str(digest)))
@@ -128,6 +134,7 @@ async def _push(
     annotations: Mapping[str, str],
     *,
     force: bool,
+    anything: bool,
 ) -> Digest:
     from otaflux.app.parts import Assembly
     from otaflux.cli.preview import odd
@@ -135,7 +142,7 @@ async def _push(
     size = sum(file.path.stat().st_size for file in files)
     parts = Assembly(settings)
     async with parts.open_source(patient=True) as source:
-        for warning in await odd(parts, source, device, tag, files, annotations):
+        for warning in await odd(parts, source, device, tag, files, annotations, anything=anything):
             click.echo(f"otaflux: warning: {warning}", err=True)
         with _bar("Pushing", size) as progress:
             return await source.push(

@@ -182,14 +182,16 @@ def _file_plan(layers: tuple[Descriptor, ...], outer: Sequence[Mapping[str, str]
     path = _path(*outer)
     layer = _the_layer(layers, path)
     path = _path(layer.annotations) or path
-    if path == _relative(layer.title):
+    if path and _slashed(path) == _title_path(layer.title):
         path = ""  # names the layer itself, not a file in it
     return Plan((layer,), path, _unpack(layer.annotations, *outer))
 
 
 def _the_layer(layers: tuple[Descriptor, ...], path: str) -> Descriptor:
     """The layer that is named outright, else titled as firmware, else the only one."""
-    named_by_path = [layer for layer in layers if path and _relative(layer.title) == path]
+    named_by_path = [
+        layer for layer in layers if path and _title_path(layer.title) == _slashed(path)
+    ]
     annotated = [layer for layer in layers if FIRMWARE_PATH in layer.annotations]
     for few in (named_by_path, annotated):
         if len(few) == 1:
@@ -215,7 +217,7 @@ def _the_layer(layers: tuple[Descriptor, ...], path: str) -> Descriptor:
 
 def _title_rank(title: str) -> tuple[int, int] | None:
     """How well a title says firmware, lower is better; None where it does not."""
-    path = _relative(title)
+    path = _title_path(title)
     match = _FIRMWARE_TITLE.fullmatch(path.rpartition("/")[2])
     if match is None or not (match["file"] or match["packing"]):
         return None
@@ -226,6 +228,15 @@ def _relative(path: str) -> str:
     """A path without `.` and empty parts; empty for one that leads out of where it begins."""
     parts = [part for part in path.split("/") if part not in {"", "."}]
     return "" if ".." in parts else "/".join(parts)
+
+
+def _slashed(path: str) -> str:
+    return path.replace("\\", "/")
+
+
+def _title_path(title: str) -> str:
+    """A title as a path; tools on Windows separate with a backslash."""
+    return _relative(_slashed(title))
 
 
 def _path(*annotations: Mapping[str, str]) -> str:

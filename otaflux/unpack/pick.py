@@ -3,6 +3,8 @@
 The rule: the annotated path, where there is one; else the shallowest regular file named
 `firmware.bin`; else the only regular file; else the only `*.bin`. Two that are equal are an error,
 never a guess. A tar comes once, so the best candidate so far is kept and given up for a better one.
+
+What tools add for themselves counts for nothing (`toolfiles.py`), unless the annotation names it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from otaflux.errors import Unusable
 from otaflux.model.artifact import FIRMWARE_PATH
 from otaflux.unpack.choose import FIRMWARE_NAME
 from otaflux.unpack.tar import Entry, Kind
+from otaflux.unpack.toolfiles import ToolFiles
 from otaflux.wording import MAX_NAMES, quoted, quoted_names
 
 _FIRMWARE = FIRMWARE_NAME.encode()
@@ -27,11 +30,17 @@ class _Names:
 
     def add(self, name: bytes) -> None:
         self.count += 1
-        if self.count <= MAX_NAMES:
+        if len(self._first) < MAX_NAMES:
             self._first.append(name)
 
+    def take_back(self, name: bytes) -> None:
+        self.count -= 1
+        if name in self._first:
+            self._first.remove(name)
+
     def __str__(self) -> str:
-        more = f" and {self.count - MAX_NAMES} more" if self.count > MAX_NAMES else ""
+        left = self.count - len(self._first)
+        more = f" and {left} more" if left > 0 else ""
         return f"{quoted_names(self._first)}{more}"
 
 
@@ -60,33 +69,57 @@ class Pick:
         self._outside = _Names()  # names that lead out of the tar
         self._links = _Names()
         self._hidden = _Names()
+        self._tools = ToolFiles()
+        self._wanted: bytes | None = None  # the file that was wanted last
 
     def offer(self, entry: Entry) -> bool:
         """Hear of the next entry; true where it is the best candidate so far, and so is wanted.
 
         Whatever was wanted before is not wanted any more then.
         """
-        if entry.kind is Kind.LINK:
-            self._links.add(entry.name)
-        if entry.kind is not Kind.FILE:
+        if self._counts_for_nothing(entry):
             return False
-        if not entry.path:
+        path = entry.path
+        if not path:
             self._outside.add(entry.name)
             return False
-        is_meant = entry.path == self._path if self._path else entry.path[-1] == _FIRMWARE
-        if is_meant and self._hides is not None and self._hides(entry.path):
+        is_meant = path == self._path if self._path else path[-1] == _FIRMWARE
+        if is_meant and self._hides is not None and self._hides(path):
             self._hidden.add(entry.name)
             return False
         self._files.add(entry.name)
-        is_bin = entry.path[-1].endswith(b".bin")
+        is_bin = path[-1].endswith(b".bin")
         if is_bin:
             self._bins.add(entry.name)
         if is_meant:
-            return self._offer_meant(entry, 1 if self._path else len(entry.path))
+            return self._offer_meant(entry, 1 if self._path else len(path))
         if self._path or self._by_name_only or self._depth is not None:
             return False
         # The first file may be the only one, the first `*.bin` the only one of its kind.
-        return self._files.count == 1 or (is_bin and self._bins.count == 1)
+        is_wanted = self._files.count == 1 or (is_bin and self._bins.count == 1)
+        if is_wanted:
+            self._wanted = entry.name
+        return is_wanted
+
+    def _counts_for_nothing(self, entry: Entry) -> bool:
+        """Whether an entry is no file, or one that a tool added for itself."""
+        if not self._path and entry.path:
+            double = self._tools.hear(entry)
+            if double is not None:
+                self._take_back(double)
+            if self._tools.is_one(entry):
+                return True
+        if entry.kind is Kind.LINK:
+            self._links.add(entry.name)
+        return entry.kind is not Kind.FILE
+
+    def _take_back(self, double: bytes) -> None:
+        """What was taken for a file proved to be a tool's."""
+        self._files.take_back(double)
+        if double.endswith(b".bin"):
+            self._bins.take_back(double)
+        if self._wanted == double:
+            self._wanted = None
 
     def _offer_meant(self, entry: Entry, depth: int) -> bool:
         if self._depth is None or depth < self._depth:
@@ -119,7 +152,13 @@ class Pick:
             return True
         if self._path or self._by_name_only:
             return False
-        return self._files.count == 1 or self._bins.count == 1
+        is_one = self._files.count == 1 or self._bins.count == 1
+        if is_one and self._wanted is None:  # it was passed over for what proved to be a `._X`
+            raise Unusable(
+                f"The tar has a Mac's ._ files far from what they belong to, and {self._files}"
+                f" could be the firmware. Name it {FIRMWARE_NAME}, or set {FIRMWARE_PATH}"
+            )
+        return is_one
 
     def refusal(self) -> Unusable:
         """Why there is none, for a person."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import os
 import pty
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,17 @@ def build(tmp_path: Path) -> Path:
     path = tmp_path / "build.bin"
     path.write_bytes(FIRMWARE)
     return path
+
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    """A tar of these."""
+    into = io.BytesIO()
+    with tarfile.open(fileobj=into, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return into.getvalue()
 
 
 def push(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -120,12 +133,50 @@ def test_files_have_titles(tmp_path: Path, build: Path) -> None:
     assert (tmp_path / "out").read_bytes() == FIRMWARE
 
 
-def test_several_files_without_a_firmware_are_warned_of(tmp_path: Path, build: Path) -> None:
-    """What no device would be told is pushed, with a warning that says why."""
-    (tmp_path / "notes.txt").write_text("notes")
-    done = push(tmp_path, "lamp:1.0.0", "build.bin", "notes.txt")
+TAR_OF_TWO = tarred({"a.txt": b"a", "b.txt": b"b"})
+HOPELESS: dict[str, tuple[dict[str, bytes], str]] = {
+    "several files": ({"build.bin": FIRMWARE, "notes.txt": b"notes"}, "is titled firmware.bin"),
+    "a tar of several": ({"all.tar": TAR_OF_TWO}, "2 files that could be the firmware"),
+    "a tar of none": ({"all.tar": tarred({})}, "no file at all"),
+    "cut off": ({"build.bin.gz": gzip.compress(FIRMWARE)[:20]}, "cut off"),
+    "empty once unpacked": ({"build.bin.gz": gzip.compress(b"")}, "empty"),
+    "not what its name says": ({"build.bin.gz": FIRMWARE}, "no gzip"),
+}
+
+
+@pytest.mark.parametrize("name", HOPELESS)
+def test_what_no_device_could_be_told_is_refused(tmp_path: Path, name: str) -> None:
+    """Like a tag that is no version: exit 2, one line, and the tag is not taken; or --any-tag."""
+    files, reason = HOPELESS[name]
+    for title, content in files.items():
+        (tmp_path / title).write_bytes(content)
+    done = push(tmp_path, "lamp:1.0.0", *files)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("otaflux: no device would be told lamp:1.0.0")
+    assert reason in done.stderr
+    assert not (tmp_path / "otaflux-data" / "registry" / "lamp").exists()
+    anyhow = push(tmp_path, "lamp:1.0.0", *files, "--any-tag")
+    assert anyhow.returncode == 0
+    assert reason in anyhow.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x7fELF" + bytes(2000), "an ELF file"),
+        (gzip.compress(b"<!doctype html><title>Log in</title>"), "a web page"),
+    ],
+    ids=["ELF", "a packed web page"],
+)
+def test_what_no_board_takes_is_pushed_with_a_warning(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    """What it is, and what to push instead; looked at as devices would get it."""
+    (tmp_path / "build.bin").write_bytes(content)
+    done = push(tmp_path, "lamp:1.0.0", "build.bin")
     assert done.returncode == 0
-    assert "no device will be told 1.0.0" in done.stderr
+    assert "warning: boards will not take it: it is" in done.stderr
+    assert words in done.stderr
 
 
 def test_a_packed_push_gives_the_same_firmware(tmp_path: Path, build: Path) -> None:

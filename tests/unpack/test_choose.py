@@ -322,3 +322,22 @@ def test_any_index_gives_a_child_or_a_verdict(pairs: list[tuple[Descriptor, Mani
         assert str(refused).isprintable()  # noqa: PT017 (either outcome is fine)
     else:
         assert found in [manifest for _, manifest in pairs]
+
+
+@pytest.mark.parametrize(
+    "title", ["firmware.bin", "out\\firmware.bin", ".\\out\\firmware.bin", "out/firmware.bin.gz"]
+)
+def test_a_backslash_in_a_title_separates_as_a_slash(title: str) -> None:
+    """Tools on Windows write what its shell gives them."""
+    chosen = describe(b"firmware", title=title)
+    other = describe(b"notes", title="out\\notes.txt")
+    assert plan(manifest(other, chosen)).layers == (chosen,)
+
+
+def test_a_path_names_a_layer_whose_title_has_backslashes() -> None:
+    """However the two are written."""
+    chosen = describe(b"firmware", title="out\\app.bin")
+    other = describe(b"notes", title="out\\notes.txt")
+    for path in ("out/app.bin", "out\\app.bin", "./out/app.bin"):
+        planned = plan(manifest(other, chosen, annotations={FIRMWARE_PATH: path}))
+        assert (planned.layers, planned.path) == ((chosen,), "")
