@@ -145,9 +145,17 @@ def test_the_floors_of_the_architecture_are_those_that_are_checked() -> None:
 
 def test_every_link_of_the_docs_leads_somewhere() -> None:
     """No relative link of README, changelog or docs is dead."""
-    for source in (ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")):
+    for source in (*ROOT.glob("*.md"), *DOCS.rglob("*.md")):
         for link in re.findall(r"\]\(([^)#\s]+)", source.read_text()):
             assert link.startswith("http") or (source.parent / link).exists(), (source.name, link)
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_module_that_the_pages_for_contributors_name_is_there(name: str) -> None:
+    """Who follows them finds the file; NAME stands for any."""
+    for path in set(re.findall(r"`((?:[a-z]+/)*[a-z_]+\.py)`", (ROOT / name).read_text())):
+        found = [each for each in ROOT.glob(f"**/{path}") if ".venv" not in each.parts]
+        assert found, path
 
 
 def test_every_page_is_found_from_the_index() -> None:
