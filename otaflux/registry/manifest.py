@@ -164,7 +164,7 @@ def parse_artifact(body: bytes, *, media_type: str | None, asked: Digest | None 
     if asked and digest != asked:
         raise Undecided(
             f"the source sent a manifest whose digest is {digest} and not {asked}",
-            hint=_OLD if _is_schema_1(body) else "",
+            hint=f"{_OLD[0].upper()}{_OLD[1:]}" if _is_schema_1(body) else "",
         )
     if len(body) > MAX_MANIFEST:
         raise too_large(digest) if asked else Undecided(f"the source sent {_TOO_LARGE}")

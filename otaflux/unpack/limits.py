@@ -65,7 +65,7 @@ class LongWindows:
         if not self._place.acquire(timeout=self._wait):
             raise Undecided(
                 "Other firmware with a long zstd window is being unpacked",
-                hint="it is tried again; packed without --long it would not have to wait",
+                hint="It is tried again; packed without --long it would not have to wait",
             )
         try:
             yield
