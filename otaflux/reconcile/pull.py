@@ -20,8 +20,6 @@ from otaflux.events import Events, Pulled, PullOutcome
 from otaflux.files.durable import NewFile
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import (
-    DESCRIPTION,
-    URL,
     Artifact,
     Descriptor,
     Digest,
@@ -35,20 +33,20 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Firmware, Release
 from otaflux.model.version import Version
+from otaflux.reconcile.notes import notes_of, warnings_about
 from otaflux.reconcile.resolve import Resolved, Resolver
 from otaflux.reconcile.streams import Stream, Streams
 from otaflux.registry.source import Source
 from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
 from otaflux.threads import P, T, Work, ended, to_its_end
-from otaflux.unpack.chip import changed_family, disagreements, named_chip
+from otaflux.unpack.chip import named_chip
 from otaflux.unpack.choose import Plan, child, outline, plan, suspects
 from otaflux.unpack.extraction import Extraction
 from otaflux.unpack.limits import Limits
 
 WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 LARGEST_HELD = 16 * 1024  # bytes of a child's manifest of which all is kept while others are read
-MAX_NOTE = 500  # characters of an annotation that a release carries along
 
 
 class Puller:
@@ -141,12 +139,12 @@ class Puller:
                 continue
             found = release
             if release.tag != tag:
-                warnings = _warnings(version, release.firmware, record)
+                warnings = warnings_about(version, release.firmware, record)
                 found = replace(release, device=device, tag=tag, version=version, warnings=warnings)
             if release not in served:  # it left, and what left carries no notes
                 artifact = resolved.artifact or await self.resolver.artifact(device, digest)
                 manifest, _ = await self._manifest(device, artifact)
-                summary, page = _notes(artifact, manifest)
+                summary, page = notes_of(artifact, manifest)
                 found = replace(found, summary=summary, page=page)
             return found
         return None
@@ -174,8 +172,8 @@ class Puller:
             artifact.digest,
             blob_digest,
             firmware,
-            *_notes(artifact, manifest),
-            _warnings(version, firmware, record),
+            *notes_of(artifact, manifest),
+            warnings_about(version, firmware, record),
         )
 
     @contextmanager
@@ -330,12 +328,6 @@ class Puller:
         return await to_its_end(self._in_thread(work, *arguments, **options))
 
 
-def _notes(artifact: Artifact, manifest: Manifest) -> tuple[str, str]:
-    """What a release carries along of the annotations, for people: its summary and page."""
-    notes = {**artifact.annotations, **manifest.annotations}
-    return notes.get(DESCRIPTION, "")[:MAX_NOTE], notes.get(URL, "")[:MAX_NOTE]
-
-
 def _found_wrong(digest: Digest, error: Unusable) -> Look:
     """What an error about verified content comes to."""
     match error:
@@ -347,11 +339,3 @@ def _found_wrong(digest: Digest, error: Unusable) -> Look:
             return HeldBack(str(error))
         case _:
             return Unfit(digest, str(error))
-
-
-def _warnings(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:
-    """What a person should know: another version inside, another chip than the release before."""
-    lower = [release for release in record.served() if release.version.key < version.key]
-    before = max(lower, key=lambda release: release.order, default=record.current())
-    told = before.firmware.chip if before else None
-    return (*disagreements(firmware.chip, version), *changed_family(firmware.chip, told))

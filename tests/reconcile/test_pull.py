@@ -40,7 +40,8 @@ from otaflux.errors import Undecided
 from otaflux.model.artifact import OCI_CONFIG, Gone
 from otaflux.model.look import Lacking, Unfit, Usable
 from otaflux.model.record import Record, Retired
-from otaflux.reconcile.pull import MAX_NOTE, Puller
+from otaflux.reconcile.notes import MAX_NOTE
+from otaflux.reconcile.pull import Puller
 from otaflux.unpack.limits import Limits
 
 CONTENT = random.Random(1).randbytes(400_000)

@@ -1,0 +1,25 @@
+"""What a release carries along for people: what its pusher wrote, and what is odd. Pure."""
+
+from __future__ import annotations
+
+from otaflux.model.artifact import DESCRIPTION, URL, Artifact, Manifest
+from otaflux.model.record import Record
+from otaflux.model.release import Firmware
+from otaflux.model.version import Version
+from otaflux.unpack.chip import changed_family, disagreements
+
+MAX_NOTE = 500  # characters of an annotation that a release carries along
+
+
+def notes_of(artifact: Artifact, manifest: Manifest) -> tuple[str, str]:
+    """What a release carries along of the annotations, for people: its summary and page."""
+    notes = {**artifact.annotations, **manifest.annotations}
+    return notes.get(DESCRIPTION, "")[:MAX_NOTE], notes.get(URL, "")[:MAX_NOTE]
+
+
+def warnings_about(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:
+    """What a person should know: another version inside, another chip than the release before."""
+    lower = [release for release in record.served() if release.version.key < version.key]
+    before = max(lower, key=lambda release: release.order, default=record.current())
+    told = before.firmware.chip if before else None
+    return (*disagreements(firmware.chip, version), *changed_family(firmware.chip, told))
