@@ -106,6 +106,11 @@ class Undecided(OtaFluxError):
         self.retry_after = retry_after
         self.hint = hint
 
+    @property
+    def with_hint(self) -> str:
+        """What happened, and what to do about it, for one line."""
+        return f"{self}. {self.hint}" if self.hint else str(self)
+
 
 class Unreachable(Undecided):
     """The registry as a whole does not answer: not only this device would fail now."""

@@ -116,7 +116,7 @@ class _Asking:
         except Unreachable as error:
             self.problem = self._away = _unasked(error)
         except Undecided as error:
-            self.problem = f"the list of devices could not be read: {_told_whole(error)}"
+            self.problem = f"the list of devices could not be read: {error.with_hint}"
         return {name for name in names if _is_served(namespace, name)}
 
     def _is_new(self) -> bool:
@@ -147,12 +147,7 @@ def _is_served(namespace: Namespace, device: Device) -> bool:
 
 
 def _unasked(error: Undecided) -> str:
-    return f"the registry could not be asked: {_told_whole(error)}"
-
-
-def _told_whole(error: Undecided) -> str:
-    hint = error.hint[:1].upper() + error.hint[1:]
-    return f"{error}. {hint}" if hint else str(error)
+    return f"the registry could not be asked: {error.with_hint}"
 
 
 async def _ask(source: Source, record: Record, judged_by: str) -> Seen:
@@ -162,7 +157,7 @@ async def _ask(source: Source, record: Record, judged_by: str) -> Seen:
     except Unreachable:
         raise
     except Undecided as error:
-        problem = f"its tags could not be read: {_told_whole(error)}"
+        problem = f"its tags could not be read: {error.with_hint}"
         return _unseen(record, judged_by, problem)
     if not listing.repository_known and record.channels:
         problem = (
@@ -174,7 +169,7 @@ async def _ask(source: Source, record: Record, judged_by: str) -> Seen:
         moved = await _moved(source, record)
         withheld = await _withheld(source, record, listing, judged_by)
     except Undecided as error:
-        return Seen(listing, problem=f"its tags may have moved: {_told_whole(error)}")
+        return Seen(listing, problem=f"its tags may have moved: {error.with_hint}")
     return Seen(listing, moved, withheld=withheld)
 
 

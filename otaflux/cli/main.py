@@ -115,8 +115,8 @@ def _told(error: Exception) -> int:
         case Refused():
             _say(str(error))
             return WRONG
-        case Undecided(hint=hint):
-            _say(f"{error}. {hint}" if hint else str(error))
+        case Undecided():
+            _say(error.with_hint)
         case OtaFluxError():
             _say(str(error))
         case click.UsageError():

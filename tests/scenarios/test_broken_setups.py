@@ -137,6 +137,7 @@ ROWS = (
     Row(
         "expired certificate here",
         setups.own_certificate("ota.example", -1),
+        start=("certificate_ends", "the certificate has ended", "Renew the files of TLS_CERT_PATH"),
         check=("FAIL  certificate", "ended on", "-> Renew it"),
     ),
     Row(
