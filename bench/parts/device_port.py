@@ -86,7 +86,7 @@ async def serve(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with Port(
         Addresses(list(more), side.devices.answer), "127.0.0.1", port,
-        cache=side.cache, sender=side.downloads,
+        cache=side.cache, downloads=side.downloads,
         max_connections=room.connections, shutdown_timeout=0.5,
     ):  # fmt: skip
         await stop.wait()

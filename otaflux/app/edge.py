@@ -77,8 +77,8 @@ class DeviceSide:
         )
         self.cache = RequestCache(
             ready_record=self.first_looks.ready_record,
-            sender=downloads,
-            connections=self.last_told,
+            downloads=downloads,
+            last_told=self.last_told,
             origins=origins,
             observer=observer,
             channels=known.channels,

@@ -88,7 +88,7 @@ class _Server:
             settings.listen_addr.host,
             settings.listen_addr.port,
             cache=self._edge.cache,
-            sender=self._edge.downloads,
+            downloads=self._edge.downloads,
             certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)
             if settings.tls_cert_path and settings.tls_key_path
             else None,

@@ -29,7 +29,7 @@ class Observer(Protocol):
     def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
         """So many `GET /version` were answered with each status, for those devices.
 
-        What the shortcut answers comes this way alone, every second, for it is too much for more.
+        What the request cache answers comes this way alone, every second: it is too much for more.
         """
         ...
 

@@ -7,6 +7,8 @@ else is a bug of ours.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from otaflux.errors import (
     Busy,
     HooksClosed,
@@ -28,21 +30,22 @@ MAX_RETRY_AFTER = 120.0  # seconds
 
 # The first that fits: leaves before their branch.
 STATUS: tuple[tuple[type[OtaFluxError], int], ...] = (
-    (Unproven, 401),
-    (HooksClosed, 403),
-    (NotFound, 404),
-    (WrongMethod, 405),
-    (TimedOut, 408),
-    (Superseded, 409),
-    (TooLarge, 413),
-    (Refused, 400),
-    (Undecided, 503),
+    (Unproven, HTTPStatus.UNAUTHORIZED),
+    (HooksClosed, HTTPStatus.FORBIDDEN),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (WrongMethod, HTTPStatus.METHOD_NOT_ALLOWED),
+    (TimedOut, HTTPStatus.REQUEST_TIMEOUT),
+    (Superseded, HTTPStatus.CONFLICT),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (Refused, HTTPStatus.BAD_REQUEST),
+    (Undecided, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 
 def refuse(error: Exception) -> Answer:
     """The answer that an error makes, kept short; logs what the client is not told."""
-    status = next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+    bug = HTTPStatus.INTERNAL_SERVER_ERROR
+    status = next((status for kind, status in STATUS if isinstance(error, kind)), bug)
     match error:
         case Busy():
             return failed(status, str(error), retry_after=_retry_after(error))

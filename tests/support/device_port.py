@@ -90,7 +90,7 @@ class PortServer(DeviceServer):
             self.host,
             0,
             cache=self.cache if self.shortcut else None,
-            sender=self.sender,
+            downloads=self.sender,
             certificate=self.certificate,
             max_connections=self.max_connections,
             shutdown_timeout=self.shutdown_timeout,

@@ -51,11 +51,11 @@ ADDRESSES = ("/hooks", "/webhooks")  # what paths of hooks begin with, or are me
 _SECRET_IN_QUERY = frozenset({"dockerhub", "quay", "generic"})  # they can send it nowhere else
 
 NO_POST = failed(
-    405,
+    HTTPStatus.METHOD_NOT_ALLOWED,
     "Hooks are sent here with POST. docs/hooks.md says how each registry is set up, and"
     " 'otaflux hook-example' prints a request to try",
 ).with_headers(("Allow", "POST"))
-NOT_EXPECTED = failed(417, "Only 'Expect: 100-continue' is understood")
+NOT_EXPECTED = failed(HTTPStatus.EXPECTATION_FAILED, "Only 'Expect: 100-continue' is understood")
 NO_SOURCE = (
     f"There is no such source. {ADDRESS}/SOURCE takes {', '.join(sorted(hooks.SOURCES))};"
     f" {ADDRESS} takes all of them"
@@ -182,7 +182,7 @@ class Receiver:
         self._events.tell(HookAnswered(delivery.source, outcome))
         body = msgspec.json.encode({"accepted": accepted, "ignored": ignored})
         headers = (("Content-Type", JSON), ("Content-Length", str(len(body))))
-        return Written(Answer(202 if accepted else 200, headers, body))
+        return Written(Answer(HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK, headers, body))
 
     def _accepted(self, hook: str, source: str, judged: Accepted) -> dict[str, str | None]:
         device = judged.touch.device

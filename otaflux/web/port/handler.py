@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -41,8 +42,8 @@ BEGINNING = 64  # bytes of a request that are kept until it is read, to say whic
 STALLED = 5 * 60.0  # seconds in which nothing of an answer was taken
 LAST_WORDS = 2.0  # seconds to read a refusal in; what is sent meanwhile is dropped
 
-TOO_LONG = failed(431, "The request's head is too long")
-UNREADABLE = failed(400, "This is no HTTP request that can be read")
+TOO_LONG = failed(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too long")
+UNREADABLE = failed(HTTPStatus.BAD_REQUEST, "This is no HTTP request that can be read")
 
 
 class Handler(web.RequestHandler):
@@ -189,7 +190,7 @@ class Handler(web.RequestHandler):
         """The answer to what could not be parsed, or to a bug; the connection ends with it."""
         if isinstance(exc, ConnectionError):
             raise exc  # the client is gone
-        if status >= 500 or not isinstance(exc, Exception):  # noqa: PLR2004 - HTTP's classes
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or not isinstance(exc, Exception):
             answer = refuse(exc if isinstance(exc, Exception) else RuntimeError(message))
         else:
             answer = TOO_LONG if isinstance(exc, LineTooLong) else UNREADABLE

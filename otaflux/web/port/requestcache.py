@@ -72,7 +72,7 @@ class CachedAnswer:
 
 
 class RequestCache:
-    """What the shortcuts of a port share.
+    """What the fast paths of a port share.
 
     `ready_record` gives a device's record where it needs no look, `secure` says that the port has
     TLS.
@@ -82,8 +82,8 @@ class RequestCache:
         self,
         *,
         ready_record: Callable[[Device], Record | None],
-        sender: Downloads,
-        connections: LastTold,
+        downloads: Downloads,
+        last_told: LastTold,
         origins: Origins,
         observer: Observer,
         channels: Channels = ONLY_STABLE,
@@ -92,8 +92,8 @@ class RequestCache:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._ready_record = ready_record
-        self._sender = sender
-        self._connections = connections
+        self._downloads = downloads
+        self._last_told = last_told
         self._origins = origins
         self._observer = observer
         self._channels = channels
@@ -127,7 +127,7 @@ class RequestCache:
         With nothing to know it is a refusal, after which the connection closes.
         """
         date = http_date(int(self._now()))
-        if known.gives_way and self._sender.full and self._sender.puts_off():
+        if known.gives_way and self._downloads.full and self._downloads.puts_off():
             self._put_off.append(known)
             return self._busy.at(date), None
         if known.ask is None:
@@ -145,7 +145,7 @@ class RequestCache:
     def tell(self, connection: object, known: CachedAnswer, at: float) -> None:
         """Let the handlers know what a connection that they take over was told last, and when."""
         if known.told is not None and known.ask is not None:
-            self._connections.tell(
+            self._last_told.tell(
                 connection,
                 known.told,
                 channel=known.ask.channel,

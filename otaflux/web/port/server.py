@@ -42,7 +42,7 @@ class Port:
 
     `setting` is what an address that cannot be listened on is blamed on: entering raises
     `BadSetting`, or `Undecided` where the certificate cannot be read. Without a `cache` all goes to
-    aiohttp, without a `certificate` there is no TLS, without a `sender` no firmware. `unreadable`
+    aiohttp, without a `certificate` there is no TLS, without `downloads` no firmware. `unreadable`
     hears of requests that are no HTTP, see `Handler`.
     """
 
@@ -54,7 +54,7 @@ class Port:
         *,
         setting: str = "LISTEN_ADDR",
         cache: RequestCache | None = None,
-        sender: Downloads | None = None,
+        downloads: Downloads | None = None,
         certificate: Certificate | None = None,
         unreadable: Callable[[str, bytes], object] = lambda _client, _began: None,
         max_connections: int = 10_000,
@@ -68,7 +68,7 @@ class Port:
         self._setting = setting
         self._answer = answer
         self._cache = cache
-        self._sender = sender
+        self._downloads = downloads
         self._certificate = certificate
         self._unreadable = unreadable
         self._shutdown_timeout = shutdown_timeout
@@ -133,8 +133,8 @@ class Port:
         now = self._clock()
         for connection in self._open:
             connection.check_idle(now)
-        if self._sender is not None:
-            self._sender.look()
+        if self._downloads is not None:
+            self._downloads.look()
         if self._expiry is not None:
             self._expiry.look()
 
@@ -146,8 +146,8 @@ class Port:
             try:
                 if self._cache is not None:
                     self._cache.report()
-                if self._sender is not None:
-                    self._sender.make_way()
+                if self._downloads is not None:
+                    self._downloads.make_way()
                 if seconds % LOOK_EVERY == 0:
                     self.look()
             except Exception:  # noqa: BLE001 - a bug in one look must not end all others
@@ -164,7 +164,7 @@ class Port:
 
     def _handler(self, begun: Begun) -> Handler:
         server = cast("web.Server", self._aiohttp)
-        sends = self._sender.uses if self._sender is not None else _never
+        sends = self._downloads.uses if self._downloads is not None else _never
         return Handler(
             server,
             loop=asyncio.get_running_loop(),
@@ -187,8 +187,8 @@ class Port:
                 await self._aiohttp.shutdown(self._shutdown_timeout)
         except TimeoutError:
             log.warning(Event.DOWNLOADS_CUT, open=len(self._open))
-        if self._sender is not None:
-            self._sender.drop_all()
+        if self._downloads is not None:
+            self._downloads.drop_all()
         for connection in self._open:
             connection.abort()
         await self._aiohttp.shutdown(LAST)
