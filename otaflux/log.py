@@ -76,7 +76,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MOST_ALIKE = 10  # lines of one kind at one occasion; what is over is counted
 
 
-class Folded:
+class FoldedBatch:
     """Lines of one kind that could be as many as there are devices, at one occasion.
 
     The first are written, the rest becomes one line with their number in `more`, when it is closed.

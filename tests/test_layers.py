@@ -6,6 +6,7 @@ name the contract.
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import shutil
@@ -138,6 +139,16 @@ def test_each_pure_room_is_kept_from_each_thing_that_is_not(tmp_path: Path) -> N
     assert f"{PURE['name']} BROKEN" in words
     for room, name in broken:
         assert f"{room} is not allowed to import {name}" in words
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    """A name means one thing, wherever in the program it is read."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 def test_a_room_without_a_floor_is_noticed(tmp_path: Path) -> None:

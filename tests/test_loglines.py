@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from otaflux.errors import Busy, DiskFailed, Undecided, Unreachable
 from otaflux.events import FoundUsable, Happening, Reason, ReleaseRefused, RunEnded, RunFailed
-from otaflux.log import Event, Folded
+from otaflux.log import Event, FoldedBatch
 from otaflux.loglines import MOST_ALIKE, MOST_SAID, LogLines
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority
@@ -160,12 +160,12 @@ def test_a_long_outage_is_said_again_each_hour() -> None:
 
 def test_many_lines_of_one_kind_are_folded() -> None:
     """The first are written; the rest is a number, at the end."""
-    with capture_logs() as lines, Folded(Event.RECORD_LEFT_OUT) as left_out:
+    with capture_logs() as lines, FoldedBatch(Event.RECORD_LEFT_OUT) as left_out:
         for number in range(20_000):
             left_out.say(device=f"d{number}", reason="of another registry")
     assert len(lines) == 11
     assert lines[-1]["more"] == 19_990
-    with capture_logs() as few, Folded(Event.RECORD_LEFT_OUT) as left_out:
+    with capture_logs() as few, FoldedBatch(Event.RECORD_LEFT_OUT) as left_out:
         left_out.say(device="d", reason="of another registry")
     assert [line["device"] for line in few] == ["d"]
 

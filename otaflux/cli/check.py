@@ -17,13 +17,13 @@ from otaflux.cli.checks.named import named
 from otaflux.cli.checks.source import source
 from otaflux.cli.flags import EVERYTHING, uses
 from otaflux.model.names import Device
-from otaflux.settings import Origins, Settings
+from otaflux.settings import SettingOrigins, Settings
 
 
 @click.command("check")
 @click.argument("device", required=False)
 @uses(*EVERYTHING, with_origins=True)
-def command(settings: Settings, device: str | None, *, origins: Origins) -> int:
+def command(settings: Settings, device: str | None, *, origins: SettingOrigins) -> int:
     """Try registry, credentials, data folder and the rest; exit 0 only if all of it works.
 
     With DEVICE its release is what is tried for. Wrong settings end it at once with exit code 2, as
@@ -32,7 +32,7 @@ def command(settings: Settings, device: str | None, *, origins: Origins) -> int:
     return asyncio.run(_told(settings, Device.parse(device) if device else None, origins))
 
 
-async def _told(settings: Settings, device: Device | None, origins: Origins) -> int:
+async def _told(settings: Settings, device: Device | None, origins: SettingOrigins) -> int:
     """Say each finding as soon as it is there; returns the exit code."""
     failures = 0
     async for finding in _findings(settings, device, origins):
@@ -42,7 +42,7 @@ async def _told(settings: Settings, device: Device | None, origins: Origins) -> 
 
 
 async def _findings(
-    settings: Settings, device: Device | None, origins: Origins
+    settings: Settings, device: Device | None, origins: SettingOrigins
 ) -> AsyncIterator[Finding]:
     for finding in (*named(origins), *folder(settings)):
         yield finding

@@ -12,14 +12,14 @@ import click
 from otaflux import log
 from otaflux.cli.flags import EVERYTHING, LAST_LINES, uses
 from otaflux.linewriter import LineWriter
-from otaflux.settings import Origins, Settings
+from otaflux.settings import SettingOrigins, Settings
 
 GRACE = 10.0  # seconds besides SHUTDOWN_TIMEOUT, for what is no download
 
 
 @click.command("serve")
 @uses(*EVERYTHING, with_origins=True)
-def command(settings: Settings, *, origins: Origins) -> None:
+def command(settings: Settings, *, origins: SettingOrigins) -> None:
     """Run the server until SIGTERM or Ctrl-C; it ends once downloads under way are through.
 
     A second one on the same DATA_DIR is refused.
@@ -38,7 +38,7 @@ def command(settings: Settings, *, origins: Origins) -> None:
         lines.close(LAST_LINES)
 
 
-def _say_misspelt(origins: Origins) -> None:
+def _say_misspelt(origins: SettingOrigins) -> None:
     for name in origins.misspelt:
         log.log.warning(
             log.Event.SETTING_UNKNOWN,

@@ -35,7 +35,7 @@ from otaflux.model.release import Firmware, Release
 from otaflux.model.version import Version
 from otaflux.reconcile.notes import notes_of, warnings_about
 from otaflux.reconcile.resolve import Resolved, Resolver
-from otaflux.reconcile.streams import Stream, Streams
+from otaflux.reconcile.streams import PullStream, Streams
 from otaflux.registry.source import Source
 from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
@@ -247,7 +247,7 @@ class Puller:
             return await self._unpack(device, planned, stream, claims, most)
 
     async def _unpack(
-        self, device: Device, planned: Plan, stream: Stream, claims: Claims, most: float | None
+        self, device: Device, planned: Plan, stream: PullStream, claims: Claims, most: float | None
     ) -> tuple[Digest, Firmware]:
         """Read layers in their order until one holds the firmware; name its file.
 
@@ -306,7 +306,7 @@ class Puller:
             await self._whole(new.sync)
 
     async def _read(
-        self, device: Device, layer: Descriptor, stream: Stream, extraction: Extraction
+        self, device: Device, layer: Descriptor, stream: PullStream, extraction: Extraction
     ) -> bool:
         """Unpack one layer in a thread; the thread has ended when this returns or raises."""
         work: asyncio.Future[bool] | None = None

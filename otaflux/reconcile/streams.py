@@ -7,7 +7,8 @@ bounded in number and memory. Where there is no more room beside, that slow one 
 would take longest, if it would take long; it is tried again like whatever failed. While nobody
 waits everybody may be as slow as he likes.
 
-On the event loop, but for `Stream.took` and `Stream.grow`, which are the thread's that unpacks.
+On the event loop, but for `PullStream.took` and `PullStream.grow`, which are the thread's that
+unpacks.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Queue(Protocol):
         ...
 
 
-class Stream:
+class PullStream:
     """One pull that streams: how fast, how much memory, and whether it has a place."""
 
     def __init__(
@@ -137,7 +138,7 @@ class Stream:
 class _Counted:
     """A blob's bytes, counted for its stream."""
 
-    def __init__(self, reader: BlobReader, stream: Stream) -> None:
+    def __init__(self, reader: BlobReader, stream: PullStream) -> None:
         self._reader = reader
         self._stream = stream
 
@@ -170,7 +171,7 @@ class Streams:
         self.clock = machine.clock
         self._queue = queue
         self._gate = Gate(STREAMS)
-        self._streams: list[Stream] = []
+        self._streams: list[PullStream] = []
 
     @property
     def beside_memory(self) -> int:
@@ -178,10 +179,12 @@ class Streams:
         return sum(stream.memory for stream in tuple(self._streams) if stream.is_aside)
 
     @asynccontextmanager
-    async def place(self, device: Device, size: int, priority: Priority) -> AsyncIterator[Stream]:
+    async def place(
+        self, device: Device, size: int, priority: Priority
+    ) -> AsyncIterator[PullStream]:
         """Wait for a place to stream in; `size` is about how many bytes will come."""
         async with self._gate.place(priority) as give_place:
-            stream = Stream(self, device, size, give_place)
+            stream = PullStream(self, device, size, give_place)
             self._streams.append(stream)
             try:
                 yield stream
@@ -205,7 +208,7 @@ class Streams:
             longest = max(slow, key=lambda each: each.left)
             longest.is_broken_off = longest.left > self._long
 
-    def _let_aside(self, stream: Stream) -> bool:
+    def _let_aside(self, stream: PullStream) -> bool:
         """Whether there is room beside for one more; it goes there then."""
         beside = sum(each.is_aside for each in self._streams)
         if beside >= BESIDE or self.beside_memory + stream.memory > BESIDE_MEMORY:

@@ -1,6 +1,6 @@
 """Every setting declared once, and how flags, environment and files become values."""
 
-from otaflux.settings.origins import Misspelt, Origin, Origins, origins
+from otaflux.settings.origins import Misspelt, Origin, SettingOrigins, origins
 from otaflux.settings.reading import read
 from otaflux.settings.table import SETTINGS, Setting, Settings
 from otaflux.settings.values import Address, Network
@@ -11,8 +11,8 @@ __all__ = [
     "Misspelt",
     "Network",
     "Origin",
-    "Origins",
     "Setting",
+    "SettingOrigins",
     "Settings",
     "origins",
     "read",

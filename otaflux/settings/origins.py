@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from otaflux.settings.places import Places
+from otaflux.settings.places import SettingPlaces
 from otaflux.settings.table import SETTINGS
 from otaflux.settings.values import OLD_LEVELS
 from otaflux.wording import plain
@@ -52,7 +52,7 @@ class Misspelt:
 
 
 @dataclass(frozen=True, slots=True)
-class Origins:
+class SettingOrigins:
     """What is set, what was probably meant to be, and what is taken as something else (notes)."""
 
     settings: tuple[Origin, ...] = ()
@@ -66,12 +66,12 @@ def origins(
     *,
     env_file: Path | None = None,
     only: Collection[str],
-) -> Origins:
+) -> SettingOrigins:
     """Where each of the settings of `only` stands, in the order of the table.
 
     Takes what `read` takes; raises `BadSetting` where the file cannot be read.
     """
-    places = Places(flags, environment, env_file)
+    places = SettingPlaces(flags, environment, env_file)
     found = []
     for setting in SETTINGS:
         if setting.field not in only:
@@ -86,10 +86,10 @@ def origins(
         meant = _meant(name, in_file=where != "environment") if text.strip() else None
         if meant is not None:
             misspelt.append(Misspelt(name, where, meant))
-    return Origins(tuple(found), tuple(misspelt), tuple(_notes(places)))
+    return SettingOrigins(tuple(found), tuple(misspelt), tuple(_notes(places)))
 
 
-def _notes(places: Places) -> Iterator[str]:
+def _notes(places: SettingPlaces) -> Iterator[str]:
     """What the Rust program knows and this one takes otherwise."""
     size = places.find("cache_size")
     if size is not None:

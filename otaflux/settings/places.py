@@ -17,7 +17,7 @@ class Found:
     where: str
 
 
-class Places:
+class SettingPlaces:
     """The places where a value may stand, the strongest first."""
 
     def __init__(

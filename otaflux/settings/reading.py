@@ -16,7 +16,7 @@ from typing import Any
 from otaflux.errors import BadName, BadSetting, Undecided
 from otaflux.model.names import STABLE, Namespace
 from otaflux.secret import secret_file
-from otaflux.settings.places import Found, Places
+from otaflux.settings.places import Found, SettingPlaces
 from otaflux.settings.table import SETTINGS, Setting, Settings
 from otaflux.settings.values import Wrong, path
 from otaflux.wording import quoted
@@ -35,7 +35,7 @@ def read(
     `webhook_secret_file`), None where it was not given. With `only`, settings whose field is not
     in it are left at their defaults: a command does not stop for what it does not use.
     """
-    places = Places(flags, environment, env_file)
+    places = SettingPlaces(flags, environment, env_file)
     complaints: list[str] = []
     values: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -55,7 +55,7 @@ def read(
     return settings
 
 
-def _value(setting: Setting, places: Places) -> object | None:
+def _value(setting: Setting, places: SettingPlaces) -> object | None:
     """The parsed value of one setting; None where it is not set."""
     found = places.find(setting.field)
     named = places.find(setting.field + "_file") if setting.secret else None

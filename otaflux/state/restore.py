@@ -17,7 +17,7 @@ from types import MappingProxyType
 from otaflux.errors import DiskFailed, Undecided
 from otaflux.files import durable
 from otaflux.files.disk import REAL_DISK, Disk, Irregular
-from otaflux.log import Event, Folded
+from otaflux.log import Event, FoldedBatch
 from otaflux.model.artifact import Digest
 from otaflux.model.names import STABLE, Channel, Namespace, NotServed
 from otaflux.model.record import Record
@@ -58,9 +58,9 @@ def restore(
     elsewhere: set[Digest] = set()
     all_read = True
     with (
-        Folded(Event.RECORD_DAMAGED, level=logging.ERROR) as damaged,
-        Folded(Event.RECORD_LEFT_OUT) as left_out,
-        Folded(Event.FIRMWARE_MISSING, level=logging.ERROR) as missing,
+        FoldedBatch(Event.RECORD_DAMAGED, level=logging.ERROR) as damaged,
+        FoldedBatch(Event.RECORD_LEFT_OUT) as left_out,
+        FoldedBatch(Event.FIRMWARE_MISSING, level=logging.ERROR) as missing,
     ):
         for name in sorted(names):
             path = folder / name
@@ -81,7 +81,7 @@ def restore(
     return Judged(tuple(records), frozenset(elsewhere), all_read)
 
 
-def _read(path: Path, disk: Disk, damaged: Folded) -> Record | None:
+def _read(path: Path, disk: Disk, damaged: FoldedBatch) -> Record | None:
     """A record's file; one that is damaged is set aside under another name.
 
     Raises `Undecided` where the disk does: such a record may be whole.
@@ -121,7 +121,9 @@ def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> 
     return ""
 
 
-def _judge(record: Record, store: Store, channels: Collection[Channel], missing: Folded) -> Record:
+def _judge(
+    record: Record, store: Store, channels: Collection[Channel], missing: FoldedBatch
+) -> Record:
     """The record without channels that are not set any more, and releases without their file."""
 
     def whole(release: Release) -> bool:

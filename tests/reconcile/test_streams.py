@@ -23,7 +23,7 @@ from otaflux.reconcile.streams import (
     SLOW,
     STREAMS,
     WINDOW,
-    Stream,
+    PullStream,
     Streams,
 )
 from otaflux.unpack.limits import LONG_WINDOW
@@ -57,13 +57,13 @@ class Rig:
         self.streams = Streams(self.queue, machine=Machine(clock=lambda: self.now))
         self._stack = contextlib.AsyncExitStack()
 
-    async def begin(self, name: str, size: int = 100 * MIB) -> Stream:
+    async def begin(self, name: str, size: int = 100 * MIB) -> PullStream:
         """A stream that has its place."""
         place = self.streams.place(Device(name), size, Priority.HOOK)
         async with asyncio.timeout(5):
             return await self._stack.enter_async_context(place)
 
-    def passes(self, streams: list[Stream], rate: float) -> None:
+    def passes(self, streams: list[PullStream], rate: float) -> None:
         """Time goes by in which each of them gets so many bytes a second."""
         self.streams.judge()
         self.now += WINDOW
@@ -120,7 +120,7 @@ async def test_those_beside_are_bounded_and_who_would_take_longest_is_broken_off
     """However many slow blobs there are, others are served; short ones are not lost for that."""
     async with rig() as it:
         it.queue.is_crowded = True
-        slow: list[Stream] = []
+        slow: list[PullStream] = []
         while len(slow) < BESIDE:
             slow.append(await it.begin(f"slow-{len(slow)}", size=MIB))
             it.passes(slow, 4096)
@@ -138,7 +138,7 @@ async def test_nobody_is_broken_off_who_is_through_soon() -> None:
     """On a line that is slow for all, what came already is worth more than the place."""
     async with rig() as it:
         it.queue.is_crowded = True
-        slow: list[Stream] = []
+        slow: list[PullStream] = []
         for number in range(BESIDE + STREAMS):
             slow.append(await it.begin(f"slow-{number}", size=MIB))
             it.passes(slow, 8192)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from otaflux.cli.checks.finding import Finding, note, works
-from otaflux.settings import Origins
+from otaflux.settings import SettingOrigins
 
 
-def named(origins: Origins) -> Iterator[Finding]:
+def named(origins: SettingOrigins) -> Iterator[Finding]:
     """That they can be read (else nobody would come here), and what they are."""
     count = len(origins.settings)
     says = "all have their defaults" if not count else f"{count} set, each can be read"

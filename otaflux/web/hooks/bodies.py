@@ -32,7 +32,7 @@ _LATER = "Too many hooks wait for their proof at once"
 class Place:
     """One body's among those that are not proven yet; `grow` it before more is read."""
 
-    def __init__(self, places: Unproven, sender: str) -> None:
+    def __init__(self, places: UnprovenBodies, sender: str) -> None:
         self._places = places
         self._large = False
         self.sender = sender
@@ -57,7 +57,7 @@ class Place:
             self.limit.reschedule(asyncio.get_running_loop().time())
 
 
-class Unproven:
+class UnprovenBodies:
     """The places. An address may hold `large_each` of the `large` ones, and any of the `small`."""
 
     def __init__(

@@ -28,7 +28,7 @@ Headers = Sequence[tuple[str, str]]  # names in lower case, each as often as it 
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class ClaimedMacs:
     """HMACs in lower-case hex that the sender claims to be its body's; at least one."""
 
     macs: tuple[bytes, ...]
@@ -44,7 +44,7 @@ def check_open(secrets: Sequence[str]) -> tuple[bytes, ...]:
 
 def check_head(
     headers: Headers, in_query: Sequence[str], secrets: Sequence[bytes]
-) -> Claims | None:
+) -> ClaimedMacs | None:
     """None where the head proves the sender; the claims where only the body can.
 
     `in_query` are the secrets of the address, for the sources that may have them there. Raises
@@ -56,7 +56,7 @@ def check_head(
         return None
     macs = tuple(_claimed(headers))
     if macs:
-        return Claims(macs)
+        return ClaimedMacs(macs)
     if any(shown):
         raise Unproven("The secret is wrong: none of WEBHOOK_SECRET was sent")
     raise Unproven(
@@ -65,7 +65,7 @@ def check_head(
     )
 
 
-def check_body(claims: Claims, texts: Iterable[bytes], secrets: Sequence[bytes]) -> None:
+def check_body(claims: ClaimedMacs, texts: Iterable[bytes], secrets: Sequence[bytes]) -> None:
     """Raise `Unproven` unless a claimed HMAC is that of one of the texts.
 
     `texts` are the raw body and, for a form, what Gitea signs of it; the first that holds ends it.

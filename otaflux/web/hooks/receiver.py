@@ -33,7 +33,7 @@ from otaflux.model.event import Noise, Touch
 from otaflux.model.names import Device
 from otaflux.web.answers import JSON, Answer, failed
 from otaflux.web.hooks import proof
-from otaflux.web.hooks.bodies import BODY_TIMEOUT, Unproven, check_size, read_body
+from otaflux.web.hooks.bodies import BODY_TIMEOUT, UnprovenBodies, check_size, read_body
 from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
 from otaflux.web.written import Written
@@ -101,7 +101,7 @@ class Receiver:
         self._clock = clock
         self._new_id = new_id
         self._body_timeout = body_timeout
-        self._unproven = Unproven()
+        self._unproven = UnprovenBodies()
         self._rejections = Folded(Event.HOOK_REJECTED, clock)
 
     @property

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaflux.errors import HooksClosed, Unproven
-from otaflux.web.hooks.proof import Claims, check_body, check_head, check_open
+from otaflux.web.hooks.proof import ClaimedMacs, check_body, check_head, check_open
 
 NEW, OLD = "new-s3cret", "öld-sécret"
 SECRETS = check_open([NEW, OLD])
@@ -116,12 +116,12 @@ def test_an_hmac_is_judged_over_the_body(name: str, prefix: str, secret: str) ->
     """GitHub's and Gitea's signatures hold for the bytes that were signed, and no others."""
     for value in (mac(secret), mac(secret).upper()):
         claims = check_head([(name, prefix + value)], [], SECRETS)
-        assert isinstance(claims, Claims)
+        assert isinstance(claims, ClaimedMacs)
         check_body(claims, [BODY], SECRETS)
         with pytest.raises(Unproven):
             check_body(claims, [BODY + b" "], SECRETS)
     claims = check_head([(name, prefix + mac("other"))], [], SECRETS)
-    assert isinstance(claims, Claims)
+    assert isinstance(claims, ClaimedMacs)
     with pytest.raises(Unproven):
         check_body(claims, [BODY], SECRETS)
 
@@ -162,7 +162,7 @@ def test_an_empty_hmac_is_no_claim(header: tuple[str, str]) -> None:
 
 def test_an_empty_body_has_an_hmac_too() -> None:
     """Signing nothing is still signing."""
-    claims = Claims((mac(NEW, b"").encode(),))
+    claims = ClaimedMacs((mac(NEW, b"").encode(),))
     check_body(claims, [b""], SECRETS)
 
 
@@ -175,7 +175,7 @@ def test_the_signatures_of_real_payloads_hold(file: str) -> None:
     sent = payload(file)
     secrets = check_open([sent.secret])
     claims = check_head(list(sent.headers.items()), [], secrets)
-    assert isinstance(claims, Claims)
+    assert isinstance(claims, ClaimedMacs)
     check_body(claims, [sent.body], secrets)
 
 
