@@ -43,7 +43,6 @@ from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 
 MANY_TAGS = 1000  # sorting out more would keep polls waiting
-MOST_LOOKS = 50  # tags that one run looks at; then it gives its place to others
 MOST_LOOKS_FOUND = 3  # tags of a device that only polls found, of all its channels together
 
 
@@ -84,7 +83,7 @@ class Run:
         self._is_cache = False  # what is missing may be there all the same
         self._there: frozenset[Tag] = frozenset()  # of those that the record names
         self._shortlists: Mapping[Channel, Shortlist] = {}
-        self._looks_left = MOST_LOOKS_FOUND if record.found_by_poll else MOST_LOOKS
+        self._looks_left = MOST_LOOKS_FOUND if record.found_by_poll else means.policy.most_looks
         self.progress = dict(progress)
         self.is_cut_short = False  # somewhere there is more to look at than it may
         self._left = frozenset(left.release for left in record.retired)  # before this run

@@ -20,7 +20,7 @@ from otaflux.events import Happening, Pulled, TagClear
 from otaflux.log import Event
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Channel, Device, Tag
-from otaflux.reconcile.run import MOST_LOOKS, MOST_LOOKS_FOUND
+from otaflux.reconcile.run import MOST_LOOKS_FOUND
 from otaflux.work.outcome import Again, Done, Outcome
 
 LAMP, FAN = Device("lamp"), Device("fan")
@@ -102,7 +102,7 @@ def test_a_run_looks_at_fifty_and_the_next_goes_on_below() -> None:
             assert isinstance(again, Again)
             assert not again.is_settled
             assert (again.touch.priority, again.after >= 1.0) == (Priority.RECHECK, True)
-            assert len(set(at.looked)) == MOST_LOOKS
+            assert len(set(at.looked)) == RULES.most_looks
             assert at.told() == "1.0.0"
             seen += at.looked
         assert await at.look() == Done()

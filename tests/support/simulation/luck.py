@@ -16,11 +16,12 @@ from simulation import senders
 from simulation.chronicle import Chronicle
 from simulation.disk import MemoryDisk
 from simulation.program import RECHECK, WITHDRAW_AFTER
-from simulation.promises import DEVICES, NO_DIGEST, ORDERED, OTHERS
+from simulation.promises import DEVICES, GHOST, NO_DIGEST, ORDERED, OTHERS
 from simulation.registry import Content, Shape, SimulatedRegistry
 from simulation.senders import Hook
 
 NIGHT = 2.5 * RECHECK  # seconds: two re-checks find the same
+TEN_YEARS = 10 * 365.0 * 24 * 3600
 AHEAD = (0.1, 1.0, 5.0)  # seconds by which a hook may come before what it tells of
 
 
@@ -63,6 +64,8 @@ class Luck:
             self._weather: 3,
             self._mend: 2,
             self._hide: 1,
+            self._withhold: 1,
+            self._set_clock: 1,
             self._lose_upstream: 1,
             self._cut_soon: 2,
             self._cut: 1,
@@ -118,6 +121,7 @@ class Luck:
         self._send(senders.pushed(device, tag, NO_DIGEST, self._chance, wanted=True))
         self._send(senders.noise(device, tag, self._chance))
         self.later(self._ask_for_stranger())
+        self._send(senders.pushed(GHOST, tag, NO_DIGEST, self._chance, wanted=True))
 
     def _weather(self) -> None:
         self._registry.trouble = self._chance.choice([0.0, 0.1, 0.5])
@@ -139,6 +143,22 @@ class Luck:
         self._chronicle.note("all blobs are there")
         if self._chance.random() < 0.3:
             self._registry.show_all()
+        if self._chance.random() < 0.5:
+            self._registry.withheld.clear()
+
+    def _withhold(self) -> None:
+        """A policy of the registry withholds a tag: it is there, and nobody may have it."""
+        device = self._chance.choice(DEVICES)
+        tags = sorted(self._registry.tags_of[device])
+        if tags:
+            self._registry.withheld.add((device, self._chance.choice(tags)))
+            self._send(senders.somewhere(device))
+
+    def _set_clock(self) -> None:
+        """The wall clock is wrong, a little or by years, or right again."""
+        ahead = self._chance.choice([0.0, 0.0, -3600.0, 3600.0, TEN_YEARS, -TEN_YEARS])
+        self._chronicle.note("the wall clock is {} s ahead", ahead)
+        self._disk.set_clock(ahead)
 
     def _hide(self) -> None:
         """A registry that is being restored: for less than what two looks are apart."""

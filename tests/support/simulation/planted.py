@@ -13,7 +13,7 @@ from otaflux.model.names import Device, Tag
 from otaflux.registry.source import Unchanged
 from otaflux.work.outcome import Outcome
 from simulation.disk import File, MemoryDisk
-from simulation.program import RULES, Program
+from simulation.program import FEW_LOOKS, Program
 from simulation.registry import SimulatedRegistry
 
 
@@ -40,7 +40,7 @@ class HastyProgram(Program):
     def __init__(
         self, registry: SimulatedRegistry, disk: MemoryDisk, chance: random.Random
     ) -> None:
-        super().__init__(registry, disk, chance, replace(RULES, withdraw_after=0.0))
+        super().__init__(registry, disk, chance, replace(FEW_LOOKS, withdraw_after=0.0))
 
 
 class CredulousProgram(Program):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ RULES = Policy(
     judged_by="simulation",
     folder_looks=5.0,
 )
+FEW_LOOKS = replace(RULES, most_looks=3)  # so that runs give their places back
 JOURNAL = Journal(Metrics(CollectorRegistry()))
 
 
@@ -61,11 +63,13 @@ class Program(Controller):
         registry: SimulatedRegistry,
         disk: MemoryDisk,
         chance: random.Random,
-        rules: Policy = RULES,
+        rules: Policy = FEW_LOOKS,
         journal: Journal = JOURNAL,
     ) -> None:
         clock = asyncio.get_running_loop().time
-        machine = Machine(disk, self._in_thread, clock, lambda: EPOCH + clock(), chance)
+        machine = Machine(
+            disk, self._in_thread, clock, lambda: EPOCH + clock() + disk.ahead, chance
+        )
         stamps = registry.stamps if registry.is_authoritative else None
         events = Events(LogLines().hear, journal.hear)
         super().__init__(registry, FOLDER, rules, machine=machine, events=events, stamps=stamps)

@@ -27,7 +27,8 @@ from simulation.registry import Content, SimulatedRegistry
 from simulation.wire import Answer
 
 DEVICES = tuple(Device(name) for name in ("lamp", "lamp/kitchen", "pump"))
-STRANGER = Device("nobody")
+STRANGER = Device("nobody")  # polls name it
+GHOST = Device("ghost")  # hooks name it
 # Lowest first.
 ORDERED = tuple(
     Tag(text)
@@ -190,8 +191,10 @@ class Promises:
         if not any(self._agrees(answer, each, as_json=as_json) for each in (before, told)):
             self._broken.append(f"2: {device} {channel} is {_told(told)}, and was told {answer}")
         if as_json and answer.status == 200:
+            times_set = self.disk.times_set
             await asyncio.sleep(chance.choice([0.0, 100.0, LINGERS]))
-            await self._download(json.loads(answer.body))
+            if self.disk.times_set == times_set:  # what lingers does so by that clock
+                await self._download(json.loads(answer.body))
 
     async def _download(self, said: dict[str, Any]) -> None:
         """2: what was told a while ago is still there under its address, over restarts too."""
@@ -275,6 +278,9 @@ class Promises:
             raise Broken(f"9: {when}, {len(program.queue)} keys wait")
         if program.catalog.get(STRANGER) is not None:
             raise Broken(f"7: {when}, there is a record of a device that has no release")
+        ghost = program.catalog.get(GHOST)
+        if ghost is not None and list(ghost.held()):
+            raise Broken(f"4: {when}, a hook's word made a release: {ghost}")
         for device in DEVICES:
             record = program.catalog.get(device)
             for channel in EVERY_CHANNEL:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from enum import Enum, auto
 from functools import cached_property
 
-from otaflux.errors import Incomplete, Undecided, Unreachable, Unusable
+from otaflux.errors import Incomplete, Undecided, Unreachable, Unusable, Withheld
 from otaflux.model.artifact import (
     OCI_EMPTY,
     OCI_INDEX,
@@ -123,8 +123,9 @@ class SimulatedRegistry:
         self.contents: dict[Digest, Content] = {}
         self._blobs: dict[Digest, Content] = {}
         self.missing_blobs: set[Digest] = set()
-        self._hidden: dict[tuple[Device, Tag], float] = {}  # until when
+        self._hidden: dict[tuple[Device, Tag | Digest], float] = {}  # until when
         self.unknown: set[Device] = set()  # their repositories
+        self.withheld: set[tuple[Device, Tag | Digest]] = set()
         self.unclear: set[Tag] = set()  # answered with an error, for ever
         self.flawed: set[Tag] = set()  # verified bytes that are no manifest
         self.manifests = 0  # that were given out, and not only asked about
@@ -167,7 +168,7 @@ class SimulatedRegistry:
         self._hidden.clear()
         self.unknown.clear()
 
-    def _is_hidden(self, device: Device, tag: Tag) -> bool:
+    def _is_hidden(self, device: Device, tag: Tag | Digest) -> bool:
         return self._clock() < self._hidden.get((device, tag), 0.0)
 
     def pushed_as(self, device: Device, tags: Collection[Tag]) -> list[Content]:
@@ -226,6 +227,9 @@ class SimulatedRegistry:
     ) -> Artifact | Unchanged | Gone:
         """See `Source`."""
         await self._answer()
+        if (device, reference) in self.withheld and not self._is_hidden(device, reference):
+            self.note("{}:{} is asked for, and withheld by a policy", device, reference)
+            raise Withheld("412: a policy of the project withholds it")
         if device in self.unknown:
             raise Undecided("404: the repository is not known")
         if reference in self.unclear:

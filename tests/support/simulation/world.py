@@ -23,6 +23,7 @@ from simulation.program import RECHECK, Program
 from simulation.promises import (
     DEVICES,
     EVERY_CHANNEL,
+    GHOST,
     ORDERED,
     STRANGER,
     Broken,
@@ -57,7 +58,7 @@ class World:
         kind = (
             parts.registry or self._chance.choices([SimulatedRegistry, SimulatedFolder], [4, 1])[0]
         )
-        self._registry = kind((*DEVICES, STRANGER), self._chance, self._clock)
+        self._registry = kind((*DEVICES, STRANGER, GHOST), self._chance, self._clock)
         if not kind.is_authoritative and self._chance.random() < CACHES:
             self._registry.is_cache = True
         self._registry.note = self.chronicle.note
@@ -199,6 +200,8 @@ class World:
             self._disk.cut_in = None
         registry.missing_blobs.clear()
         registry.show_all()
+        registry.withheld.clear()
+        self._disk.set_clock(0.0)
         await asyncio.sleep(25.0)  # late hooks arrive
         await self._after_step()
         for device in DEVICES:
@@ -207,7 +210,7 @@ class World:
                     registry.put(device, tag, self._luck.content(good=True))
                 elif not content.good:
                     registry.delete(device, tag)
-        for device in DEVICES:
+        for device in (*DEVICES, GHOST):
             await self._deliver(senders.removed(device))
         await asyncio.sleep(2 * SETTLES_IN / 3)  # what was deleted is withdrawn
         registry.slowness = 4.0
