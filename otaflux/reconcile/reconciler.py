@@ -30,8 +30,10 @@ from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile import again, choice
 from otaflux.reconcile.looks import MOST_JUDGED, Judged
+from otaflux.reconcile.means import Means
+from otaflux.reconcile.publication import served_tags
 from otaflux.reconcile.pull import Puller
-from otaflux.reconcile.run import Means, Run, served_tags
+from otaflux.reconcile.run import Run
 from otaflux.reconcile.shortlist import Progress
 from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source

@@ -13,54 +13,28 @@ the few at the top, and that is that.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
 from otaflux.errors import Undecided, Unreachable
-from otaflux.events import Events
-from otaflux.machine import Machine
 from otaflux.model.artifact import Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
 from otaflux.model.look import Unfit, Usable
 from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
-from otaflux.policy import Policy
 from otaflux.reconcile import choice
-from otaflux.reconcile.changes import changes
 from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
-from otaflux.reconcile.looks import Judged, Looks
-from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.looks import Looks
+from otaflux.reconcile.means import Means
+from otaflux.reconcile.publication import Publication, served_tags
 from otaflux.reconcile.shortlist import Progress, Shortlist, Sifted, sift
-from otaflux.reconcile.withdrawals import Withdrawals
-from otaflux.registry.source import Source
-from otaflux.roster.roster import Roster
-from otaflux.state.catalog import Catalog
-from otaflux.state.store import Store
 
 MANY_TAGS = 1000  # sorting out more would keep polls waiting
 MOST_LOOKS_FOUND = 3  # tags of a device that only polls found, of all its channels together
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What every run works with."""
-
-    source: Source
-    puller: Puller
-    catalog: Catalog
-    store: Store
-    roster: Roster
-    withdrawals: Withdrawals
-    policy: Policy
-    events: Events
-    machine: Machine
-    judged: Judged
-    one_large: asyncio.Lock  # sorting out a large listing takes a core
 
 
 class Run:
@@ -74,10 +48,10 @@ class Run:
         self, touch: Touch, record: Record, means: Means, progress: Mapping[Channel, Progress]
     ) -> None:
         self.touch = touch
-        self.record = record
         self._means = means
         self._claims = means.store.claims()
         self.looks = Looks(touch, means.puller, self._claims, means.events, means.judged)
+        self._out = Publication(touch, record, means, self.looks)
         self._channels = (STABLE, *means.policy.channels)
         self._listed: frozenset[Tag] = frozenset()  # of the tags that are served
         self._is_cache = False  # what is missing may be there all the same
@@ -86,10 +60,7 @@ class Run:
         self._looks_left = MOST_LOOKS_FOUND if record.found_by_poll else means.policy.most_looks
         self.progress = dict(progress)
         self.is_cut_short = False  # somewhere there is more to look at than it may
-        self._left = frozenset(left.release for left in record.retired)  # before this run
-        self._dropped: frozenset[Digest] = frozenset()
         self.is_there = True  # the source knows of the device, and of a tag at least
-        self.gone: frozenset[Tag] = frozenset()
         self._settled: set[str] = set()
         self.unsettled: Tag | None = None  # the first that kept a channel from being settled
 
@@ -99,9 +70,19 @@ class Run:
         return self.touch.device
 
     @property
+    def record(self) -> Record:
+        """What the device has by now."""
+        return self._out.record
+
+    @property
+    def gone(self) -> frozenset[Tag]:
+        """The tags that are known to be gone."""
+        return self._out.gone
+
+    @property
     def unnamed(self) -> frozenset[Digest]:
         """Files that this run wrote, or that its records name no longer: maybe nobody's."""
-        return self._dropped | self._claims.created
+        return self._out.dropped | self._claims.created
 
     async def bring_up_to_date(self) -> None:
         """Learn and publish; raises `Undecided` where the run cannot go on. See `unsettled`."""
@@ -112,13 +93,13 @@ class Run:
             for channel in sorted(self._channels, key=self.progress.__contains__):
                 await self._settle(channel)
             await self._see_to_kept()
-            await self._publish(self.record)
+            await self._out.publish(self._out.record)
 
     async def _list(self) -> None:
         """The tags there are, sorted out: what could be current, highest first."""
         source = self._means.source
         listing = await source.tags(self.device)
-        if not (listing.repository_known or source.is_authoritative) and self.record.channels:
+        if not (listing.repository_known or source.is_authoritative) and self._out.record.channels:
             # This look found something else than that tags are missing: begin anew.
             self._means.withdrawals.only(self.device, ())
             raise Undecided(
@@ -127,7 +108,7 @@ class Run:
             )
         self.is_there = len(listing.tags) > 0
         self._is_cache = listing.is_cache
-        served = served_tags(self.record)
+        served = served_tags(self._out.record)
         sifted = await self._sifted(listing, served)
         self._there, self._shortlists = sifted.there, sifted.channels
         self._listed = sifted.there & served
@@ -140,7 +121,7 @@ class Run:
             self._channels,
             most=self._looks_left,
             besides=(*self.touch.tags, *served),
-            asked={*served, *(verdict.tag for verdict in self.record.verdicts)},
+            asked={*served, *(verdict.tag for verdict in self._out.record.verdicts)},
             named=self.touch.tags,
             progress=self.progress,
         )
@@ -154,10 +135,10 @@ class Run:
         """Look at served tags that the listing lacks; two looks make a withdrawal."""
         for tag in self._listed:
             self._means.withdrawals.is_there(self.device, tag)
-        for release in self.record.served():
+        for release in self._out.record.served():
             if release.tag not in self._listed:
                 await self._see_to(release)
-        self.gone = self._means.withdrawals.gone(self.device)
+        self._out.gone = self._means.withdrawals.gone(self.device)
 
     async def _see_to(self, release: Release) -> None:
         """Whether a release's tag is still there, and what it stands for.
@@ -165,7 +146,7 @@ class Run:
         What is not learnt about it changes nothing for it, and holds up no other tag.
         """
         try:
-            resolved = await self.looks.resolve(release.tag, self.record)
+            resolved = await self.looks.resolve(release.tag, self._out.record)
         except Unreachable:
             raise  # of every other tag nothing would be learnt either
         except Undecided:
@@ -185,8 +166,8 @@ class Run:
         """Look from the top until the channel has its release, and publish that."""
         shortlist = self._shortlists[channel]
         while True:
-            told = self.record.current(channel)
-            step = choice.settle(shortlist.candidates, self.looks.found, told, self.gone)
+            told = self._out.record.current(channel)
+            step = choice.settle(shortlist.candidates, self.looks.found, told, self._out.gone)
             match step:
                 case LookAt(candidate):
                     if not self._looks_left:
@@ -209,13 +190,13 @@ class Run:
 
     async def _cut_short(self, channel: Channel, shortlist: Shortlist) -> None:
         """Leave a channel of which there is more to look at than this run may."""
-        told = self.record.current(channel)
-        if self.record.found_by_poll:  # then no run looks further down
-            is_gone = told is None or told.tag in self.gone
+        told = self._out.record.current(channel)
+        if self._out.record.found_by_poll:  # then no run looks further down
+            is_gone = told is None or told.tag in self._out.gone
             await self._stand(channel, None if is_gone else told)
             return
         self.is_cut_short = True
-        seen = {*self.looks.found, *self.gone}
+        seen = {*self.looks.found, *self._out.gone}
         progress = shortlist.progress(seen)
         if progress is not None:
             self.progress[channel] = progress
@@ -223,7 +204,7 @@ class Run:
     async def _learns_of(self, candidate: Candidate) -> bool:
         """Look at a candidate and take in what it is; False where that is not learnt now."""
         try:
-            look = await self.looks.look(candidate, self.record)
+            look = await self.looks.look(candidate, self._out.record)
         except Unreachable:
             raise  # of every other tag nothing would be learnt either
         except Undecided:
@@ -233,14 +214,14 @@ class Run:
             return False
         match look:
             case Usable(release):
-                self.record = choice.acquit(self.record, candidate.tag)
+                self._out.record = choice.acquit(self._out.record, candidate.tag)
                 self.looks.found[candidate.tag] = Usable(self._warned(release))
             case Unfit():
-                is_news = self.looks.is_news(look, self.record)
+                is_news = self.looks.is_news(look, self._out.record)
                 verdict = self.looks.verdict(candidate, look)
-                self.record = choice.judge(self.record, verdict, self._there)
+                self._out.record = choice.judge(self._out.record, verdict, self._there)
                 if is_news:  # it cost a pull: not once more, should this run or the program end
-                    await self._publish(self.record)
+                    await self._out.publish(self._out.record)
             case _:
                 pass  # it is looked at again, so nothing is remembered
         return True
@@ -250,7 +231,7 @@ class Run:
         warnings = tuple(
             f"the tag moved from {held.manifest_digest}: boards that run {release.version} already"
             " will not notice"
-            for held in self.record.served()
+            for held in self._out.record.served()
             if held.tag == release.tag and held.manifest_digest != release.manifest_digest
         )
         return replace(release, warnings=tuple(dict.fromkeys((*release.warnings, *warnings))))
@@ -260,7 +241,7 @@ class Run:
 
         A hook says which moved; for what nobody said each re-check looks at one, at random.
         """
-        kept = self.record.kept
+        kept = self._out.record.kept
         doubtful = set(self.touch.tags)
         if kept and self.touch.priority is Priority.RECHECK:
             doubtful.add(self._means.machine.chance.choice(kept).tag)
@@ -268,7 +249,7 @@ class Run:
             if release.tag in doubtful and release.tag not in self.looks.found:
                 await self._see_to(release)
         seen: set[Release] = set()
-        while again := {*self._sorted_out(self.record, seen).kept} - {*kept, *seen}:
+        while again := {*self._out.sorted_out(self._out.record, seen).kept} - {*kept, *seen}:
             for release in again:
                 seen.add(release)
                 await self._see_to(release)
@@ -277,53 +258,7 @@ class Run:
         """Have a channel told that release, or nothing; with the last all are settled."""
         self.progress.pop(channel, None)
         self._settled.add(channel)
-        record = choice.stand(self.record, channel, release, self._means.machine.now())
+        record = choice.stand(self._out.record, channel, release, self._means.machine.now())
         if self._settled.issuperset(self._channels):
             record = replace(record, ever_synced=True)
-        await self._publish(record)
-
-    async def _publish(self, record: Record) -> None:
-        """Put a record with its kept releases sorted out; tell what changed for devices."""
-        means = self._means
-        before = means.catalog.get(self.device)
-        after = self.record = self._sorted_out(record, self._left)
-        if before is None and after.found_by_poll and not self.looks.are_of_something:
-            return
-        if after.channels and not after.had_release:
-            after = self.record = replace(after, had_release=True)
-        self._dropped |= await means.catalog.put(after)
-        self._tell(before, after)
-
-    def _sorted_out(self, record: Record, left: AbstractSet[Release]) -> Record:
-        """The record with what is kept, and what left, by all that was learnt so far.
-
-        Of the releases that `left` before none is kept again whose tag was not asked about.
-        """
-        means, digests = self._means, self.looks.digests
-        same = {x: digests[x.tag] == x.manifest_digest for x in record.held() if x.tag in digests}
-        return choice.keep(
-            record,
-            most=means.policy.keep_versions,
-            gone=self.gone,
-            moved={release for release, stands in same.items() if not stands},
-            unsure={release for release in left if release not in same},
-            now=means.machine.now(),
-            all_linger=means.catalog.all_linger,
-        )
-
-    def _tell(self, before: Record | None, after: Record) -> None:
-        means, since = self._means, self.touch.first_hook_at
-        for change in changes(
-            before,
-            after,
-            channels=self._channels,
-            hooks=self.touch.hooks,
-            seconds=None if since is None else means.machine.clock() - since,
-            path=means.store.path,
-        ):
-            means.events.tell(change)
-
-
-def served_tags(record: Record) -> set[Tag]:
-    """The tags of all that a pin may name."""
-    return {release.tag for release in record.served()}
+        await self._out.publish(record)
