@@ -6,8 +6,8 @@ bounded (aiohttp bounds its lines), a client that is refused while it still send
 and one that takes nothing of an answer for minutes is dropped, as `sending.py` does it for
 firmware.
 
-Requests are read one at a time. While one that came whole waits for its answer nothing is read,
-so what is behind it holds no more memory than one read, and who closes the sending side gets all
+Requests are read one at a time. While one that came whole waits for its answer, what is behind it
+is kept as it came, no more than one or two reads of it, and who closes the sending side gets all
 answers first.
 
 `KEEPALIVE` bounds slow heads too. A slow body is its reader's to bound; one that nobody reads is
@@ -57,12 +57,15 @@ class Handler(web.RequestHandler):
         "_answered",
         "_began",
         "_begun",
+        "_behind",
         "_body",
         "_connections",
+        "_ended",
         "_head",
         "_heard_out",
         "_owed",
         "_owed_since",
+        "_secure",
         "_sends",
         "_unreadable",
         "_wire",
@@ -85,10 +88,8 @@ class Handler(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # aiohttp takes None, its types do not
             read_bufsize=BODY_BUFFER,
         )
-        # One request at a time, see `parsing.py`; aiohttp takes no such number, but it has them.
+        # One request at a time, see `parsing.py`; aiohttp takes no such number.
         self._parser = request_parser(self, loop)
-        self._max_msg_queue_size = 1
-        self._msg_queue_resume_size = 0
         self._connections = connections
         self._sends = sends
         self._unreadable = unreadable
@@ -98,6 +99,9 @@ class Handler(web.RequestHandler):
         self._heard_out = asyncio.Event()
         self._body: StreamReader = EMPTY_PAYLOAD
         self._answered = True
+        self._behind = b""
+        self._ended = False
+        self._secure = False
         self._head = 0
         self._owed = 0
         self._owed_since = 0.0
@@ -106,6 +110,7 @@ class Handler(web.RequestHandler):
         """Begin."""
         super().connection_made(transport)
         self._wire = self.transport
+        self._secure = transport.get_extra_info("sslcontext") is not None
         bound_reads(transport)
         self._connections.enter(self)
         begun, self._begun = self._begun, NOTHING
@@ -124,14 +129,16 @@ class Handler(web.RequestHandler):
         """Take what came, and count what belongs to a head that is not whole yet."""
         if self._close or self._force_close:
             return  # what comes now is dropped
+        if not self._answered and self._body.is_eof():
+            self._behind += data
+            if data and not self._buffer_paused:
+                self._pause_reading_for_buffer()
+            return
         if data and not self._head and self._body.is_eof():
             self._began = data[:BEGINNING]
         self._feed(data)
-        if not self._messages and self._body.is_eof():
-            if self._answered:  # a body that nobody wanted ended here, and more may be behind it
-                self._feed(b"")
-            else:
-                self._pause_reading_for_buffer()
+        if self._answered and not self._messages and self._body.is_eof():
+            self._feed(b"")  # a body that nobody wanted ended here, and more may be behind it
         waits = self._answered and not self._messages and self._body.is_eof()
         self._head = self._head + len(data) if waits else 0
         if self._head > MAX_HEAD and self._wire is not None and not self._close:
@@ -148,17 +155,21 @@ class Handler(web.RequestHandler):
             if isinstance(message, RawRequestMessage) and message.upgrade:
                 # Its sender may speak another protocol from here on; what is behind is no request.
                 self._messages[-1] = message._replace(should_close=True), self._body
-            self._answered = False
-            self._connections.note_asked(self)
+            self._begin_request()
 
     def _take(self, message: RawRequestMessage) -> None:
         """Take a whole request without a body that was parsed already, and nothing behind it."""
-        self._answered = False
-        self._connections.note_asked(self)
+        self._begin_request()
         self._messages.append((message, EMPTY_PAYLOAD))
-        self._pause_reading_for_buffer()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _begin_request(self) -> None:
+        self._answered = False
+        self._connections.note_asked(self)
+        if self._secure and self._body.is_eof():
+            # Under TLS it costs nothing, and asyncio can send no answer there after an end.
+            self._pause_reading_for_buffer()
 
     def _resume_reading_if_drained(self) -> None:
         """Read on for a body; what is behind a whole request waits until that was answered."""
@@ -171,14 +182,30 @@ class Handler(web.RequestHandler):
         """Send an answer; then the next request's turn comes."""
         result = await super().finish_response(request, resp, start_time)
         self._answered = True
-        if self._buffer_paused and resp.keep_alive and self._parser is not None:
-            super()._resume_reading_if_drained()
+        if resp.keep_alive and self._parser is not None and self._body.is_eof():
+            self._go_on()
         return result
 
+    def _go_on(self) -> None:
+        """Take what came behind a request that was answered, and read on where that was all."""
+        self._feed(b"")  # what the parser has
+        if not self._messages and self._behind:
+            behind, self._behind = self._behind, b""
+            self.data_received(behind)
+        if self._messages:
+            return
+        if self._ended:
+            self.close()
+        elif self._buffer_paused:
+            self._resume_reading_for_buffer()
+
     def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio's, aiohttp narrows it
-        """Close: every whole request was answered before, for nothing is read meanwhile."""
+        """Close, but not before every whole request was answered: the client only asks no more."""
         self._heard_out.set()
-        return None
+        if self._close or self._secure or self._answered or not self._body.is_eof():
+            return None  # closes the connection
+        self._ended = True
+        return True
 
     def handle_error(
         self,
