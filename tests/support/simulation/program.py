@@ -120,6 +120,7 @@ class Program(Controller):
             raise
         finally:
             self.busy.discard(touch.device)
-        if isinstance(outcome, Done) and word == self._words.get(touch.device):
+        brought = touch.deletion and word == self._words.get(touch.device)
+        if brought and isinstance(outcome, Done):
             self._words.pop(touch.device, None)
         return outcome
