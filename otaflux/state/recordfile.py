@@ -113,12 +113,12 @@ def write_record(record: Record) -> bytes:
         record.source,
         record.prefix,
         {
-            str(channel): _Standing(_out(s.release), s.since, s.replaced_another)
+            str(channel): _Standing(_written_release(s.release), s.since, s.replaced_another)
             for channel, s in record.channels.items()
         },
-        tuple(map(_out, record.kept)),
+        tuple(map(_written_release, record.kept)),
         tuple(
-            _Leaving(_out(_without_notes(x.release)), x.at, x.withdrawn, x.moved)
+            _Leaving(_written_release(_without_notes(x.release)), x.at, x.withdrawn, x.moved)
             for x in record.retired
         ),
         tuple(
@@ -159,13 +159,16 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             held.prefix,
             MappingProxyType(
                 {
-                    Channel(channel): Standing(_in(device, s.release), s.since, s.replaced_another)
+                    Channel(channel): Standing(
+                        _read_release(device, s.release), s.since, s.replaced_another
+                    )
                     for channel, s in held.channels.items()
                 }
             ),
-            tuple(_in(device, release) for release in held.kept),
+            tuple(_read_release(device, release) for release in held.kept),
             tuple(
-                Retired(_in(device, x.release), x.at, x.withdrawn, x.moved) for x in held.leaving
+                Retired(_read_release(device, x.release), x.at, x.withdrawn, x.moved)
+                for x in held.leaving
             ),
             tuple(
                 Verdict(Tag.parse(v.tag), Digest.parse(v.manifest_digest), v.reason, v.judged_by)
@@ -193,7 +196,7 @@ def _without_notes(release: Release) -> Release:
     return replace(release, summary="", page="", warnings=())
 
 
-def _out(release: Release) -> _Release:
+def _written_release(release: Release) -> _Release:
     sums, chip = release.firmware.sums, release.firmware.chip
     return _Release(
         release.tag.text,
@@ -211,7 +214,7 @@ def _out(release: Release) -> _Release:
     )
 
 
-def _in(device: Device, held: _Release) -> Release:
+def _read_release(device: Device, held: _Release) -> Release:
     tag = Tag.parse(held.tag)
     Digest.parse(f"sha256:{held.sha256}")
     sums = Sums(held.size, held.crc32, held.md5, held.sha1, held.sha256)
