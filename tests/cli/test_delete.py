@@ -255,6 +255,6 @@ async def test_a_deletion_with_notify_is_withdrawn_soon(tmp_path: Path) -> None:
                 done = running.run("delete", "lamp:2.0.0", "--yes", "--notify", running.url)
                 assert done.returncode == 0, done.stderr
                 assert "Devices will be told 1.0.0" in done.stderr
-                running.told("lamp", "1.0.0", within=25)
+                running.told("lamp", "1.0.0", within=60)
 
         await asyncio.to_thread(follow)
