@@ -6,13 +6,18 @@ import asyncio
 import os
 import pty
 import subprocess
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import PROGRAM, Server, environment, free_port, otaflux, server
+from programs import PATIENCE, PROGRAM, Server, environment, free_port, otaflux, server
 from real_registry import Notify, docker_registry
+
+from otaflux.model.names import Device, Tag
+from otaflux.registry.layout import Layout
+from otaflux.registry.source import File
 
 SECRET = "s3cret"
 Run = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
@@ -65,10 +70,17 @@ def test_a_moved_tag_that_is_told_by_its_old_bytes_is_what_goes(tmp_path: Path) 
     with server(tmp_path) as running:
         push(tmp_path, "1.0.0", "2.0.0", DATA_DIR=running.env["DATA_DIR"])
         running.told("lamp", "2.0.0")
-        (tmp_path / "build.bin").write_bytes(b"\x1f\x8b\x08 no gzip")
-        running.run("push", "lamp:2.0.0", "build.bin", "--force")
+        broken = tmp_path / "broken.gz"
+        broken.write_bytes(b"\x1f\x8b\x08 no gzip")
+        file = File(broken, "firmware.bin.gz", "application/gzip")
+        folder = Layout(Path(running.env["DATA_DIR"]) / "registry")
+        asyncio.run(
+            folder.push(Device("lamp"), Tag("2.0.0"), [file], annotations={}, force=True)
+        )  # otaflux push would refuse it
+        deadline = time.monotonic() + PATIENCE
         while "release_refused" not in [line["event"] for line in running.log()]:
-            assert running.process is not None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         done = running.run("delete", "lamp:2.0.0", "--yes")
         assert "Devices will be told 1.0.0" in done.stderr
 
