@@ -151,14 +151,14 @@ def keep(
     moved: Collection[Release],
     now: float,
     unsure: Collection[Release] = (),
-    all_linger: bool = False,
+    lingering: Collection[Release] = (),
 ) -> Record:
     """The record with its kept and leaving releases sorted out.
 
     Kept are the `most` highest that were pulled before, below the current ones; not those whose
     tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards, nor
     those that left earlier and are `unsure`: nobody asked what their tags stand for now. The others
-    stay on disk for a while, and until further notice where `all_linger`.
+    stay on disk for a while, and the `lingering` ones until further notice.
     """
     current = {standing.release for standing in record.channels.values()}
     taken = {release.tag for release in current}
@@ -197,7 +197,7 @@ def keep(
         if was is not None and was.withdrawn:
             entry = was
         lingers = WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS
-        if all_linger or is_within(lingers, entry.at, now):
+        if release in lingering or is_within(lingers, entry.at, now):
             leaving.append(entry)
     return replace(record, kept=tuple(kept.values()), retired=_newest(leaving))
 

@@ -61,7 +61,7 @@ class Publication:
             moved={release for release, stands in same.items() if not stands},
             unsure={release for release in left if release not in same},
             now=means.machine.now(),
-            all_linger=means.catalog.all_linger,
+            lingering=means.catalog.lingering(record.device),
         )
 
     def _tell(self, before: Record | None, after: Record) -> None:

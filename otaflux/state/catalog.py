@@ -22,6 +22,7 @@ from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
 
 UNCONFIRMED = 24 * 3600  # seconds, at most, that a disk may fail before somebody sees to it
+ONE_WRITE = 60.0  # seconds: what left within them of the last may have left with the same write
 
 Listener = Callable[[Device, Record | None], None]
 
@@ -39,6 +40,9 @@ class Catalog:
         # Files of records that are on the disk or not: their write is under way, or failed.
         self._unsure: dict[Device, frozenset[Digest]] = {}
         self._loaded_at = self._loaded_on = -math.inf  # by `clock`, and by `now`
+        # What left with the last write of a record that was loaded, which may be one that the disk
+        # never confirmed: until the end of the server before this one it was told.
+        self._left_last: dict[Device, frozenset[Release]] = {}
 
     def path(self, device: Device) -> Path:
         """Where a device's record lies, or would."""
@@ -82,29 +86,30 @@ class Catalog:
             for leaving in record.retired:
                 if (
                     leaving.release.firmware.firmware_digest == firmware_digest
-                    and self._was_told_lately(leaving)
+                    and self._was_told_lately(device, leaving)
                 ):
                     return leaving.release
         return None
 
-    def _was_told_lately(self, leaving: Retired) -> bool:
+    def _was_told_lately(self, device: Device, leaving: Retired) -> bool:
         """Whether devices may have been told it within `REPLACED_LINGERS`."""
         now = self._machine.now()
-        if not self.all_linger:
+        if leaving.release not in self.lingering(device):
             return is_within(REPLACED_LINGERS, leaving.at, now)
         # One that was withdrawn days before the start lies there for people only.
         since_load = max(0.0, now - self._loaded_on)
         return not leaving.withdrawn or is_within(since_load + UNCONFIRMED, leaving.at, now)
 
-    @property
-    def all_linger(self) -> bool:
-        """Whether what the records name may have been told until a moment ago, whatever they say.
+    def lingering(self, device: Device) -> frozenset[Release]:
+        """The releases of a device that may have been told until its last server ended.
 
-        What lies on the disk may be a record whose write was not confirmed before the last end: its
-        new releases were never told, and those that it retired were told until then. So it is for
-        `REPLACED_LINGERS` after a load.
+        What lies on the disk may be a record whose write was not confirmed before that end: its new
+        releases were never told, and those that it retired were told until then. So they are told
+        by their content for `REPLACED_LINGERS` after a load, whatever the record says.
         """
-        return self._machine.clock() < self._loaded_at + REPLACED_LINGERS
+        if self._machine.clock() >= self._loaded_at + REPLACED_LINGERS:
+            self._left_last.clear()
+        return self._left_last.get(device, frozenset())
 
     def listen(self, hear: Listener) -> None:
         """Have `hear(device, record)` called in the step in which a record changes or goes."""
@@ -113,6 +118,8 @@ class Catalog:
     def load(self, record: Record) -> None:
         """Take in a record that lies on the disk already."""
         self._loaded_at, self._loaded_on = self._machine.clock(), self._machine.now()
+        if record.retired:
+            self._left_last[record.device] = _left_last(record, self._loaded_on)
         self._swap(record.device, record)
 
     async def put(self, record: Record) -> frozenset[Digest]:
@@ -182,3 +189,12 @@ class Catalog:
 def _files(record: Record | None) -> frozenset[Digest]:
     """The files that a record names: current, kept and leaving."""
     return frozenset(r.firmware.firmware_digest for r in (record.held() if record else ()))
+
+
+def _left_last(record: Record, now: float) -> frozenset[Release]:
+    """What left with the last write of a record; by a clock that was wrong, too."""
+    future = {each for each in record.retired if each.at > now}
+    last = max((each.at for each in record.retired if each not in future), default=0.0)
+    return frozenset(
+        each.release for each in record.retired if each in future or each.at >= last - ONE_WRITE
+    )

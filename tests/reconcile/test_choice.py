@@ -226,17 +226,18 @@ def test_what_left_in_the_future_stays_no_longer(withdrawn: bool) -> None:
 
 @given(st.booleans(), st.floats(0, 2_000_000), st.booleans())
 def test_what_left_stays_on_disk_for_its_time(
-    withdrawn: bool, age: float, all_linger: bool
+    withdrawn: bool, age: float, lingers_on: bool
 ) -> None:
     """A quarter of an hour, or a week where its tag was withdrawn, so that it can come back.
 
-    Just after a start nobody knows whether it was told until then: everything stays.
+    Just after a start nobody knows whether what left last was told until then: that stays.
     """
     leaving = Retired(_release("1.0.0"), 0.0, withdrawn=withdrawn)
     record = Record(LAMP, "here", retired=(leaving,))
-    after = choice.keep(record, most=0, gone=(), moved=(), now=age, all_linger=all_linger)
+    lingering = {leaving.release} if lingers_on else ()
+    after = choice.keep(record, most=0, gone=(), moved=(), now=age, lingering=lingering)
     lingers = choice.WITHDRAWN_LINGERS if withdrawn else REPLACED_LINGERS
-    assert bool(after.retired) == (all_linger or age < lingers)
+    assert bool(after.retired) == (lingers_on or age < lingers)
     assert after.kept == ()
 
 
