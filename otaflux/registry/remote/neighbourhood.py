@@ -101,7 +101,7 @@ class Neighbourhood:
             return "it is a link-local address"
         if any(not address.is_global for address in await self._addresses(own.host or "", own)):
             return ""
-        self._public.put(host, None)
+        self._public.put(_connected_to(url.raw_host or ""), None)
         if all(address.is_global for address in addresses):
             return ""
         return "it is an address of a private network, and the registry's is not"
@@ -109,7 +109,8 @@ class Neighbourhood:
     def check_connection(self, host: str, addresses: Sequence[str]) -> None:
         """Raise `OSError` where a name that had to be public leads elsewhere by now."""
         found = [literal(address.partition("%")[0]) for address in addresses]
-        if host in self._public and any(each is None or not each.is_global for each in found):
+        is_inside = any(each is None or not each.is_global for each in found)
+        if is_inside and _connected_to(host) in self._public:
             raise OSError(errno.EACCES, "it leads into a private network by now")
 
     async def _addresses(self, host: str, url: URL) -> tuple[IpAddress, ...]:
@@ -143,6 +144,11 @@ class GuardedResolver(ThreadedResolver):
         found = await super().resolve(host, port, family)
         self._check(host, [each["host"] for each in found])
         return found
+
+
+def _connected_to(raw_host: str) -> str:
+    """A host as it is on the wire, in one form: aiohttp takes all dots but one from its end."""
+    return raw_host.rstrip(".").lower()
 
 
 def _realm(realm: URL, reason: str) -> Undecided:

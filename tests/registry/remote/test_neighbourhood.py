@@ -16,7 +16,7 @@ from otaflux.errors import Undecided
 from otaflux.model.artifact import Manifest
 from otaflux.model.names import Tag
 from otaflux.registry.remote import Remote
-from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.endpoint import Endpoint, read_url
 from otaflux.registry.remote.neighbourhood import REMEMBERED, GuardedResolver, Neighbourhood
 
 ADDRESSES = {
@@ -191,6 +191,25 @@ async def test_a_name_that_turns_inside_after_it_was_looked_up_is_not_connected_
         with pytest.raises(OSError, match="private network"):
             near.check_connection("storage.example", ["93.184.216.36", turned])
     near.check_connection("auth.example", ["10.0.0.5"])  # nobody sent us there
+
+
+@pytest.mark.parametrize(
+    ("named", "connected_to"),
+    [
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("Storage.example", "storage.example"),
+        ("unknown.example..", "unknown.example."),
+    ],
+)
+async def test_however_a_name_is_written_it_is_not_connected_to_inside(
+    named: str, connected_to: str
+) -> None:
+    """The session asks for it as it is on the wire, with one dot at its end where it had two."""
+    near = neighbourhood("https://reg.example")
+    target = read_url(f"https://{named}/x", base=URL("https://reg.example/"))
+    await near.check_redirect(URL("https://reg.example/"), target, content_addressed=True)
+    with pytest.raises(OSError, match="private network"):
+        near.check_connection(connected_to, ["10.0.0.5"])
 
 
 async def test_the_resolver_gives_no_forbidden_address() -> None:
