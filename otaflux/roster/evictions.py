@@ -71,8 +71,8 @@ class Evictions:
     async def forget(self, device: Device, reason: str) -> bool:
         """Forget a device, in a run of its own; returns whether the disk let it go."""
         try:
+            self._roster.forget(device)  # before: a hook that names it meanwhile counts
             files = await self._catalog.forget(device)
-            self._roster.forget(device)
             self._events.tell(DeviceForgotten(device, reason))
             await self._in_thread(self._store.remove_unreferenced, files, self._catalog.references)
         except DiskFailed as error:

@@ -107,6 +107,18 @@ async def test_who_was_named_meanwhile_stays(tmp_path: Path) -> None:
     assert house.there() == {"a"}
 
 
+async def test_who_is_named_while_it_goes_is_known_afterwards(tmp_path: Path) -> None:
+    """The hook's run finds it anew, and it is not one of those that only polls found."""
+    house = House(tmp_path)
+    await house.found(A)
+    going = asyncio.create_task(house.evictions.evict(A, TOO_MANY))
+    await asyncio.sleep(0)
+    assert not going.done()
+    house.roster.name(A)
+    assert await going
+    assert house.roster.is_known(A)
+
+
 async def test_a_disk_that_lets_nothing_go_is_told(tmp_path: Path) -> None:
     """Nothing is raised, for whoever needs the room has a better error; and it may try again."""
     house = House(tmp_path)
