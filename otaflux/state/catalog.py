@@ -122,6 +122,10 @@ class Catalog:
             self._left_last[record.device] = _left_last(record, self._loaded_on)
         self._swap(record.device, record)
 
+    def lose(self, record: Record) -> None:
+        """Tell only this of a record of which files are spoilt; on the disk it stays as it is."""
+        self._swap(record.device, record, is_on_disk=False)
+
     async def put(self, record: Record) -> frozenset[Digest]:
         """Write a record for good, then tell it; returns which files it names no longer.
 
@@ -159,14 +163,15 @@ class Catalog:
         self._swap(device, None)
         return files
 
-    def _swap(self, device: Device, record: Record | None) -> None:
-        """Hold a record that is surely on the disk, or none; tell it."""
+    def _swap(self, device: Device, record: Record | None, *, is_on_disk: bool = True) -> None:
+        """Hold a record, or none, and tell it; where the disk has another, its files stay named."""
         old, files = _files(self._records.pop(device, None)), _files(record)
         if record is not None:
             self._records[device] = record
         self._name(files)
         self._unname(old)
-        self._unname(self._unsure.pop(device, frozenset()))
+        if is_on_disk:
+            self._unname(self._unsure.pop(device, frozenset()))
         for digest in old - files:
             self._by_digest[digest].discard(device)
             if not self._by_digest[digest]:

@@ -61,7 +61,7 @@ class Scrub:
                 for device in self._catalog.devices_with(digest):
                     record = self._catalog.get(device)
                     if record is not None:
-                        self._catalog.load(_without(record, digest, flaw))
+                        self._catalog.lose(_without(record, digest, flaw))
                         self._touch(Touch(device, Priority.START))
 
     async def _flaw(self, digest: Digest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,34 @@ def test_what_was_withdrawn_long_before_a_start_is_served_to_nobody(
     left = Retired(old, 1001.0 if served else 1000.0, withdrawn=True)
     catalog.load(record(release("0.9.0", b"lower"), retired=(left,)))
     assert (catalog.by_digest(old.firmware.firmware_digest) == old) is served
+
+
+def test_what_is_lost_later_is_no_load(tmp_path: Path) -> None:
+    """What was withdrawn since the start is not served again because another file is spoilt."""
+    seconds = [1000.0]
+    machine = Machine(clock=lambda: seconds[0], now=lambda: seconds[0])
+    catalog = Catalog(tmp_path, machine=machine)
+    old, kept = release("1.0.0", b"old"), release("0.8.0", b"kept")
+    left = (Retired(old, 1000.0, withdrawn=True),)
+    catalog.load(record(release("0.9.0", b"lower"), kept=(kept,), retired=left))
+    seconds[0] += REPLACED_LINGERS
+    assert catalog.by_digest(old.firmware.firmware_digest) is None
+    catalog.lose(record(release("0.9.0", b"lower"), retired=left))
+    assert catalog.by_digest(kept.firmware.firmware_digest) is None
+    assert catalog.by_digest(old.firmware.firmware_digest) is None
+
+
+async def test_what_is_lost_while_a_write_fails_keeps_the_others_named(tmp_path: Path) -> None:
+    """A disk that fails at reading may fail at writing too; no count of names goes wrong by it."""
+    catalog = Catalog(tmp_path / "missing")
+    catalog.load(NEW)
+    writing = asyncio.create_task(catalog.put(record(release("1.2.0", b"newer"), kept=NEW.kept)))
+    await asyncio.sleep(0)
+    catalog.lose(record(release("1.1.0", b"new")))
+    with pytest.raises(Undecided):
+        await writing
+    new, old, newer = (firmware(each).firmware_digest for each in (b"new", b"old", b"newer"))
+    assert [catalog.references(each) for each in (new, old, newer)] == [True, False, False]
 
 
 def test_names_of_devices_never_meet_in_a_file_name(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from otaflux.files.disk import RealDisk
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device
-from otaflux.model.record import Record
+from otaflux.model.record import REPLACED_LINGERS, Record, Retired
 from otaflux.state.catalog import Catalog
 from otaflux.state.scrub import PIECE, Scrub
 from otaflux.state.store import Store
@@ -96,6 +98,21 @@ async def test_only_what_is_spoilt_is_told_no_more(start: Start) -> None:
     assert (now.current(), now.kept, now.ever_synced) == (None, held.kept, False)
     assert [touch.device for touch in start.touched] == [LAMP]
     assert not start.store.has(release("9.0.0", b"current").firmware)
+
+
+async def test_what_was_withdrawn_is_not_served_again_for_it(start: Start) -> None:
+    """A device that loses a file was not loaded anew, so nothing of it lingers."""
+    old = release("9.5.0", b"withdrawn")
+    left = Retired(old, time.time() - REPLACED_LINGERS, withdrawn=True)
+    held = start.told(b"current", b"kept")
+    start.catalog.path(LAMP).parent.mkdir()
+    await start.catalog.put(replace(held, retired=(left,)))
+    assert start.catalog.by_digest(old.firmware.firmware_digest) is None
+    stored(start.store, b"withdrawn")
+    start.spoil(b"kept")
+    await start.scrub.run()
+    assert start.touched
+    assert start.catalog.by_digest(old.firmware.firmware_digest) is None
 
 
 async def test_the_reading_is_bounded_in_rate(start: Start) -> None:
