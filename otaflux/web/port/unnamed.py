@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(rb"[A-Za-z0-9:._-]{1,64}")
+# What came may be cut in the middle of a name: then nothing ends it yet.
+_NAME = re.compile(rb"[A-Za-z0-9:._-]{1,64}(?=[ &\r])")
 _HEADERS = (b"\r\nx-ESP32-STA-MAC: ", b"\r\nx-ESP8266-STA-MAC: ", b"\r\nRAUC-Serial: ")
 
 
@@ -28,6 +29,4 @@ def unnamed(data: bytes) -> bytes:
 def _without(data: bytes, at: int) -> bytes:
     """Without the name that begins there, if it is one and ends where a name has to."""
     name = _NAME.match(data, at)
-    if name is None or data[name.end()] not in b" &\r":
-        return data
-    return data[:at] + data[name.end() :]
+    return data if name is None else data[:at] + data[name.end() :]

@@ -410,6 +410,33 @@ async def test_boards_that_name_themselves_share_an_answer(tmp_path: Path, named
         assert b"1.1.0" in after.after
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        PLAIN.replace(b"lamp", b"lamp&unit=pump"),
+        PLAIN.replace(b"ota\r\n", b"ota\r\nRAUC-Serial: pump\r\n"),
+    ],
+)
+async def test_a_poll_may_come_in_two_parts_wherever_it_is_cut(
+    tmp_path: Path, named: bytes
+) -> None:
+    """Also in the middle of the board's name, on a new connection and on one that polled."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        for cut in range(1, len(named)):
+            assert server.cache.lookup(named[:cut]) is None
+        cut = named.index(b"pump") + 2
+        for polled in (False, True):
+            async with await server.connect() as connection:
+                if polled:
+                    assert (await connection.get("/version?device=lamp")).status == 200
+                await connection.send(named[:cut])
+                await asyncio.sleep(0.05)
+                await connection.send(named[cut:])
+                connection.writer.write_eof()
+                assert (await connection.reader.read()).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_the_parser_is_what_we_take_it_for() -> None:
     """Aiohttp exports `HttpRequestParser` without documenting it; this is what we rely on."""
     loop = asyncio.get_running_loop()
