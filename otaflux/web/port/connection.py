@@ -94,12 +94,14 @@ class Begun:
     """What is known of a connection that is handed over.
 
     `data` was read of it, and `found` is what the cache of requests knows that to be. A `shared`
-    one is a trusted proxy's: many clients may use it.
+    one is a trusted proxy's: many clients may use it. One that `asked` for something before need
+    not make way.
     """
 
     data: bytes = b""
     found: CachedAnswer | RawRequestMessage | None = None
     shared: bool = False
+    asked: bool = False
 
 
 NOTHING = Begun()

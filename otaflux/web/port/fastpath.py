@@ -71,7 +71,7 @@ class FastPath(asyncio.Protocol):
         if known.__class__ is CachedAnswer:
             self._answer(known)
         else:
-            self._hand_over(Begun(data, known))
+            self._hand_over(Begun(data, known, asked=not self._silent))
 
     def _answer(self, known: CachedAnswer) -> None:
         cache = self._cache

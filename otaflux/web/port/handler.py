@@ -112,8 +112,8 @@ class Handler(web.RequestHandler):
         self._wire = self.transport
         self._secure = transport.get_extra_info("sslcontext") is not None
         bound_reads(transport)
-        self._connections.enter(self)
         begun, self._begun = self._begun, NOTHING
+        self._connections.enter(self, asked=begun.asked)
         if isinstance(begun.found, RawRequestMessage):
             self._take(begun.found)
         elif begun.data:

@@ -182,6 +182,18 @@ async def test_who_never_asked_makes_way(tmp_path: Path, sent: bytes) -> None:
             await connection.close()
 
 
+async def test_who_polled_need_not_make_way_amid_its_next_request(tmp_path: Path) -> None:
+    """Half a head on a connection that asked before does not make a silent one of it."""
+    async with PortServer(tmp_path, max_connections=1) as server, await server.connect() as polled:
+        server.publish(release("lamp", "1.0.0"))
+        assert (await polled.get("/version?device=lamp")).status == 200
+        await polled.send(POLL[:-2])
+        await asyncio.sleep(0.05)
+        assert b" 503 " in await server.raw(POLL)
+        await polled.send(POLL[-2:])
+        assert (await polled.reply()).status == 200
+
+
 async def test_silent_sockets_take_no_files_from_others(tmp_path: Path) -> None:
     """Hundreds beyond the limit hold as many files as the limit says, and polls are answered."""
     async with PortServer(tmp_path, max_connections=20) as server:
