@@ -163,9 +163,12 @@ class FirstLooks:
         """
 
         def over(ended: asyncio.Future[Outcome]) -> None:
+            failed = not ended.cancelled() and isinstance(ended.result(), Failed)
             if self._looks.get(device) is not look:
+                if failed and device not in self._looks:
+                    self._queue.give_up(device)  # it ran when it made room: nobody else would
                 return
-            if ended.cancelled() or not isinstance(ended.result(), Failed):
+            if not failed:
                 del self._looks[device]
             elif not (look.asked or look.waiting):
                 del self._looks[device]

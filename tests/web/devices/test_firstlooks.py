@@ -303,6 +303,30 @@ async def test_a_key_that_nobody_wants_leaves_the_real_queue() -> None:
     assert runs == [Device("b")]
 
 
+async def test_a_look_that_made_room_while_it_ran_is_not_tried_for_ever() -> None:
+    """What fails goes back to its queue, and nobody would take it out there any more."""
+    house, answers = House(), asyncio.Event()
+
+    async def work(_: Touch) -> Done:
+        await answers.wait()
+        raise Undecided("403")
+
+    queue = WorkQueue(work, places=4, longest_wait=60, backoff=Backoff())
+    looks = FirstLooks(
+        house.catalog, queue, Namespace(), roster=house.roster, patience=0.001, most_looks=1
+    )
+    running = asyncio.create_task(queue.run())
+    for name in ("a", "b"):
+        with pytest.raises(Busy):
+            await looks.record(Device(name))
+    assert queue.running == 2
+    answers.set()
+    await settle()
+    await settle()
+    assert (queue.running, len(queue)) == (0, 1), "the one that there is room for is tried again"
+    running.cancel()
+
+
 async def test_over_http_a_new_device_is_found_while_its_poll_waits(tmp_path: Path) -> None:
     """The first poll of a device that the registry has gets its version, not a 404."""
     async with DeviceServer(tmp_path, patience=5) as server, await server.connect() as board:
