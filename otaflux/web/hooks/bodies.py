@@ -51,9 +51,9 @@ class Place:
             self._large = True
 
     def give_way(self) -> None:
-        """End the reading, at once."""
+        """End the reading, at once; it may be ending by itself in this very step."""
         self.gave_way = True
-        if self.limit is not None:
+        if self.limit is not None and not self.limit.expired():
             self.limit.reschedule(asyncio.get_running_loop().time())
 
 

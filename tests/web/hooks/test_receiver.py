@@ -27,7 +27,7 @@ from otaflux.log import Event
 from otaflux.loglines import LogLines
 from otaflux.model.event import Action, Priority, Touch
 from otaflux.model.names import Device, Namespace, Tag
-from otaflux.web.hooks.bodies import MAX_BODY, MAX_LARGE, MAX_SMALL
+from otaflux.web.hooks.bodies import MAX_BODY, MAX_LARGE, MAX_SMALL, UnprovenBodies
 from otaflux.web.hooks.receiver import Receiver
 from otaflux.web.port.server import Port
 
@@ -486,6 +486,27 @@ async def test_a_body_has_to_come_within_its_time() -> None:
             writer.write(_request(f"{proof}\r\nContent-Length: 1000") + b"{")
             assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
             writer.close()
+
+
+async def test_a_body_whose_time_is_just_over_gives_way_to_no_harm() -> None:
+    """In the step in which its time ends, another hook takes its place as in any other."""
+    places = UnprovenBodies(small=1)
+    loop = asyncio.get_running_loop()
+    taken: list[str] = []
+
+    def come() -> None:
+        with places.place("192.0.2.2") as place:
+            taken.append(place.sender)
+
+    async def stall() -> None:
+        with places.place("192.0.2.1") as stalled:
+            async with asyncio.timeout(0.02) as stalled.limit:
+                loop.call_at(stalled.limit.when() or 0.0, come)
+                await asyncio.sleep(5)
+
+    with pytest.raises(TimeoutError):
+        await stall()
+    assert taken == ["192.0.2.2"]
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 70000", "Transfer-Encoding: chunked"])
