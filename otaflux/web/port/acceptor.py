@@ -147,7 +147,16 @@ class Acceptor:
 class _Arriving:
     """A connection before it has a protocol; counted while nothing came, and while it gets one."""
 
-    __slots__ = ("_acceptor", "_below", "_connections", "_peer", "_reads", "_since", "sock")
+    __slots__ = (
+        "_acceptor",
+        "_below",
+        "_connections",
+        "_ended",
+        "_peer",
+        "_reads",
+        "_since",
+        "sock",
+    )
 
     def __init__(
         self,
@@ -163,6 +172,7 @@ class _Arriving:
         self._since = 0.0
         self._reads = False
         self._below: asyncio.BaseTransport | None = None
+        self._ended = False
 
     @property
     def client(self) -> str:
@@ -202,6 +212,8 @@ class _Arriving:
     def secures(self, below: asyncio.BaseTransport) -> None:
         """Its handshake has begun on that transport."""
         self._below = below
+        if self._ended:
+            self.abort()
 
     def check_idle(self, now: float) -> None:
         """End it when nothing came for `KEEPALIVE` seconds; a handshake bounds itself."""
@@ -218,6 +230,7 @@ class _Arriving:
 
     def abort(self) -> None:
         """End it; one that is about to have its protocol is that protocol's to end."""
+        self._ended = True
         if self._reads:
             self._leave()
             self.sock.close()

@@ -245,6 +245,19 @@ async def test_stalled_handshakes_make_way(tmp_path: Path, pair: Pair) -> None:
             sock.close()
 
 
+async def test_a_handshake_that_has_just_begun_does_not_hold_the_end_up(
+    tmp_path: Path, pair: Pair
+) -> None:
+    """A connection that was accepted in the very step in which the server is told to end."""
+    async with asyncio.timeout(10):
+        async with served(tmp_path, pair) as server:
+            stalled = server.plain_socket()
+            stalled.send(bytes.fromhex("16030100c8010000c40303"))
+            while not server.port_.connections:  # noqa: ASYNC110 - the very step counts
+                await asyncio.sleep(0)
+    stalled.close()
+
+
 async def test_one_too_many_is_told_so_over_tls(tmp_path: Path, pair: Pair) -> None:
     """Where all that are there asked, the next one's handshake ends in a 503."""
     async with (
