@@ -51,14 +51,12 @@ class LineWriter:
         """Have a line written, without its end. Neither blocks nor raises."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         with self._changed:
-            if self._descriptor is None or self._queued + len(data) > self._max_queued:
+            fits = self._descriptor is not None and self._queued + len(data) <= self._max_queued
+            if not fits or not self._is_running():
                 self.dropped += 1
                 return
             self._lines.append(data)
             self._queued += len(data)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
 
     def close(self, patience: float) -> None:
@@ -70,6 +68,17 @@ class LineWriter:
         if thread is not None:
             thread.join(patience)
         self._given_up = True
+
+    def _is_running(self) -> bool:
+        """Whether there is a thread, now; where none can be had, the next line tries again."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="log", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the limit on threads
+                return False
+            self._thread = thread
+        return True
 
     def _run(self) -> None:
         while True:

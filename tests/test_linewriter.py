@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -27,6 +28,24 @@ def test_lines_are_written_in_their_order_as_utf_8(tmp_path: Path) -> None:
         lines.close(10)
     written = (tmp_path / "log").read_text("utf-8").splitlines()
     assert written == [f"lämp {number} \\udcff" for number in range(100)]
+
+
+def test_who_logs_does_not_fail_where_no_thread_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line counts as lost, and the next one tries again."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with (tmp_path / "log").open("wb") as file:
+        lines = writer(file.fileno())
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", refused)
+            lines.write("first")
+        lines.write("second")
+        lines.close(10)
+    assert (tmp_path / "log").read_text("utf-8") == "second\nlost 1\n"
 
 
 def _whole(got: bytes) -> int:
