@@ -1,7 +1,7 @@
 """What only Harbor has: a listing by project, and projects that cache another registry.
 
 A project's API is asked only at a registry that showed itself to be Harbor, seldom, and what it
-does not say counts as no: an account may be without the right to it.
+never said counts as no: an account may be without the right to it.
 
 Source: Harbor's API 2.0 (`/projects/{project_name_or_id}`, `…/repositories`).
 """
@@ -51,19 +51,21 @@ class HarborProjects:
         if known is None or now >= known[0] + REMEMBERED:
             before = known[1] if known is not None else False
             self._caches.put(project, (now, before))  # others need not ask meanwhile
-            known = (now, await self._ask(project))
+            said = await self._ask(project)
+            known = (now, before if said is None else said)
             self._caches.put(project, known)
         return known[1]
 
-    async def _ask(self, project: str) -> bool:
+    async def _ask(self, project: str) -> bool | None:
+        """What the API says; None where it says nothing now."""
         url = self._requests.endpoint.beside(f"/api/v2.0/projects/{quote(project, safe='')}")
         call = Call("project", "GET", url, CATALOG, headers=_BY_NAME, basic_first=True)
         try:
             answer = await self._requests.ask(call)
             found = msgspec.json.decode(answer.body, type=_Project)
         except (Undecided, msgspec.MsgspecError, UnicodeError, RecursionError):
-            return False
-        return answer.status == HTTPStatus.OK and bool(found.registry_id)
+            return None
+        return bool(found.registry_id) if answer.status == HTTPStatus.OK else None
 
 
 async def repositories(requests: Requests, prefix: str) -> list[str] | None:

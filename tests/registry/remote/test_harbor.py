@@ -15,6 +15,7 @@ from registry_client import SENSOR, remote
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.model.artifact import Gone
 from otaflux.model.names import Device, Namespace, Tag
+from otaflux.registry.remote.harbor import REMEMBERED
 from otaflux.registry.source import File
 
 ROBOT = ("robot", "s3cret")
@@ -136,6 +137,21 @@ async def test_a_project_that_may_not_be_asked_about_is_no_fault(fault: Any) -> 
         for _ in range(3):
             listing = await client.tags(SENSOR)
             assert (len(listing.tags), listing.is_cache) == (1, False)
+
+
+@pytest.mark.parametrize("fault", [Status(403, code="FORBIDDEN"), Status(500), Page()], ids=repr)
+async def test_a_project_that_was_a_cache_is_one_while_its_api_says_nothing(fault: Any) -> None:
+    """What it lacks may be there all the same, and its API may be away with its upstream."""
+    clock = Clock()
+    async with (
+        FakeHarbor() as registry,
+        remote(filled(registry), login=ROBOT, clock=clock) as client,
+    ):
+        registry.proxies.add("acme")
+        assert (await client.tags(SENSOR)).is_cache
+        registry.fail("project", fault, times=None)
+        clock.now += REMEMBERED
+        assert (await client.tags(SENSOR)).is_cache
 
 
 async def test_no_other_registry_is_asked_about_projects() -> None:
