@@ -142,12 +142,10 @@ class Controller:
         """Tell what was judged to those who listen; files that nobody names any more go."""
         for record in self._judged.records:
             self.catalog.load(record)
-        named, elsewhere = self.catalog.references, self._judged.elsewhere
+        self.catalog.reserve(self._judged.elsewhere)
         if self._judged.all_read:
             with suppress(Undecided):  # what cannot be removed now is at the next start
-                await self.machine.in_thread(
-                    self.store.sweep, lambda digest: named(digest) or digest in elsewhere
-                )
+                await self.machine.in_thread(self.store.sweep, self.catalog.references)
 
     async def run(self) -> None:
         """Keep devices up to date until cancelled."""

@@ -122,6 +122,10 @@ class Catalog:
             self._left_last[record.device] = _left_last(record, self._loaded_on)
         self._swap(record.device, record)
 
+    def reserve(self, files: Iterable[Digest]) -> None:
+        """Have files count as named that records of other settings name, which are not told."""
+        self._name(files)
+
     def lose(self, record: Record) -> None:
         """Tell only this of a record of which files are spoilt; on the disk it stays as it is."""
         self._swap(record.device, record, is_on_disk=False)
