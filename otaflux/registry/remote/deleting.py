@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from otaflux.errors import NotFound, Refused, Undecided, Unusable
-from otaflux.model.artifact import Digest, Gone, Index, Listing
+from otaflux.model.artifact import Digest, Index, Listing
 from otaflux.model.names import Tag
 from otaflux.registry.manifest import digest_of
 from otaflux.registry.remote.denials import Denied
@@ -139,13 +139,11 @@ class Deletion:
     async def _see_gone(self, tag: Tag) -> None:
         for seconds in SETTLING:
             await self._sleep(seconds)
-            try:
-                if isinstance(
-                    await self._resolver.resolve(self._name, self._scope, tag, None), Gone
-                ):
-                    return
-            except Unusable:
-                continue
+            answer = await self._ask("GET", tag)
+            if answer.status == HTTPStatus.NOT_FOUND and oci_codes(answer.body):
+                return  # the last tag of some registries takes the repository's name along
+            if answer.status != HTTPStatus.OK:
+                raise self._error(answer, tag)
         raise Undecided(
             f"the registry took the deletion of {self._name}:{tag}, and still has it",
             hint="Look at the registry: a proxy cache or a rule may bring it back",

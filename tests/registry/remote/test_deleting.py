@@ -129,3 +129,15 @@ async def test_a_yes_is_not_believed() -> None:
         registry.uploads.keeps = True
         with pytest.raises(Undecided, match="still has it"):
             await client.delete(SENSOR, ONE)
+
+
+async def test_a_repository_that_goes_with_its_last_tag_is_a_tag_that_is_gone() -> None:
+    """What would be no word on a tag elsewhere is one after the registry took its deletion."""
+    async with FakeRegistry() as registry:
+
+        async def forgets(_: float) -> None:
+            registry.fail("manifest", Status(404, code="NAME_UNKNOWN"), times=None)
+
+        registry.content.put("acme/sensor", ONE.text, layers=[b"x"])
+        async with remote(registry, sleep=forgets) as client:
+            assert not (await client.delete(SENSOR, ONE)).with_bytes
