@@ -26,7 +26,7 @@ from simulation.planted import (
 from simulation.promises import Broken
 from simulation.world import Parts, simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "400"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
 PARTS = max(8, SEEDS // 1000)  # tests that share the seeds: they run beside each other, and tell
 STEPS = 40

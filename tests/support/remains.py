@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from otaflux.state.catalog import ONE_WRITE
+
 
 class Remains:
     """The records by their device's name, and the firmware by its SHA-256, as they were found."""
@@ -48,9 +50,16 @@ class Remains:
         return {each["sha256"] for record in self.records.values() for each in _releases(record)}
 
     def left_since(self, moment: float) -> bool:
-        """Whether no release stopped being told before that moment, and still is on the disk."""
-        leaving = [each for record in self.records.values() for each in record["leaving"]]
-        return all(each["at"] >= moment for each in leaving)
+        """Whether no release that stopped being told before that moment still is on the disk.
+
+        But for what left with a record's last write before it, which may never have been confirmed:
+        that stays for a while after each start.
+        """
+        for record in self.records.values():
+            before = [each["at"] for each in record["leaving"] if each["at"] < moment]
+            if any(at < max(before) - ONE_WRITE for at in before):
+                return False
+        return True
 
     def size(self) -> int:
         """The bytes of all records and all firmware."""

@@ -59,7 +59,7 @@ class RetryPolicy:
 
 
 SERVER = RetryPolicy()
-COMMAND = RetryPolicy(attempts=6, within=120.0, first=0.5, resumes=30)
+COMMAND = RetryPolicy(attempts=5, within=120.0, first=0.5, resumes=30)  # a person waits
 
 
 def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
