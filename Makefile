@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 export PYTHON
 
 # Real programs that tests talk to, as Debian's packages; one that cannot be had skips its tests.
-PROGRAMS := buildah curl docker-registry mosquitto nginx-light openssl skopeo swupdate umoci zstd
+PROGRAMS := buildah chromium curl docker-registry mosquitto nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
 
 # Tests on two cores; who is done takes over what the other has not begun.
 TWO := -n 2 --dist worksteal
@@ -60,7 +60,7 @@ lock: ## the lock files anew from pyproject.toml; LOCK=--upgrade takes newer ver
 	@rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet uv==0.13.9
 	@set -e; compile=".lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK)"; \
 	$$compile pyproject.toml -o requirements.lock; \
-	$$compile --group dev pyproject.toml -o requirements-dev.lock; \
+	$$compile --group dev --extra keyless pyproject.toml -o requirements-dev.lock; \
 	$$compile --group build -o requirements-build.lock
 	@rm -rf .lock
 

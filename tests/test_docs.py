@@ -126,7 +126,11 @@ def test_every_route_is_documented() -> None:
 def test_every_dependency_earns_its_line() -> None:
     """Each package that is asked for stands in docs/dependencies.md, and none that is not."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    asked = [*project["project"]["dependencies"], *chain(*project["dependency-groups"].values())]
+    asked = [
+        *project["project"]["dependencies"],
+        *chain(*project["project"]["optional-dependencies"].values()),
+        *chain(*project["dependency-groups"].values()),
+    ]
     names = {re.split(r"[<>=]", line)[0] for line in asked}
     documented = set(re.findall(r"^\| ([a-z-]+) \|", page("dependencies.md"), re.MULTILINE))
     assert documented - {"package"} == names
