@@ -96,10 +96,8 @@ class Controller:
             machine=machine,
         )
         self._reconciler = Reconciler(
-            source,
             puller,
             self.catalog,
-            self.store,
             self.roster,
             evictions,
             policy,

@@ -36,16 +36,33 @@ from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.run import Run
 from otaflux.reconcile.shortlist import Progress
 from otaflux.reconcile.withdrawals import Withdrawals
-from otaflux.registry.source import Source
 from otaflux.registry.tally import counting
 from otaflux.roster.evictions import NEVER_THERE, Evictions
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
-from otaflux.state.store import Store
 from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 
 SOONEST_ON = 1.0  # seconds until a run goes on that looked at as many tags as it may
 SHARE_ON = 4.0  # … and so many times what it took: it has a fifth of a place
+
+
+class Awaited:
+    """The devices of which a signature is missing, and how many looks found it so."""
+
+    def __init__(self) -> None:
+        self._looks: dict[Device, int] = {}
+
+    def __contains__(self, device: object) -> bool:
+        return device in self._looks
+
+    def note(self, device: Device, *, is_missing: bool) -> int | None:
+        """How many looks before this one found a signature missing; None where none is."""
+        if not is_missing:
+            self._looks.pop(device, None)
+            return None
+        before = self._looks.get(device, 0)
+        self._looks[device] = before + 1
+        return before
 
 
 class Reconciler:
@@ -53,10 +70,8 @@ class Reconciler:
 
     def __init__(
         self,
-        source: Source,
         puller: Puller,
         catalog: Catalog,
-        store: Store,
         roster: Roster,
         evictions: Evictions,
         policy: Policy,
@@ -65,15 +80,15 @@ class Reconciler:
         machine: Machine = REAL_MACHINE,
     ) -> None:
         withdrawals = Withdrawals(
-            is_authoritative=source.is_authoritative,
+            is_authoritative=puller.source.is_authoritative,
             withdraw_after=policy.withdraw_after,
             clock=machine.clock,
         )
         self._means = Means(
-            source,
+            puller.source,
             puller,
             catalog,
-            store,
+            puller.store,
             roster,
             withdrawals,
             policy,
@@ -86,7 +101,7 @@ class Reconciler:
         self._evictions = evictions
         self._events = self._means.events
         self._clock = machine.clock
-        self._awaited: dict[Device, int] = {}  # looks that found a signature missing
+        self._awaited = Awaited()
 
     def awaits_signature(self, device: Device) -> bool:
         """Whether a release of that device waits for its signature."""
@@ -119,13 +134,13 @@ class Reconciler:
                 await self._remember_named(run)
                 raise
             finally:
-                if run.progress:
-                    self._progress[run.device] = run.progress
+                if run.settling.progress:
+                    self._progress[run.device] = run.settling.progress
                 await self._drop(run.device, run.unnamed)
         self._means.withdrawals.only(run.device, served_tags(run.record))
         wait = self._until_next(run)
-        if run.unsettled is not None:
-            why = run.looks.unclear[run.unsettled]
+        if run.settling.unsettled is not None:
+            why = run.looks.unclear[run.settling.unsettled]
             self._tell_failed(run, why, tally.requests, began)
             return Failed(why, within=wait)
         looks, seconds = len(run.looks.found), self._clock() - began
@@ -135,7 +150,7 @@ class Reconciler:
         if self._means.roster.looked_for(run.device, touch.priority, found=run.is_there):
             await self._evictions.forget(run.device, NEVER_THERE)
             return Done()
-        if run.is_cut_short:
+        if run.settling.is_cut_short:
             return self._go_on_later(run, seconds, wait)
         return Done() if wait is None else Again(wait, touch)
 
@@ -191,14 +206,5 @@ class Reconciler:
             second_look=self._means.withdrawals.until_second_look(run.device),
             hook_age=None if hook_at is None else self._clock() - hook_at,
             is_ahead=choice.is_ahead(run.touch, run.looks.found, run.looks.digests, settled),
-            awaited=self._note_awaited(run),
+            awaited=self._awaited.note(run.device, is_missing=run.looks.awaits_signature),
         )
-
-    def _note_awaited(self, run: Run) -> int | None:
-        """How many looks before this one found a signature missing; None where none is."""
-        if not run.looks.awaits_signature:
-            self._awaited.pop(run.device, None)
-            return None
-        before = self._awaited.get(run.device, 0)
-        self._awaited[run.device] = before + 1
-        return before

@@ -8,18 +8,21 @@ are kept in memory, until their blobs are there. On one event loop.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Incomplete, Undecided, Unusable, Withheld
-from otaflux.model.artifact import Artifact, Digest, Gone
+from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Manifest
 from otaflux.model.look import HeldBack
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.registry.source import Source, Unchanged
+from otaflux.unpack.choose import child, outline, suspects
 
 MOST_LACKING = 100  # manifests kept in memory
 LARGEST_LACKING = 16 << 10  # bytes of one, as JSON; read it takes ten times that
+LARGEST_HELD = 16 * 1024  # bytes of a child's manifest of which all is kept while others are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,29 @@ class Resolver:
         if isinstance(answer, Gone | Unchanged):
             raise Incomplete(f"the manifest {digest} is missing from the registry: push it again")
         return answer
+
+    async def manifest(
+        self, device: Device, artifact: Artifact
+    ) -> tuple[Manifest, tuple[Mapping[str, str], ...]]:
+        """The manifest itself or an index's child, and the annotations further out."""
+        if isinstance(artifact, Manifest):
+            return artifact, ()
+        descriptor, manifest = await self._child(device, artifact)
+        return manifest, (descriptor.annotations, artifact.annotations)
+
+    async def _child(self, device: Device, index: Index) -> tuple[Descriptor, Manifest]:
+        """The one that is firmware; of large ones the whole is in memory one at a time."""
+        children: list[tuple[Descriptor, Artifact]] = []
+        for descriptor in suspects(index):
+            artifact = await self.artifact(device, descriptor.digest)
+            children.append(
+                (descriptor, artifact if artifact.size <= LARGEST_HELD else outline(artifact))
+            )
+        descriptor, manifest = child(index, children)
+        if manifest.size > LARGEST_HELD:
+            whole = await self.artifact(device, manifest.digest)
+            manifest = whole if isinstance(whole, Manifest) else manifest
+        return descriptor, manifest
 
     def lacks(self, device: Device, tag: Tag, artifact: Artifact) -> None:
         """A blob of it is missing: the next look need not ask for the manifest again."""

@@ -24,7 +24,7 @@ from otaflux.machine import Machine
 from otaflux.model.event import Priority
 from otaflux.model.look import Usable
 from otaflux.model.names import Device
-from otaflux.reconcile.pull import WRITE_BACK
+from otaflux.reconcile.fetch import WRITE_BACK
 from otaflux.reconcile.streams import STREAMS
 from otaflux.state.store import Store
 
