@@ -6,9 +6,12 @@ event loop.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
+import itertools
 from collections.abc import Iterator
 
+from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device
 from otaflux.work.waiting import Waiting
 
@@ -22,6 +25,7 @@ class Lines:
         self._waiting: dict[Device, Waiting] = {}
         self._lines: tuple[list[Entry], ...] = tuple([] for _ in range(ranks))
         self._later: list[tuple[float, int, Device]] = []
+        self._order = itertools.count()
 
     def __len__(self) -> int:
         """How many keys wait."""
@@ -37,6 +41,16 @@ class Lines:
     def remove(self, device: Device) -> Waiting:
         """Take out a key that waits."""
         return self._waiting.pop(device)
+
+    def enqueue(
+        self, touch: Touch, ready: float, now: float, *, urgent: bool = False, outage: bool = False
+    ) -> Waiting:
+        """Have a key wait that does not yet, until it is `ready`."""
+        ended = asyncio.get_running_loop().create_future()
+        polls_only = touch.priority is Priority.FIRST_POLL
+        waiting = Waiting(touch, next(self._order), ready, ended, urgent, outage, polls_only)
+        self.put(waiting, now)
+        return waiting
 
     def put(self, waiting: Waiting, now: float) -> None:
         """Put a key where its time and rank say, for the first time or anew."""

@@ -27,7 +27,8 @@ from otaflux.model.names import Device, Tag
 from otaflux.work.backoff import PROBE, Backoff
 from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 from otaflux.work.places import Places
-from otaflux.work.queue import GAP, MAX_RETRY_AFTER, WorkQueue
+from otaflux.work.queue import GAP, WorkQueue
+from otaflux.work.returns import MAX_RETRY_AFTER
 
 LAMP, PUMP = Device("lamp"), Device("pump")
 LONGEST = 300.0

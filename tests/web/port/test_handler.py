@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from otaflux.web.port.handler import STALLED, Handler
 from otaflux.web.port.parsing import MAX_FIELDS, MAX_HEAD
-from otaflux.work.queue import Done
+from otaflux.work.outcome import Done
 
 POLL = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 
