@@ -35,11 +35,13 @@ FIRMWARE_PATH = "io.otaflux.firmware.path"
 UNPACK = "io.otaflux.unpack"
 CHIP = "io.otaflux.chip"
 REFERENCE_TYPE = "vnd.docker.reference.type"
+SIGNATURE = "dev.cosignproject.cosign/signature"
+PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 # Those that count for OtaFlux; a manifest may have any number of others, which are not kept.
 KEPT_ANNOTATIONS = frozenset(
     {
         *(TITLE, VERSION, CREATED, REVISION, SOURCE, DESCRIPTION, URL),
-        *(DEVICE, FIRMWARE_PATH, UNPACK, REFERENCE_TYPE),
+        *(DEVICE, FIRMWARE_PATH, UNPACK, REFERENCE_TYPE, SIGNATURE, PREDICATE_TYPE),
     }
 )
 

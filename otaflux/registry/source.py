@@ -121,7 +121,11 @@ class Source(Protocol):
         ...
 
     async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
-        """The artifacts whose subject is `digest` (referrers API, else the fallback tag)."""
+        """What is listed as being about `digest` (referrers API, else the fallback tag).
+
+        Likely signatures first, at most `MOST_ATTACHED`. A listing claims anything: whoever uses it
+        holds it against the `subject` of each manifest.
+        """
         ...
 
     async def push(

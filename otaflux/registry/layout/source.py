@@ -20,6 +20,7 @@ from otaflux.files.disk import REAL_DISK, Disk
 from otaflux.files.durable import make_folder
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
 from otaflux.model.names import Device, Tag
+from otaflux.registry.attachments import likeliest
 from otaflux.registry.layout import places
 from otaflux.registry.layout.blob import LayoutReader
 from otaflux.registry.layout.delete import delete
@@ -142,7 +143,7 @@ class Layout:
             reader.close()
 
     async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
-        """The artifacts whose subject is `digest`: in the index, or listed by the fallback tag.
+        """What is about `digest`: artifacts in the index, and what the fallback tag lists.
 
         (Distribution specification 1.1, "Referrers Tag Schema".) What is no manifest that OtaFlux
         can read is passed over; what is not what its digest says is `Undecided`.
@@ -170,7 +171,7 @@ class Layout:
             listed = await self._manifests.readable(place, fallback, fallback.digest)
             for child in listed.manifests if isinstance(listed, Index) else ():
                 found.setdefault(child.digest, child)
-        return tuple(found.values())
+        return likeliest(found.values())
 
     async def push(
         self,

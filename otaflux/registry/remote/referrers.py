@@ -1,8 +1,8 @@
 """What is attached to a manifest: signatures and the like that name it as their `subject`.
 
 The referrers API where the registry has it, else the fallback tag that clients keep. An error is
-never "there are none": 5xx, 429, 401 and 403 are `Undecided`. What a listing claims is held against
-the `subject` of each manifest that it names, for a fallback tag is written by whoever may push.
+never "there are none": 5xx, 429, 401 and 403 are `Undecided`. What is listed is what others claim:
+whoever uses it holds it against the `subject` of each manifest.
 
 Source: distribution specification 1.1 ("Listing Referrers", "Referrers Tag Schema").
 """
@@ -13,35 +13,29 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from otaflux.errors import Undecided, Unusable
-from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index, Manifest
+from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index
 from otaflux.model.names import Tag
+from otaflux.registry.attachments import likeliest
 from otaflux.registry.remote import pages
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.ways import Scope
 
-MAX_ATTACHED = 256  # artifacts of one manifest that are looked at
+MOST_PAGES = 20  # of the API's answer that are read; registries give some hundred entries a page
 
 
 async def attached(
     requests: Requests, resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
 ) -> tuple[Descriptor, ...]:
-    """The artifacts whose subject is `digest`; raises `Undecided` where that was not learnt."""
+    """What is listed as being about `digest`; raises `Undecided` where that was not learnt."""
     claimed = await _by_api(requests, resolver, name, scope, digest)
-    if claimed is None:
-        claimed = await _by_tag(resolver, name, scope, digest)
-    return tuple(
-        [
-            descriptor
-            for descriptor in claimed[:MAX_ATTACHED]
-            if await _is_about(resolver, name, scope, descriptor, digest)
-        ]
-    )
+    # What was attached before a registry had the API is listed by the tag alone.
+    return claimed or await _by_tag(resolver, name, scope, digest)
 
 
 async def _by_api(
     requests: Requests, resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
-) -> list[Descriptor] | None:
+) -> tuple[Descriptor, ...] | None:
     """What the API lists; None where the registry has none."""
     url = requests.endpoint.api(f"{name}/referrers/{digest}")
     call = Call("referrers", "GET", url, scope, headers={"Accept": OCI_INDEX})
@@ -49,12 +43,12 @@ async def _by_api(
     index = await _index(resolver, answer)
     if index is None:
         return None
-    found: dict[Digest, Descriptor] = {}
+    found: tuple[Descriptor, ...] = ()
     seen = {str(url)}
-    for _ in range(pages.MAX_PAGES):
-        found.update((child.digest, child) for child in index.manifests)
+    for _ in range(MOST_PAGES):
+        found = likeliest((*found, *index.manifests))
         link = pages.next_link(answer.headers.getall("Link", []))
-        if link is None or len(found) > MAX_ATTACHED:
+        if link is None:
             break
         url = requests.endpoint.page(answer.url, link)
         if str(url) in seen:
@@ -64,7 +58,7 @@ async def _by_api(
         index = await _index(resolver, answer)
         if index is None:
             raise Undecided(f"the registry answers {answer.status} for a page of referrers")
-    return list(found.values())
+    return found
 
 
 async def _index(resolver: RegistryResolver, answer: RegistryAnswer) -> Index | None:
@@ -84,24 +78,11 @@ async def _index(resolver: RegistryResolver, answer: RegistryAnswer) -> Index | 
 
 async def _by_tag(
     resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
-) -> list[Descriptor]:
+) -> tuple[Descriptor, ...]:
     """What the fallback tag lists; it may be missing, or be somebody's image."""
     tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
     try:
         index = await resolver.resolve(name, scope, tag, None)
     except Unusable:
-        return []
-    return list(index.manifests) if isinstance(index, Index) else []
-
-
-async def _is_about(
-    resolver: RegistryResolver, name: str, scope: Scope, descriptor: Descriptor, digest: Digest
-) -> bool:
-    try:
-        artifact = await resolver.resolve(name, scope, descriptor.digest, None)
-    except Unusable:
-        return False
-    if not isinstance(artifact, Manifest | Index) or artifact.subject is None:
-        return False
-    resolver.keep(name, artifact)
-    return artifact.subject.digest == digest
+        return ()
+    return likeliest(index.manifests) if isinstance(index, Index) else ()

@@ -43,8 +43,6 @@ from otaflux.wording import plain
 ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
 MAX_ETAGS = 20_000  # tags whose ETag is remembered, where it is not simply the digest
 MAX_ETAG = 256  # characters
-MAX_KEPT = 16  # manifests that were just read and will be asked for again
-MAX_KEPT_SIZE = 64 * 1024  # bytes of one
 MAX_HASHED = 64 * 1024 * 1024  # bytes of a manifest above the limit that are read for its digest
 
 # What a registry says of a tag that is not there; the second is Harbor's, the third what Quay says
@@ -63,12 +61,6 @@ class RegistryResolver:
         self.reader = ManifestReader(in_thread)
         self._head_first = head_first
         self._etags: BoundedMap[tuple[str, str], tuple[str, Digest]] = BoundedMap(MAX_ETAGS)
-        self._kept: BoundedMap[tuple[str, Digest], Artifact] = BoundedMap(MAX_KEPT)
-
-    def keep(self, name: str, artifact: Artifact) -> None:
-        """Spare the next request for a small manifest by its digest, which never changes."""
-        if artifact.size <= MAX_KEPT_SIZE:
-            self._kept.put((name, artifact.digest), artifact)
 
     async def resolve(
         self, name: str, scope: Scope, reference: Tag | Digest, known: Digest | None
@@ -77,10 +69,6 @@ class RegistryResolver:
 
         Raises `Undecided`, and `Unusable` for verified bytes that cannot be read.
         """
-        if isinstance(reference, Digest) and known is None:
-            kept = self._kept.get((name, reference))
-            if kept is not None:
-                return kept
         url = self._requests.endpoint.api(f"{name}/manifests/{reference}")
         call = Call("manifest", "GET", url, scope, headers={"Accept": ACCEPT})
         if known is not None and self._head_first and await self._head(call) == known:
