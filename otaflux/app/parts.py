@@ -2,7 +2,8 @@
 
 Who asks what lies where, which bounds there are and who OtaFlux is for the registry asks here, so
 that `otaflux check` tries what `otaflux serve` uses. No loop is needed, and nothing is opened but
-by `open_source`.
+by `open_source`. What only a registry over HTTP needs is imported where there is one: its client
+takes longer to import than a command on the embedded folder runs.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import otaflux
 from otaflux.events import Events, RequestSent
 from otaflux.policy import Policy
 from otaflux.reconcile.pull import Puller
 from otaflux.registry.layout import Layout
-from otaflux.registry.remote import Remote
-from otaflux.registry.remote.credentials import Credentials, credential_files
-from otaflux.registry.remote.endpoint import Endpoint
-from otaflux.registry.remote.retries import COMMAND, SERVER
 from otaflux.registry.source import Changeable, Source
 from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.store import Store
 from otaflux.unpack.limits import Limits
+
+if TYPE_CHECKING:
+    from otaflux.registry.remote.credentials import Credentials
+    from otaflux.registry.remote.endpoint import Endpoint
 
 UNPACKED = 4  # times MAX_FIRMWARE_SIZE: all that is unpacked on the way to a firmware
 
@@ -41,11 +43,7 @@ class Assembly:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = DataFolder(settings.data_dir)
-        self.endpoint = (
-            Endpoint.parse(settings.registry_url, insecure=settings.registry_insecure)
-            if settings.registry_url is not None
-            else None
-        )
+        self.endpoint = _endpoint(settings)
         self.credentials = _credentials(settings, self.endpoint) if self.endpoint else None
         self.namespace = settings.namespace(
             credentials=self.credentials.configured if self.credentials else lambda: False
@@ -83,6 +81,9 @@ class Assembly:
         if self.endpoint is None:
             yield Layout(self.folder.registry)
             return
+        from otaflux.registry.remote.retries import COMMAND, SERVER
+        from otaflux.registry.remote.source import Remote
+
         told = events or Events()
         async with Remote(
             self.endpoint,
@@ -102,7 +103,17 @@ class Assembly:
         return Puller(source, store, self.limits, judged_by=self.judged_by)
 
 
+def _endpoint(settings: Settings) -> Endpoint | None:
+    if settings.registry_url is None:
+        return None
+    from otaflux.registry.remote.endpoint import Endpoint
+
+    return Endpoint.parse(settings.registry_url, insecure=settings.registry_insecure)
+
+
 def _credentials(settings: Settings, endpoint: Endpoint) -> Credentials:
+    from otaflux.registry.remote.credentials import Credentials, credential_files
+
     environ = dict(os.environ)
     if settings.registry_auth_file is not None:
         environ["REGISTRY_AUTH_FILE"] = str(settings.registry_auth_file)

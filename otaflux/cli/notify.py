@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import aiohttp
 import click
 from yarl import URL
 
@@ -84,6 +83,8 @@ class Notice:
             **({"digest": digest} if digest else {}),
         }
         url = URL(f"{self._server}/hooks/registry/generic")
+        import aiohttp
+
         try:
             status, answer = await self._post(url, json.dumps(body).encode())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -97,6 +98,8 @@ class Notice:
         raise Undecided(f"{self._server} {_refusal(status, answer)}", hint=_hint(status))
 
     async def _post(self, url: URL, body: bytes) -> tuple[int, bytes]:
+        import aiohttp
+
         headers = {"Content-Type": "application/json", "X-Webhook-Secret": self._secret}
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         proxy = proxy_for(url, os.environ)

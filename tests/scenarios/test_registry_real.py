@@ -15,9 +15,9 @@ from registry_client import ACME, FAST, SENSOR
 from otaflux.errors import Refused, Undecided, Unreachable, Unusable
 from otaflux.model.artifact import Descriptor, Digest, Gone, Manifest
 from otaflux.model.names import Device, Tag
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.source import Remote
 from otaflux.registry.source import BlobReader, File, Unchanged
 from otaflux.secret import Fixed, Secret
 

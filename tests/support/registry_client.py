@@ -10,10 +10,10 @@ from typing import Any
 from fake_registry import FakeRegistry
 
 from otaflux.model.names import Device, Namespace
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.endpoint import Endpoint
 from otaflux.registry.remote.retries import RetryPolicy
+from otaflux.registry.remote.source import Remote
 from otaflux.secret import Fixed, Secret
 
 FAST = RetryPolicy(first=0.001, within=2.0)

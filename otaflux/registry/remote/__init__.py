@@ -1,5 +1,4 @@
-"""A registry over HTTP, behind the methods that every source has."""
+"""A registry over HTTP, behind the methods that every source has: `source.Remote`.
 
-from otaflux.registry.remote.source import Remote
-
-__all__ = ["Remote"]
+Nothing is imported here: who works on the embedded folder does not wait for the HTTP client.
+"""

@@ -226,9 +226,9 @@ async def test_a_registry_that_calls_a_repository_otherwise_is_followed() -> Non
 
 async def test_a_rotated_password_counts_at_once() -> None:
     """What is asked for credentials is asked each time, so nothing has to be restarted."""
-    from otaflux.registry.remote import Remote
     from otaflux.registry.remote.credentials import Credentials
     from otaflux.registry.remote.endpoint import Endpoint
+    from otaflux.registry.remote.source import Remote
     from otaflux.secret import Secret
 
     class Turning:

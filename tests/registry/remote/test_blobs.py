@@ -36,9 +36,9 @@ from registry_client import SENSOR, remote
 
 from otaflux.errors import Incomplete, Undecided, Unusable
 from otaflux.model.artifact import Descriptor, Digest
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.blobs import CHUNK
 from otaflux.registry.remote.retries import RetryPolicy
+from otaflux.registry.remote.source import Remote
 from otaflux.registry.source import LONGER, BlobReader
 
 CONTENT = random.Random(1).randbytes(3_000_000)

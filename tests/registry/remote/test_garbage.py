@@ -15,8 +15,8 @@ from registry_client import SENSOR, remote
 from otaflux.errors import OtaFluxError, Undecided
 from otaflux.model.artifact import Descriptor, Digest
 from otaflux.model.names import Tag
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.retries import RetryPolicy
+from otaflux.registry.remote.source import Remote
 
 ONCE = RetryPolicy(attempts=1, resumes=1, first=0.0001, read_timeout=0.3)
 BLOB = Descriptor("x/y", Digest("sha256", "ab" * 32), 1000)

@@ -14,10 +14,10 @@ from registry_client import FAST, SENSOR, remote
 
 from otaflux.errors import Undecided
 from otaflux.model.names import Device, Namespace
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.endpoint import Endpoint
 from otaflux.registry.remote.lockout import FIRST, MAX_KEPT, MOST, MOST_RIGHTS, Lockout
+from otaflux.registry.remote.source import Remote
 from otaflux.secret import Secret
 
 DEVICES = [Device(f"d{number}") for number in range(30)]

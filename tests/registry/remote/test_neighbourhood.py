@@ -15,9 +15,9 @@ from yarl import URL
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Manifest
 from otaflux.model.names import Tag
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.endpoint import Endpoint, read_url
 from otaflux.registry.remote.neighbourhood import REMEMBERED, GuardedResolver, Neighbourhood
+from otaflux.registry.remote.source import Remote
 
 ADDRESSES = {
     "reg.example": ("93.184.216.34", "2606:2800:220:1::1"),

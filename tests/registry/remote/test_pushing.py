@@ -14,7 +14,7 @@ from registry_client import SENSOR, remote
 from otaflux.errors import Refused, Undecided
 from otaflux.model.artifact import Digest, Manifest
 from otaflux.model.names import Tag
-from otaflux.registry.remote import Remote
+from otaflux.registry.remote.source import Remote
 from otaflux.registry.source import File
 
 ONE = Tag("1.0.0")

@@ -15,8 +15,8 @@ from otaflux.errors import Undecided, Unusable
 from otaflux.model.artifact import OCI_INDEX, OCI_MANIFEST, Digest, Gone, Index, Manifest
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.manifest import MAX_MANIFEST, digest_of
-from otaflux.registry.remote import Remote
 from otaflux.registry.remote.endpoint import Endpoint
+from otaflux.registry.remote.source import Remote
 from otaflux.registry.source import Unchanged
 
 ONE = Tag("1.0.0")

@@ -16,7 +16,7 @@ from registry_client import SENSOR, remote
 
 from otaflux import __version__
 from otaflux.errors import BadSetting, Undecided, Unreachable
-from otaflux.registry.remote import Remote
+from otaflux.registry.remote.source import Remote
 from otaflux.registry.source import Source
 
 
