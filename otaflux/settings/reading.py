@@ -8,6 +8,7 @@ found and where, but nothing of a secret.
 
 from __future__ import annotations
 
+import importlib.util
 import ssl
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -132,6 +133,8 @@ def _together(settings: Settings, complaints: Sequence[str]) -> list[str]:
             (("TLS_CERT_PATH", "TLS_KEY_PATH"), _certificate(settings)),
             (("DATA_DIR",), _folder(settings)),
             (("CHANNELS", "DEFAULT_CHANNEL"), _default_channel(settings)),
+            (("COSIGN_IDENTITY", "COSIGN_ISSUER"), _identities(settings)),
+            (("REQUIRE_BOUND_TAG", "COSIGN_PUB_KEY_PATH", "COSIGN_IDENTITY"), _bound(settings)),
         )
         if complaint and wrong.isdisjoint(names)
     ]
@@ -161,6 +164,30 @@ def _default_channel(settings: Settings) -> str:
         return ""
     found = quoted(settings.default_channel)
     return f"DEFAULT_CHANNEL: found {found}, expected stable or one of CHANNELS: {', '.join(there)}"
+
+
+def _identities(settings: Settings) -> str:
+    named, issuer = bool(settings.cosign_identity), settings.cosign_issuer is not None
+    if not named and settings.sigstore_trusted_root_path is not None:
+        return "COSIGN_IDENTITY: found none, expected some, for SIGSTORE_TRUSTED_ROOT_PATH is set"
+    if named != issuer:
+        given, missing = ("IDENTITY", "ISSUER") if named else ("ISSUER", "IDENTITY")
+        return f"COSIGN_{missing}: found none, expected one, for COSIGN_{given} is set"
+    if named and importlib.util.find_spec("sigstore") is None:
+        return (
+            "COSIGN_IDENTITY: found a value, expected none: this needs the extra otaflux[keyless],"
+            " which is not installed (pip install 'otaflux[keyless]')"
+        )
+    return ""
+
+
+def _bound(settings: Settings) -> str:
+    if not settings.require_bound_tag or settings.cosign_pub_key_path or settings.cosign_identity:
+        return ""
+    return (
+        "REQUIRE_BOUND_TAG: found true, expected COSIGN_PUB_KEY_PATH or COSIGN_IDENTITY besides,"
+        " for it is about what was signed"
+    )
 
 
 def _credentials(settings: Settings) -> str:

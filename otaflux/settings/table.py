@@ -15,8 +15,9 @@ from typing import Any
 
 from otaflux.model.names import STABLE, Channel, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
-from otaflux.settings import values
+from otaflux.settings import signers, values
 from otaflux.settings.values import Address, Network
+from otaflux.signature.identity import Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,28 @@ class Settings:
     )
     max_downloads: int = _setting(values.integer(1, 1_000_000), "2000", "Downloads at once")
     cosign_pub_key_path: Path | None = _setting(
-        values.path, None, "PEM file with keys; nothing unsigned is served", not_built=_NO_KEYS
+        signers.public_keys,
+        None,
+        "PEM file with public keys that may sign; nothing unsigned is served",
+        not_built=_NO_KEYS,
+    )
+    cosign_identity: tuple[Name, ...] = _setting(
+        signers.identities,
+        "",
+        "Certificate identities that may sign, white space between; /…/ is a pattern",
+        not_built=_NO_KEYS,
+    )
+    cosign_issuer: Name | None = _setting(
+        signers.issuer,
+        None,
+        "Issuer of those identities, such as https://token.actions.githubusercontent.com",
+        not_built=_NO_KEYS,
+    )
+    sigstore_trusted_root_path: Path | None = _setting(
+        signers.trusted_root,
+        None,
+        "Sigstore's trusted_root.json; unset: the public instance's",
+        not_built=_NO_KEYS,
     )
     require_bound_tag: bool = _setting(
         values.boolean,

@@ -13,7 +13,10 @@ from typing import Protocol
 
 from otaflux.errors import Refused
 from otaflux.model.signer import IdentitySigner
+from otaflux.signature.strictjson import NotStrict, read_object
+from otaflux.wording import quoted
 
+ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
 MAX_PATTERN = 1024  # characters of an identity or a pattern as set
 MAX_IDENTITY = 1024  # characters of an identity in a certificate
 
@@ -69,6 +72,17 @@ class Identities:
     names: tuple[Name, ...]
     issuer: Name
     root: bytes = b""
+
+
+def check_root(content: bytes) -> None:
+    """Raise `Refused` where that is plainly no trusted root; who judges with it reads it all."""
+    try:
+        read = read_object(content)
+    except NotStrict as error:
+        raise Refused(str(error)) from None
+    kind = read.get("mediaType")
+    if not (isinstance(kind, str) and kind.startswith(ROOT_TYPE)):
+        raise Refused(f"its mediaType is {quoted(kind)}, and begins with {ROOT_TYPE}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""The server's side: a notary that is a child process.
+
+Threads: any number may ask, one at a time is answered; each waits `patience` seconds at most. The
+child holds nothing that has to last, so it is killed without more ado.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from otaflux.errors import Undecided, Unsigned
+from otaflux.keyless.frames import Broken, receive, send
+from otaflux.model.signer import IdentitySigner
+from otaflux.signature.identity import Identities, Vouched
+
+PATIENCE = 30.0  # seconds; a small board takes ten for the child's start alone
+COMMAND = (sys.executable, "-m", "otaflux.keyless")
+_HINT = "It is asked again at the next look; `otaflux check` tries it"
+
+
+class NotaryProcess:
+    """Judges bundles with certificates in a child, which `command` starts."""
+
+    def __init__(self, *, command: Sequence[str] = COMMAND, patience: float = PATIENCE) -> None:
+        self._command = command
+        self._patience = patience
+        self._one_at_a_time = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+        """See `otaflux.signature.identity.Notary`. Blocks."""
+        answer = self._asked(
+            {
+                "bundle": base64.b64encode(bundle).decode(),
+                "identities": [name.text for name in identities.names],
+                "issuer": identities.issuer.text,
+                "root": base64.b64encode(identities.root).decode(),
+            }
+        )
+        match answer:
+            case {"identity": str(identity), "issuer": str(issuer), "type": str(kind),
+                  "payload": str(payload)}:  # fmt: skip
+                signer = IdentitySigner(identity, issuer)
+                return Vouched(signer, kind, base64.b64decode(payload))
+            case {"unsigned": str(reason)}:
+                raise Unsigned(reason)
+            case {"undecided": str(reason)}:
+                raise Undecided(reason, hint=_HINT)
+            case _:
+                raise Undecided("the process that judges certificates said nothing useful")
+
+    def check(self, root: bytes) -> None:
+        """Try the child and the trusted root; raises `Undecided` with what is wrong. Blocks."""
+        answer = self._asked({"root": base64.b64encode(root).decode()})
+        if "root" not in answer:
+            reason = str(answer.get("undecided", "the process that judges said nothing useful"))
+            raise Undecided(reason, hint="Is SIGSTORE_TRUSTED_ROOT_PATH a trusted root?")
+
+    def close(self) -> None:
+        """End the child, if one runs."""
+        with self._one_at_a_time:
+            self._end()
+
+    def _asked(self, question: dict[str, Any]) -> dict[str, Any]:
+        until = time.monotonic() + self._patience
+        if not self._one_at_a_time.acquire(timeout=self._patience):
+            raise Undecided("judging certificates takes too long", hint=_HINT)
+        try:
+            for is_last in (False, True):
+                try:
+                    channel = self._channel or self._start()
+                    send(channel, question, until=until)
+                    return receive(channel, until=until)
+                except TimeoutError:
+                    self._end()
+                    raise Undecided(
+                        f"judging a certificate took more than {self._patience:g} s: was it the"
+                        " pattern?",
+                        hint=_HINT,
+                    ) from None
+                except (OSError, Broken) as error:
+                    # The first time it may just have ended for having had nothing to do.
+                    self._end()
+                    if is_last:
+                        raise Undecided(
+                            f"the process that judges certificates failed: {error}", hint=_HINT
+                        ) from None
+            raise AssertionError
+        finally:
+            self._one_at_a_time.release()
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        try:
+            self._child = subprocess.Popen(  # noqa: S603 - a program of ours
+                self._command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._channel = ours
+        return ours
+
+    def _end(self) -> None:
+        channel, child = self._channel, self._child
+        self._channel = self._child = None
+        if channel is not None:
+            channel.close()
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            child.wait()
