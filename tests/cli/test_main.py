@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -19,16 +20,40 @@ from otaflux.errors import BadSetting, Refused, Undecided, Unusable
 
 def test_the_version_is_told(tmp_path: Path) -> None:
     """`--version` says name and version."""
-    done = otaflux("--version", cwd=tmp_path)
+    done = otaflux("--version", cwd=tmp_path, fresh=True)
     assert (done.returncode, done.stdout) == (0, "otaflux 0.1.0\n")
 
 
 def test_help_lists_every_command(tmp_path: Path) -> None:
     """`--help` names each command, with a line that says what it does."""
-    done = otaflux("--help", cwd=tmp_path)
+    done = otaflux("--help", cwd=tmp_path, fresh=True)
     assert done.returncode == 0
     for name in cli.COMMANDS:
         assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_starts_by_itself(tmp_path: Path, name: str) -> None:
+    """Each command finds what it needs, whatever other commands would have loaded."""
+    done = otaflux(name, "--help", cwd=tmp_path, fresh=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Usage: otaflux {name}")
+
+
+def test_a_command_on_the_folder_loads_no_http_client(tmp_path: Path) -> None:
+    """What only a registry over HTTP needs is not loaded without one: it takes longest."""
+    listed = "import sys; from otaflux.cli.main import main; main(['list']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", listed],
+        cwd=tmp_path,
+        env=environment(tmp_path, {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert "otaflux.registry.layout.source" in loaded
+    assert not loaded & {"aiohttp", "yarl", "prometheus_client", "cryptography"}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ async def test_memory_does_not_grow_with_the_blob(tmp_path: Path) -> None:
         settings = {"REGISTRY_URL": registry.url, "REPOSITORY_PREFIX": "acme", "DEVICES": "big"}
 
         def pulled(content: bytes) -> float:
-            with server(tmp_path, **settings, WEBHOOK_SECRET=SECRET) as running:
+            with server(tmp_path, fresh=True, **settings, WEBHOOK_SECRET=SECRET) as running:
                 running.told("big", "1.0.0")
                 assert running.process is not None
                 idle = memory(running, "VmRSS")

@@ -80,7 +80,7 @@ async def test_large_manifests_stay_within_the_bound(tmp_path: Path, fill: Any) 
         }
 
         def run() -> tuple[float, list[float]]:
-            with server(tmp_path, **settings) as running:
+            with server(tmp_path, fresh=True, **settings) as running:
                 running.told("known", "1.0.0")
                 assert running.process is not None
                 idle = memory(running, "VmRSS")

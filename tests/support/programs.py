@@ -5,7 +5,9 @@
         assert running.get("/version?device=lamp").status == 404
 
 A server's settings are those of its `env`; commands that should speak of the same get the same.
-Real registries are in `real_registry.py`.
+Both are forked off a process that has imported the program already (`launcher.py`), but where they
+are asked for `fresh`: who measures memory, or looks at the entry point or the locale. Real
+registries are in `real_registry.py`.
 """
 
 from __future__ import annotations
@@ -16,17 +18,22 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import launcher
 
 PROGRAM = Path(sys.executable).with_name("otaflux")
 PATIENCE = 20.0  # seconds
+
+Process = subprocess.Popen[bytes] | launcher.Launched
 
 
 def free_port() -> int:
@@ -41,17 +48,39 @@ def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **settings}
 
 
-def otaflux(*arguments: str | Path, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def otaflux(
+    *arguments: str | Path, cwd: Path, fresh: bool = False, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        cwd=cwd,
-        env=environment(cwd, settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE * 3,
-        check=False,
-    )
+    given = [str(argument) for argument in arguments]
+    env = environment(cwd, settings)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = _start(given, cwd, env, out, err, fresh=fresh)
+        try:
+            code = process.wait(PATIENCE * 3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode())
+    return subprocess.CompletedProcess(given, code, *texts)
+
+
+def _start(
+    arguments: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    out: IO[bytes],
+    err: IO[bytes],
+    *,
+    fresh: bool,
+) -> Process:
+    if fresh:
+        return subprocess.Popen([PROGRAM, *arguments], cwd=cwd, env=env, stdout=out, stderr=err)
+    return launcher.launch(arguments, cwd=cwd, env=env, stdout=out, stderr=err)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +95,16 @@ class Answer:
 class Server:
     """A running `otaflux serve`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], *, fresh: bool = False) -> None:
         self.folder = folder
+        self._fresh = fresh
         self.env = {
             "DATA_DIR": str(folder / "data"),
             "LISTEN_ADDR": f"127.0.0.1:{free_port()}",
             "LOG_FORMAT": "json",
             **settings,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -84,13 +114,8 @@ class Server:
     def launch(self) -> None:
         """Start, and wait for nothing."""
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [PROGRAM],
-                cwd=self.folder,
-                env=environment(self.folder, self.env),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            env = environment(self.folder, self.env)
+            self.process = _start([], self.folder, env, log, log, fresh=self._fresh)
 
     def start(self) -> None:
         """Start, and wait until it answers."""
@@ -156,9 +181,9 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, **settings: str) -> Iterator[Server]:
+def server(folder: Path, *, fresh: bool = False, **settings: str) -> Iterator[Server]:
     """A server that runs, and is stopped whatever happens."""
-    running = Server(folder, settings)
+    running = Server(folder, settings, fresh=fresh)
     running.start()
     try:
         yield running
