@@ -6,6 +6,7 @@ or that it was skipped and why; the last line counts both. The exit code is 1 wh
     oras    pushes a file to docker-registry and into the embedded folder; OtaFlux pulls both
     crane   pushes a tar as a container image's layer; OtaFlux pulls the file in it
     zot     takes what `otaflux push` pushes, and gives it back
+    helm    renders the chart; kubeconform, where it is, holds what comes out against Kubernetes
 """
 
 from __future__ import annotations
@@ -124,10 +125,29 @@ def zot(cwd: Path) -> None:
         pulled(cwd, "lamp:1.0.0", **settings)
 
 
+CHART = Path(__file__).resolve().parents[1] / "deploy/helm"
+VALUES = (
+    "persistence.enabled=true",
+    "otaflux.registry.url=https://r,replicaCount=3,otaflux.mqtt.url=mqtt://b",
+    "ingress.enabled=true,persistence.enabled=false,otaflux.webhookSecret=s",
+    "otaflux.existingSecret=mine,otaflux.cosignPubKey=x,settings.KEEP_VERSIONS=5",
+)
+
+
+def helm(cwd: Path) -> None:
+    """The chart with several sets of values."""
+    run("helm", "lint", "--strict", CHART, cwd=cwd)
+    for number, given in enumerate(VALUES):
+        rendered = cwd / f"{number}.yaml"
+        rendered.write_text(run("helm", "template", "x", CHART, "--set", given, cwd=cwd))
+        if shutil.which("kubeconform"):
+            run("kubeconform", "-strict", "-ignore-missing-schemas", rendered, cwd=cwd)
+
+
 def main() -> int:
     """Run what can be run; answers 1 where something failed."""
     passed = failed = skipped = 0
-    for check in (oras, crane, zot):
+    for check in (oras, crane, zot, helm):
         name = check.__name__
         if shutil.which(name) is None:
             skipped += 1
