@@ -227,6 +227,41 @@ class DeviceNotServed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerConnected:
+    """There is a connection to the broker, and what is sent below `topic` can be read."""
+
+    url: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFailed:
+    """There is no connection to the broker any more, or none came to be.
+
+    Where `is_connected`, there is one all the same, and something else is not as it should be.
+    """
+
+    reason: str
+    hint: str
+    is_connected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSent:
+    """The broker took a message: `announcement`, and so on."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerWaiting:
+    """So many messages of a kind wait to be sent."""
+
+    kind: str
+    messages: int
+
+
 Happening = (
     HookAccepted
     | HookAnswered
@@ -244,6 +279,10 @@ Happening = (
     | FilesLeft
     | DeviceForgotten
     | DeviceNotServed
+    | BrokerConnected
+    | BrokerFailed
+    | BrokerSent
+    | BrokerWaiting
 )
 Listener = Callable[[Happening], None]
 

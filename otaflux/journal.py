@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from otaflux.events import (
+    BrokerConnected,
+    BrokerFailed,
+    BrokerSent,
+    BrokerWaiting,
     Cause,
     Happening,
     HookAnswered,
@@ -38,7 +42,7 @@ class Journal:
         self._rechecked = self._clock()
         metrics.recheck_age_seconds.set_function(lambda: self._clock() - self._rechecked)
 
-    def hear(self, happening: Happening) -> None:
+    def hear(self, happening: Happening) -> None:  # noqa: C901 - one case for each metric
         """Count what happened; see `otaflux.events`."""
         match happening:
             case HookAnswered(source, outcome):
@@ -53,6 +57,14 @@ class Journal:
                 self._metrics.registry_errors.inc()
             case RunEnded(priority=Priority.RECHECK):
                 self._rechecked = self._clock()
+            case BrokerConnected():
+                self._metrics.broker_connected.set(1)
+            case BrokerFailed(is_connected=False):
+                self._metrics.broker_connected.set(0)
+            case BrokerSent(kind):
+                self._metrics.broker_messages.labels(kind).inc()
+            case BrokerWaiting(kind, messages):
+                self._metrics.broker_waiting.labels(kind).set(messages)
             case _:
                 pass  # worth a line in the log, and no number
 

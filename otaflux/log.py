@@ -64,6 +64,9 @@ class Event(StrEnum):
     LIBRARY_SAID = "library_said"
     CONNECTIONS_CROWDED = "connections_crowded"
     DEVICE_NOT_SERVED = "device_not_served"
+    BROKER_CONNECTED = "broker_connected"
+    BROKER_FAILED = "broker_failed"
+    BROKER_CRASHED = "broker_crashed"
     SECRET_READ_AGAIN = "secret_read_again"  # noqa: S105 - the word for an event
     SECRET_KEPT = "secret_kept"  # noqa: S105 - as above
     LOG_LINES_LOST = "log_lines_lost"

@@ -13,6 +13,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from otaflux.events import (
+    BrokerConnected,
+    BrokerFailed,
     Cause,
     DeviceForgotten,
     DeviceNotServed,
@@ -94,6 +96,7 @@ class LogLines:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._outage = _Outage(clock)
+        self._broker = _Outage(clock)
         self._refused = _Said()
         self._failed = _Said(MOST_ALIKE)
 
@@ -129,6 +132,12 @@ class LogLines:
             case DeviceNotServed(device, why):
                 if self._failed.is_new(device, why):
                     log.warning(Event.DEVICE_NOT_SERVED, device=device.name, reason=why)
+            case BrokerConnected(url, topic):
+                self._broker.ended()
+                self._failed.forget("broker")
+                log.info(Event.BROKER_CONNECTED, broker=url, topic=topic)
+            case BrokerFailed(why, hint):
+                self._broker_fails(why, hint)
             case _:
                 pass  # worth a number somewhere, and no line
 
@@ -179,6 +188,16 @@ class LogLines:
                 hint=reason.hint,
                 hooks=list(hooks),
             )
+
+    def _broker_fails(self, why: str, hint: str) -> None:
+        """A warning when that is new, and again while it lasts."""
+        lasting = self._broker.goes_on()
+        is_new = self._failed.is_new("broker", why)
+        if is_new or lasting is not None:
+            lasted = {} if lasting is None else {"seconds": round(lasting)}
+            log.warning(Event.BROKER_FAILED, reason=why, hint=hint, **lasted)
+        else:
+            log.debug(Event.BROKER_FAILED, reason=why, hint=hint)
 
     def _answers(self, ended: RunEnded) -> None:
         """The end of an outage, with the first run that learnt something."""

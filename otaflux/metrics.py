@@ -63,3 +63,20 @@ class Metrics:
             "Seconds since a re-check of any device last ended well, or since the start.",
             registry=registry,
         )
+        self.broker_connected = Gauge(
+            "otaflux_broker_connected",
+            "1 while there is a connection to the MQTT broker, else 0.",
+            registry=registry,
+        )
+        self.broker_messages = Counter(
+            "otaflux_broker_messages",
+            "Messages that the MQTT broker took.",
+            ["kind"],
+            registry=registry,
+        )
+        self.broker_waiting = Gauge(
+            "otaflux_broker_waiting",
+            "Messages that wait to be sent to the MQTT broker.",
+            ["kind"],
+            registry=registry,
+        )

@@ -16,7 +16,13 @@ from simulation.program import Program
 from simulation.registry import Content, Shape, SimulatedRegistry
 
 from otaflux.errors import Unreachable
-from otaflux.events import RequestSent
+from otaflux.events import (
+    BrokerConnected,
+    BrokerFailed,
+    BrokerSent,
+    BrokerWaiting,
+    RequestSent,
+)
 from otaflux.journal import Journal
 from otaflux.machine import Machine
 from otaflux.metrics import Metrics
@@ -173,6 +179,24 @@ def test_requests_to_the_registry_are_counted() -> None:
     async def test(rig: Counted) -> None:
         rig.program.events.tell(RequestSent("tags", "ok"))
         assert rig("otaflux_registry_requests_total") == 1
+
+    counted(test)
+
+
+def test_the_broker_is_counted() -> None:
+    """Whether there is a connection, what it took, and what waits."""
+
+    async def test(rig: Counted) -> None:
+        tell = rig.program.events.tell
+        tell(BrokerConnected("mqtt://broker:1883", "otaflux"))
+        tell(BrokerFailed("one topic is refused", "", is_connected=True))
+        assert rig("otaflux_broker_connected") == 1
+        tell(BrokerWaiting("announcement", 3))
+        tell(BrokerSent("announcement"))
+        assert rig("otaflux_broker_waiting", kind="announcement") == 3
+        assert rig("otaflux_broker_messages_total", kind="announcement") == 1
+        tell(BrokerFailed("it is away", ""))
+        assert rig("otaflux_broker_connected") == 0
 
     counted(test)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from otaflux.errors import BadSetting
 from otaflux.model.names import Device
-from otaflux.settings import SETTINGS, Address, Setting, Settings, envfile, origins, read
+from otaflux.settings import SETTINGS, Address, BrokerUrl, Setting, Settings, envfile, origins, read
 
 BUILT = [setting for setting in SETTINGS if not setting.not_built]
 UNBUILT = [setting for setting in SETTINGS if setting.not_built]
@@ -94,6 +94,9 @@ def test_an_empty_value_is_none(setting: Setting) -> None:
         ("LOG_LEVEL", "warn", "warning"),
         ("LOG_FORMAT", "console", "console"),
         ("REGISTRY_INSECURE", "Yes", True),
+        ("MQTT_URL", "mqtt://broker.example", BrokerUrl("broker.example", 1883, secure=False)),
+        ("MQTT_URL", "mqtts://broker.example/", BrokerUrl("broker.example", 8883, secure=True)),
+        ("MQTT_URL", "MQTT://[::1]:1884", BrokerUrl("::1", 1884, secure=False)),
     ],
 )
 def test_what_people_write_is_understood(name: str, text: str, expected: object) -> None:
@@ -162,6 +165,21 @@ def test_an_insecure_registry_without_a_scheme_is_http() -> None:
         ("TLS_CERT_PATH", "/nowhere/cert.pem"),
         ("REGISTRY_PASSWORD_FILE", "/nowhere/password"),
         ("DATA_DIR", __file__),
+        ("MQTT_URL", "broker.example:1883"),
+        ("MQTT_URL", "http://broker.example"),
+        ("MQTT_URL", "mqtt://user:hunter2@broker.example"),
+        ("MQTT_URL", "mqtt://broker.example/topic"),
+        ("MQTT_URL", "mqtt://broker.example:0"),
+        ("MQTT_URL", "mqtt://"),
+        ("MQTT_TOPIC", "home/#"),
+        ("MQTT_TOPIC", "+/ota"),
+        ("MQTT_TOPIC", "$SYS/ota"),
+        ("MQTT_TOPIC", "home/$ota"),
+        ("MQTT_TOPIC", "/"),
+        ("MQTT_TOPIC", "a\x01b"),
+        ("MQTT_TOPIC", "t" * 201),
+        ("MQTT_CA_CERT_PATH", __file__),
+        ("MQTT_CLIENT_CERT_PATH", "/nowhere/cert.pem"),
     ],
 )
 def test_a_wrong_value_is_one_line(name: str, text: str) -> None:
@@ -269,6 +287,43 @@ def test_certificate_and_key_belong_together(tmp_path: Path) -> None:
     assert complaints({"REGISTRY_CA_CERT_PATH": str(tmp_path / "one.key")})
 
 
+@pytest.mark.parametrize(
+    ("environment", "complaint"),
+    [
+        ({"MQTT_TOPIC": "home"}, "MQTT_URL: found none, expected one, for MQTT_TOPIC is set"),
+        ({"MQTT_PASSWORD": "p"}, "MQTT_URL: found none, expected one, for MQTT_PASSWORD is set"),
+        (
+            {"MQTT_URL": "mqtt://b", "MQTT_PASSWORD": "p"},
+            "MQTT_USERNAME: found none, expected one, for MQTT_PASSWORD is set",
+        ),
+        (
+            {"MQTT_URL": "mqtt://b", "MQTT_CLIENT_KEY_PATH": __file__},
+            "MQTT_URL: found mqtt://, expected mqtts://, for MQTT_CLIENT_KEY_PATH is set",
+        ),
+        (
+            {"MQTT_URL": "mqtts://b", "MQTT_CLIENT_KEY_PATH": __file__},
+            "MQTT_CLIENT_CERT_PATH: found none, expected one, for MQTT_CLIENT_KEY_PATH is set",
+        ),
+        (
+            {
+                "MQTT_URL": "mqtts://b",
+                "MQTT_CLIENT_KEY_PATH": __file__,
+                "MQTT_CLIENT_CERT_PATH": __file__,
+            },
+            "MQTT_CLIENT_CERT_PATH: found",
+        ),
+        ({"MQTT_URL": "mqtt://b", "MQTT_TOPIC": "home/ota/", "MQTT_USERNAME": "u"}, ""),
+    ],
+)
+def test_settings_of_the_broker_belong_together(
+    environment: dict[str, str], complaint: str
+) -> None:
+    """What would be ignored is refused: a topic with no broker, certificates without TLS."""
+    found = complaints(environment)
+    assert found[0].startswith(complaint) if complaint else found == ()
+    assert len(found) <= 1
+
+
 def test_an_unspecified_address_is_reached_by_loopback() -> None:
     """A client on the same machine reaches a server that listens everywhere."""
     assert str(Address.parse("0.0.0.0:80").reachable) == "127.0.0.1:80"
@@ -280,7 +335,7 @@ def test_an_unspecified_address_is_reached_by_loopback() -> None:
 def test_no_text_raises_anything_else(setting: Setting, text: str) -> None:
     """Whatever stands in a setting, it is taken or refused in this project's own words."""
     for complaint in complaints({setting.name: text}):
-        assert complaint.startswith(("REGISTRY_", setting.name, "TLS_"))
+        assert complaint.startswith(("REGISTRY_", setting.name, "TLS_", "MQTT_"))
         assert "\n" not in complaint
 
 

@@ -11,6 +11,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -36,9 +37,13 @@ from otaflux.web.port.openfiles import make_room
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
 
+if TYPE_CHECKING:
+    from otaflux.broker.link import Link
+
 # Seconds after which a thread that computes lets the event loop go on. A poll asks for its turn
 # two or three times: with Python's 5 ms, sorting out a large listing keeps each waiting for 15.
 TURN = 0.001
+FLUSH = 3.0  # seconds, at the end, for messages that wait to be sent to the broker
 
 
 async def serve(settings: Settings, *, stopping: Callable[[], None] = lambda: None) -> None:
@@ -114,15 +119,21 @@ class _Server:
     async def run(self, stopping: Callable[[], None]) -> None:
         """Listen, and keep devices up to date, until told to stop."""
         stop = _stop_signals()
+        # Now, for what was found on the disk is no change.
+        link = _broker(self._settings, self._controller)
         async with self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
             giving = tasks.create_task(give_back(self._controller.machine.in_thread), name="freed")
+            broker = tasks.create_task(link.run(), name="broker") if link else None
             await stop.wait()
             stopping()
             log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
             controller.cancel()
             giving.cancel()
+            if link and broker:
+                await link.flush(FLUSH)
+                broker.cancel()
         log.info(Event.SERVER_STOPPED)
 
     def _say_started(self) -> None:
@@ -154,6 +165,15 @@ class _Server:
                 seconds=round(round_seconds),
                 hint="Raise REGISTRY_RATE, or let hooks do it and raise RECHECK_INTERVAL",
             )
+
+
+def _broker(settings: Settings, controller: Controller) -> Link | None:
+    """The broker, where one is set; its library is not even loaded without."""
+    if settings.mqtt_url is None:
+        return None
+    from otaflux.app.broker import account, link
+
+    return link(account(settings, settings.mqtt_url), settings, controller)
 
 
 def _stop_signals() -> asyncio.Event:

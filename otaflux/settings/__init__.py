@@ -3,11 +3,12 @@
 from otaflux.settings.origins import Misspelt, Origin, SettingOrigins, origins
 from otaflux.settings.reading import read
 from otaflux.settings.table import SETTINGS, Setting, Settings
-from otaflux.settings.values import Address, Network
+from otaflux.settings.values import Address, BrokerUrl, Network
 
 __all__ = [
     "SETTINGS",
     "Address",
+    "BrokerUrl",
     "Misspelt",
     "Network",
     "Origin",

@@ -17,6 +17,7 @@ from typing import Any
 from otaflux.errors import BadName, BadSetting, Undecided
 from otaflux.model.names import STABLE, Namespace
 from otaflux.secret import secret_file
+from otaflux.settings import broker
 from otaflux.settings.places import Found, SettingPlaces
 from otaflux.settings.table import SETTINGS, Setting, Settings
 from otaflux.settings.values import Wrong, path
@@ -135,6 +136,7 @@ def _together(settings: Settings, complaints: Sequence[str]) -> list[str]:
             (("CHANNELS", "DEFAULT_CHANNEL"), _default_channel(settings)),
             (("COSIGN_IDENTITY", "COSIGN_ISSUER"), _identities(settings)),
             (("REQUIRE_BOUND_TAG", "COSIGN_PUB_KEY_PATH", "COSIGN_IDENTITY"), _bound(settings)),
+            (broker.NAMES, broker.together(settings)),
         )
         if complaint and wrong.isdisjoint(names)
     ]

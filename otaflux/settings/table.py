@@ -16,7 +16,7 @@ from typing import Any
 from otaflux.model.names import STABLE, Channel, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
 from otaflux.settings import signers, values
-from otaflux.settings.values import Address, Network
+from otaflux.settings.values import Address, BrokerUrl, Network
 from otaflux.signature.identity import Name
 
 
@@ -65,7 +65,6 @@ def _secret(text: str) -> Current[Secret]:
     return Fixed(Secret(text))
 
 
-_NO_BROKER = "MQTT is not built yet"
 _NO_KEYS = "signatures are not checked yet, so everything would be served unsigned"
 
 
@@ -177,26 +176,30 @@ class Settings:
         "Refuse artifacts whose signed manifest does not name version and device",
         not_built=_NO_KEYS,
     )
-    mqtt_url: str | None = _setting(
-        values.text, None, "Broker for notifications", not_built=_NO_BROKER
+    mqtt_url: BrokerUrl | None = _setting(
+        values.broker_url, None, "MQTT broker for notifications, mqtt(s)://host[:port]"
     )
-    mqtt_username: str | None = _setting(
-        values.text, None, "User name for the broker", not_built=_NO_BROKER
-    )
+    mqtt_username: str | None = _setting(values.text, None, "User name for the broker")
     mqtt_password: Current[Secret] | None = _setting(
-        _secret, None, "Password for the broker", secret=True, not_built=_NO_BROKER
+        _secret, None, "Password for the broker", secret=True
     )
     mqtt_topic: str | None = _setting(
-        values.text, None, "Topic above the devices' own", not_built=_NO_BROKER
+        values.topic, None, "Topic above the devices' own; unset: otaflux"
     )
     mqtt_ca_cert_path: Path | None = _setting(
-        values.path, None, "PEM file with roots for the broker", not_built=_NO_BROKER
+        values.certificates, None, "PEM file with roots to trust at the broker besides the system's"
     )
     mqtt_client_cert_path: Path | None = _setting(
-        values.path, None, "Client certificate for the broker", not_built=_NO_BROKER
+        values.file, None, "PEM file with a client certificate for the broker"
     )
     mqtt_client_key_path: Path | None = _setting(
-        values.path, None, "Key of the client certificate", not_built=_NO_BROKER
+        values.file, None, "PEM file with the key of the client certificate"
+    )
+    mqtt_discovery_prefix: str | None = _setting(
+        values.topic,
+        None,
+        "Topic where Home Assistant looks for entities, such as homeassistant",
+        not_built="Home Assistant's discovery is not built yet",
     )
     shutdown_timeout: float = _setting(
         values.seconds(0, 86_400, "30"), "30", "Seconds for downloads under way when it stops"

@@ -258,8 +258,45 @@ def public_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-def _split(value: str, expected: str) -> SplitResult:
-    """The parts of an HTTP address; user names, passwords, queries and fragments are refused."""
+@dataclass(frozen=True, slots=True)
+class BrokerUrl:
+    """Where an MQTT broker is, and whether with TLS."""
+
+    host: str
+    port: int
+    secure: bool
+
+
+_MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+MAX_TOPIC = 200  # characters of the topic above the devices'
+
+
+def broker_url(value: str) -> BrokerUrl:
+    """`mqtt[s]://host[:port]`."""
+    expected = "mqtt://host[:port], or mqtts://host[:port] for a broker with TLS"
+    parts = _split(value, expected, schemes=tuple(_MQTT_PORTS))
+    if parts.path.strip("/"):
+        raise Wrong(f"{expected}, without a path; MQTT_TOPIC names the topic")
+    host = parts.hostname or ""
+    return BrokerUrl(host, parts.port or _MQTT_PORTS[parts.scheme], parts.scheme == "mqtts")
+
+
+def topic(value: str) -> str:
+    """The beginning of MQTT topics, answered without a `/` at its end."""
+    bare = value.rstrip("/")
+    wild = re.search(r"[+#$\x00-\x1f\x7f]", bare)
+    if not bare or wild or not bare.isprintable() or len(bare) > MAX_TOPIC:
+        raise Wrong(
+            f"the beginning of a topic, such as otaflux or home/ota, without '+', '#' and '$', at"
+            f" most {MAX_TOPIC} characters"
+        )
+    return bare
+
+
+def _split(
+    value: str, expected: str, *, schemes: tuple[str, ...] = ("http", "https")
+) -> SplitResult:
+    """The parts of an address; user names, passwords, queries and fragments are refused."""
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -268,7 +305,7 @@ def _split(value: str, expected: str) -> SplitResult:
     if "@" in value:
         raise Wrong(f"{expected}, without user name and password", found="an address with an '@'")
     named = parts.hostname and not re.search(r"[\s\\^`{|}<>\"]", value)
-    if parts.scheme not in {"http", "https"} or not named or port == 0:
+    if parts.scheme not in schemes or not named or port == 0:
         raise Wrong(expected)
     if parts.query or parts.fragment or "?" in value or "#" in value:
         raise Wrong(f"{expected}, without '?' and '#'")

@@ -82,7 +82,7 @@ def test_wrong_usage_is_one_line_and_two(tmp_path: Path, arguments: list[str], w
 
 def test_every_wrong_setting_has_its_line(tmp_path: Path) -> None:
     """The server names all settings that are wrong before it ends."""
-    done = otaflux(cwd=tmp_path, MQTT_URL="mqtt://b", LISTEN_ADDR="x", KEEP_VERSIONS="-1")
+    done = otaflux(cwd=tmp_path, MQTT_URL="http://b", LISTEN_ADDR="x", KEEP_VERSIONS="-1")
     assert done.returncode == 2
     lines = [line.removeprefix("otaflux: ").partition(":")[0] for line in done.stderr.splitlines()]
     assert lines == ["LISTEN_ADDR", "KEEP_VERSIONS", "MQTT_URL"]

@@ -1,0 +1,42 @@
+"""What has to do with the broker, bound; only with `MQTT_URL`, for the library takes 11 MiB.
+
+Decides nothing.
+"""
+
+from __future__ import annotations
+
+from otaflux.app.controller import Controller
+from otaflux.broker.account import Account
+from otaflux.broker.announcer import Announcer
+from otaflux.broker.link import Link
+from otaflux.settings import BrokerUrl, Settings
+
+TOPIC = "otaflux"  # where MQTT_TOPIC is not set
+
+
+def account(settings: Settings, url: BrokerUrl) -> Account:
+    """Where the broker is, and who OtaFlux is there."""
+    return Account(
+        host=url.host,
+        port=url.port,
+        secure=url.secure,
+        topic=settings.mqtt_topic or TOPIC,
+        username=settings.mqtt_username,
+        password=settings.mqtt_password,
+        ca_cert_path=settings.mqtt_ca_cert_path,
+        client_cert_path=settings.mqtt_client_cert_path,
+        client_key_path=settings.mqtt_client_key_path,
+    )
+
+
+def link(account: Account, settings: Settings, controller: Controller) -> Link:
+    """The connection, and what uses it."""
+    announcer = Announcer(
+        account.topic,
+        controller.catalog,
+        channel=controller.default_channel,
+        public_url=settings.public_url,
+        touch=controller.touch,
+        events=controller.events,
+    )
+    return Link(account, [announcer], events=controller.events, machine=controller.machine)

@@ -1,0 +1,139 @@
+"""Retained messages, kept as they should be: one topic for each of many keys.
+
+Level-triggered, as runs are: a key is noted, and what its message should be is asked when its turn
+comes. What the broker holds is the record of what was sent: it is read before anything is sent, and
+only what differs is. So nothing is lost while the broker is away, nothing is sent twice after a
+restart, and of two replicas with the same news one sends it. All keys are looked at when a
+connection comes to be, and each `AGAIN` seconds. On one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from otaflux.broker import failures
+from otaflux.broker.session import BATCH, Session
+from otaflux.events import BrokerFailed, BrokerSent, BrokerWaiting, Events
+
+AGAIN = 3600.0  # seconds: a broker may lose what it holds, and others may write there
+
+K = TypeVar("K", bound=Hashable)
+
+
+def _never(_key: object, _held: bytes) -> bool:
+    return False
+
+
+class Retained(Generic[K]):
+    """Sends what `wanted` says, to `topic` of each key, as messages of one `kind`.
+
+    `wanted` returns the message, empty where there should be none, or None where that is not known
+    here. `everything` gives all keys. `is_contested(key, held)` says of a key that did not change
+    here that what the broker holds may be better than what is wanted: it is left, and the key may
+    be noted again later.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        topic: Callable[[K], str],
+        wanted: Callable[[K], bytes | None],
+        everything: Callable[[], Iterable[K]],
+        events: Events,
+        is_contested: Callable[[K, bytes], bool] = _never,
+        again: float = AGAIN,
+    ) -> None:
+        self._kind = kind
+        self._topic = topic
+        self._wanted = wanted
+        self._everything = everything
+        self._events = events
+        self._is_contested = is_contested
+        self._again = again
+        self._waiting: dict[K, bool] = {}  # whether it changed here
+        self._sending = 0
+        self._noted = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many keys wait for their turn, or are being seen to."""
+        return len(self._waiting) + self._sending
+
+    def note(self, key: K) -> None:
+        """What a key's message should be has changed."""
+        self._waiting[key] = True
+        self._noted.set()
+
+    async def serve(self, session: Session) -> None:
+        """Keep the messages as they should be, over one connection; raises `Undecided`."""
+        is_proven = False
+        while True:
+            for key in self._everything():
+                self._waiting.setdefault(key, False)
+            until = asyncio.get_running_loop().time() + self._again
+            while await self._noted_by(until):
+                while self._waiting:
+                    sent = await self._see_to_some(session)
+                    if sent and not is_proven:
+                        if not await self._are_kept(session, sent):
+                            return
+                        is_proven = True
+                self._events.tell(BrokerWaiting(self._kind, 0))
+
+    async def _noted_by(self, until: float) -> bool:
+        """Wait for a key that waits; whether there is one by that time of the loop."""
+        self._noted.clear()
+        if not self._waiting:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._noted.wait()
+        return bool(self._waiting)
+
+    async def _see_to_some(self, session: Session) -> dict[str, bytes]:
+        """See to the keys that wait longest; returns the topics sent to, and what they held."""
+        keys = dict(zip(self._waiting, range(BATCH), strict=False))
+        batch = {key: self._waiting.pop(key) for key in keys}
+        self._sending = len(batch)
+        self._events.tell(BrokerWaiting(self._kind, self.waiting))
+        before: dict[str, bytes] = {}
+        try:
+            held = await session.read([self._topic(key) for key in batch])
+            async with asyncio.TaskGroup() as sending:
+                for key, changed in batch.items():
+                    topic = self._topic(key)
+                    message = self._to_send(key, held.get(topic, b""), changed=changed)
+                    if message is not None:
+                        before[topic] = held.get(topic, b"")
+                        sending.create_task(self._send(session, topic, message))
+        except BaseException:
+            # What was sent is found at the broker the next time, and not sent again.
+            self._waiting = {**batch, **self._waiting}
+            raise
+        finally:
+            self._sending = 0
+        return before
+
+    async def _send(self, session: Session, topic: str, message: bytes) -> None:
+        await session.publish(topic, message, retain=True)
+        self._events.tell(BrokerSent(self._kind))
+
+    def _to_send(self, key: K, held: bytes, *, changed: bool) -> bytes | None:
+        message = self._wanted(key)
+        if message is None or message == held:
+            return None
+        if held and not changed and self._is_contested(key, held):
+            return None
+        return message
+
+    async def _are_kept(self, session: Session, before: dict[str, bytes]) -> bool:
+        """Whether anything changed at the broker: accounts that may not write are not told so."""
+        held = await session.read(list(before))
+        if any(held.get(topic, b"") != message for topic, message in before.items()):
+            return True
+        error = failures.not_kept(session.account, next(iter(before)))
+        self._events.tell(BrokerFailed(str(error), error.hint, is_connected=True))
+        return False
