@@ -262,6 +262,22 @@ class BrokerWaiting:
     messages: int
 
 
+@dataclass(frozen=True, slots=True)
+class ActionClosed:
+    """A unit closed an action of hawkBit's protocol here, whose release has that version.
+
+    `again_in` is None where it went well, else the seconds until it is offered again.
+    `by_attribute` says that the unit named its device itself, as no address does.
+    """
+
+    device: Device
+    unit: str
+    action: int
+    version: str
+    again_in: float | None = None
+    by_attribute: bool = False
+
+
 Happening = (
     HookAccepted
     | HookAnswered
@@ -283,6 +299,7 @@ Happening = (
     | BrokerFailed
     | BrokerSent
     | BrokerWaiting
+    | ActionClosed
 )
 Listener = Callable[[Happening], None]
 

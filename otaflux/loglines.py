@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from otaflux.events import (
+    ActionClosed,
     BrokerConnected,
     BrokerFailed,
     Cause,
@@ -31,9 +32,11 @@ from otaflux.events import (
     TagUnclear,
     Withdrawn,
 )
+from otaflux.folded import Folded
 from otaflux.log import Event, log
 from otaflux.model.names import Device, Tag
 from otaflux.model.release import Release
+from otaflux.wording import plain
 
 MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
 SAID_AGAIN = 3600.0  # seconds after which an outage that lasts is said once more
@@ -99,6 +102,7 @@ class LogLines:
         self._broker = _Outage(clock)
         self._refused = _Said()
         self._failed = _Said(MOST_ALIKE)
+        self._updates = Folded(Event.UPDATE_FAILED, clock)
 
     def hear(self, happening: Happening) -> None:  # noqa: C901, PLR0912 - one case for each line
         """Write the lines that it makes, if any."""
@@ -129,6 +133,15 @@ class LogLines:
             case DeviceForgotten(device, why):
                 self._failed.forget(device)
                 log.info(Event.DEVICE_FORGOTTEN, device=device.name, reason=why)
+            case ActionClosed(device) if happening.again_in is not None:
+                # A bad release fails on each of its units, at about the same time.
+                self._updates.note(
+                    (device, happening.version),
+                    device=device.name,
+                    version=happening.version,
+                    unit=plain(happening.unit),
+                    again_in=happening.again_in,
+                )
             case DeviceNotServed(device, why):
                 if self._failed.is_new(device, why):
                     log.warning(Event.DEVICE_NOT_SERVED, device=device.name, reason=why)

@@ -29,6 +29,7 @@ from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
+from otaflux.units.units import Units
 from otaflux.web.devices.ask import ONLY_STABLE
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.observer import Nobody
@@ -75,6 +76,7 @@ async def serve(
             namespace=Namespace(),
             channels=ONLY_STABLE,
             machine=REAL_MACHINE,
+            units=Units(),
         ),
         Downloads(room.downloads),
         origins=Origins(),

@@ -20,6 +20,7 @@ from otaflux.model.names import Namespace
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
+from otaflux.units.units import Units
 from otaflux.web.devices.ask import Channels
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
@@ -37,7 +38,7 @@ from otaflux.work.queue import WorkQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of devices, and where what is not known is looked for."""
+    """What is known of devices and their units, and where what is not known is looked for."""
 
     catalog: Catalog
     store: Store
@@ -46,6 +47,7 @@ class Known:
     namespace: Namespace
     channels: Channels
     machine: Machine
+    units: Units
 
 
 class DeviceSide:
@@ -98,6 +100,7 @@ class DeviceSide:
             origins=origins,
             observer=observer,
             channels=known.channels,
+            units=known.units,
             machine=machine,
         )
         self.devices = Devices(self.parts)
@@ -114,6 +117,7 @@ class Edge(DeviceSide):
         self,
         controller: Controller,
         *,
+        units: Units,
         secrets: Callable[[], Sequence[str]],
         origins: Origins,
         observer: Observer,
@@ -129,6 +133,7 @@ class Edge(DeviceSide):
             namespace=controller.namespace,
             channels=Channels(controller.channels, controller.default_channel),
             machine=machine,
+            units=units,
         )
 
         def client(request: web.BaseRequest) -> str:

@@ -32,6 +32,8 @@ from otaflux.registry.layout import Layout
 from otaflux.registry.source import Source
 from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
+from otaflux.units.saver import Saver
+from otaflux.units.units import Units
 from otaflux.web.origin import Origins
 from otaflux.web.port.openfiles import make_room
 from otaflux.web.port.server import Port
@@ -79,9 +81,12 @@ class _Server:
         )
         journal.hear_polls(self._controller.roster.polled)
         self._controller.catalog.listen(journal.hear_record)
+        self._units = Units(settings.units, events=events)
+        self._saver = Saver(self._units, parts.folder.units)
         room = make_room(settings.max_downloads)
         self._edge = Edge(
             self._controller,
+            units=self._units,
             secrets=self._secrets,
             origins=Origins(settings.public_url, settings.trusted_proxies),
             observer=journal,
@@ -121,7 +126,7 @@ class _Server:
         stop = _stop_signals()
         # Now, for what was found on the disk is no change.
         link = _broker(self._settings, self._controller)
-        async with self._port, asyncio.TaskGroup() as tasks:
+        async with self._saver, self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
             giving = tasks.create_task(give_back(self._controller.machine.in_thread), name="freed")

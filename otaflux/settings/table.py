@@ -136,6 +136,12 @@ class Settings:
         "3600",
         "Seconds that a tag has to be missing where no hook says that it was deleted",
     )
+    units: int = _setting(
+        values.integer(0, 1_000_000), "100000", "Units remembered, with what each runs; 0 for none"
+    )
+    poll_interval: int = _setting(
+        values.integer(1, 86_399), "300", "Seconds between polls of clients that ask the server"
+    )
     keep_versions: int = _setting(
         values.integer(0, 1000), "3", "Older releases of a device kept on disk"
     )

@@ -34,6 +34,11 @@ class DataFolder:
         """One record a device."""
         return self.root / "catalog"
 
+    @property
+    def units(self) -> Path:
+        """What units said: a cache that may be removed at any time."""
+        return self.root / "units.sqlite3"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder and have it alone. Blocks, but not for the lock.

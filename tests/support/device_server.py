@@ -34,6 +34,7 @@ from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
+from otaflux.units.units import Units
 from otaflux.web.answers import Answer, Span
 from otaflux.web.devices.ask import Channels
 from otaflux.web.observer import Nobody
@@ -224,6 +225,7 @@ class DeviceServer:
     observer: object = field(default_factory=Nobody)
     sender: Any = field(default_factory=PlainSender)
     secure: bool = False
+    most_units: int = 1000
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
@@ -234,6 +236,7 @@ class DeviceServer:
         self.store.prepare()
         self.queue = HandQueue()
         self.roster = Roster(self.catalog, machine=self.machine)
+        self.units = Units(self.most_units, machine=self.machine)
         self.side = DeviceSide(
             Known(
                 catalog=self.catalog,
@@ -243,6 +246,7 @@ class DeviceServer:
                 namespace=self.namespace,
                 channels=Channels(self.channels, self.default_channel),
                 machine=self.machine,
+                units=self.units,
             ),
             self.sender,
             origins=self.origins,

@@ -17,6 +17,7 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
+from otaflux.units.units import Units
 from otaflux.web.answers import Answer
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
@@ -38,7 +39,7 @@ class Parts:
     """What answers to devices are made from.
 
     `last_told` is shared with the request cache; `last_told`, `memory` and `first_looks` hear of
-    changed records. `channels` are those that polls may name.
+    changed records. `channels` are those that polls may name, `units` is who was heard of.
     """
 
     catalog: Catalog
@@ -49,6 +50,7 @@ class Parts:
     memory: DownloadMemory
     origins: Origins
     observer: Observer
+    units: Units
     channels: Channels = ONLY_STABLE
     machine: Machine = REAL_MACHINE
 

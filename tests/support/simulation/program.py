@@ -24,6 +24,7 @@ from otaflux.model.names import Channel, Device, Namespace
 from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
 from otaflux.unpack.limits import Limits
+from otaflux.units.units import Units
 from otaflux.web.origin import Origins
 from otaflux.work.outcome import Done, Outcome
 from simulation.disk import MemoryDisk
@@ -76,6 +77,7 @@ class Program(Controller):
         self.catalog.listen(journal.hear_record)
         front = Edge(
             self,
+            units=Units(1000, events=events, machine=machine),
             secrets=lambda: [SECRET],
             origins=Origins(URL),
             observer=journal,
