@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from otaflux.errors import Undecided
 from otaflux.events import Events
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device
+from otaflux.model.record import Record
 from otaflux.policy import Policy
+from otaflux.reconcile.described import described_record
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
 from otaflux.reconcile.streams import Streams
@@ -134,7 +137,13 @@ class Controller:
             channels=self._policy.channels,
             disk=self.machine.disk,
         )
+        records = await self.machine.in_thread(self._described)
+        self._judged = replace(self._judged, records=records)
         return any(record.channels for record in self._judged.records)
+
+    def _described(self) -> tuple[Record, ...]:
+        """The records that were judged, with what their firmware is. Blocks."""
+        return tuple(described_record(self.store, record) for record in self._judged.records)
 
     async def load(self) -> None:
         """Tell what was judged to those who listen; files that nobody names any more go."""

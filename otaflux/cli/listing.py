@@ -17,8 +17,15 @@ from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.inventory import look
 from otaflux.cli.shelf import Shelf
 from otaflux.errors import Undecided
+from otaflux.model.image import ImageKind
 from otaflux.model.names import Device
 from otaflux.settings import Settings
+
+_UNTOLD = {None, ImageKind.PLAIN.value, ImageKind.SQUASHFS.value}  # no word is lost about those
+    None,
+    ImageKind.PLAIN.value,
+    ImageKind.SQUASHFS.value,
+}  # kinds that no word is lost about
 
 
 @click.command("list")
@@ -51,18 +58,17 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
 
 def _table(shelves: Iterable[Shelf], default: str) -> str:
     """Columns as wide as what stands in them; `default` is the channel of polls that name none."""
-    lines = [("DEVICE", "TAG", "STATE", "SIZE", "CHIP", "NOTE")]
+    lines = [("DEVICE", "TAG", "STATE", "SIZE", "IMAGE", "NOTE")]
     for shelf in shelves:
         for row in shelf.releases:
             only = "" if default in row.channels else ", ".join(row.channels)
             state = f"{row.state} ({only})" if only else row.state
             size = "" if row.size is None else str(row.size)
-            image = f" {row.image_version}" if row.image_version else ""
+            kind = row.chip or (row.kind if row.kind not in _UNTOLD else None)
+            image = " ".join(filter(None, (kind, row.image_version)))
             note = [row.reason] if row.reason else []
             note.extend(f"warning: {warning}" for warning in row.warnings)
-            lines.append(
-                (shelf.device, row.tag, state, size, (row.chip or "") + image, "; ".join(note))
-            )
+            lines.append((shelf.device, row.tag, state, size, image, "; ".join(note)))
         if not shelf.releases:
             state = "unknown" if shelf.problem else "no releases"
             lines.append((shelf.device, "-", state, "", "", ""))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from otaflux.app.parts import Assembly
 from otaflux.cli import known
@@ -15,18 +19,20 @@ from otaflux.model.event import Priority
 from otaflux.model.look import Usable
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
-from otaflux.model.release import Chip, Firmware
+from otaflux.model.release import Firmware
 from otaflux.model.version import Version
 from otaflux.reconcile import choice
 from otaflux.registry import upload
 from otaflux.registry.manifest import parse_artifact
 from otaflux.registry.source import File, Source
 from otaflux.state.store import Store
-from otaflux.unpack.chip import changed_family, disagreements
+from otaflux.unpack.chip import changed_family
 from otaflux.unpack.choose import plan
 from otaflux.unpack.extraction import Extraction
+from otaflux.unpack.images import disagreements, image_in, not_above
 from otaflux.unpack.mistaken import HEAD, mistaken_for
 from otaflux.unpack.packing import LOOK, other_packing, packing_of
+from otaflux.unpack.squashfs import MAGIC
 
 _PACKED_NAMES = (".gz", ".tgz", ".zst", ".tzst", ".tar", ".zip")
 
@@ -46,26 +52,28 @@ async def odd(
     Raises `Refused` where no device could ever be told it, unless `anything` goes.
     """
     warnings = [warning for file in files if (warning := _looks_packed(file, annotations))]
-    taste = _Taste()
     try:
-        firmware = await asyncio.to_thread(_unpacked, parts, device, tag, files, annotations, taste)
+        head, firmware = await asyncio.to_thread(_tasted, parts, device, tag, files, annotations)
     except Unusable as error:
         if anything:
             return [*warnings, f"no device will be told {tag}: {error}"]
         raise Refused(
             f"no device would be told {device}:{tag}: {error} (--any-tag pushes it all the same)"
         ) from error
-    mistaken = mistaken_for(bytes(taste.head))
+    mistaken = mistaken_for(head)
     if mistaken:
         warnings.append(f"boards will not take it: {mistaken}")
     try:
         version = Version.parse(tag.text)
     except BadName:
         return warnings
-    warnings.extend(disagreements(firmware.chip, version))
-    if firmware.chip is not None:
-        before = await _chip_before(parts, source, device, version)
-        warnings.extend(changed_family(firmware.chip, before))
+    warnings.extend(disagreements(firmware.image, version))
+    is_zigbee = firmware.image is not None and firmware.image.zigbee is not None
+    if firmware.chip is not None or is_zigbee:
+        before = await _firmware_before(parts, source, device, version)
+        if before is not None:
+            warnings.extend(changed_family(firmware.chip, before.chip))
+            warnings.extend(not_above(firmware.image, before.image))
     return warnings
 
 
@@ -86,18 +94,41 @@ def _looks_packed(file: File, annotations: Mapping[str, str]) -> str:
 
 
 class _Taste:
-    """A sink that keeps the first bytes, for a look at what they are."""
+    """A sink that keeps the first bytes, for a look at what they are; of a squashfs all, in `file`.
 
-    def __init__(self) -> None:
+    Whether that is a bundle stands at its end.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
         self.head = bytearray()
+        self._file = file
+        self._is_squashfs = False
 
     def write(self, data: bytes | memoryview) -> None:
         """Keep as much as is looked at."""
+        if not self.head:
+            self._is_squashfs = bytes(data[: len(MAGIC)]) == MAGIC
         self.head += data[: max(0, HEAD - len(self.head))]
+        if self._is_squashfs:
+            self._file.write(data)
 
     def restart(self) -> None:
         """Other bytes come."""
         self.head.clear()
+        self._file.seek(0)
+        self._file.truncate()
+
+    def complete(self, firmware: Firmware) -> Firmware:
+        """The firmware with what it is, where all of it was needed to know."""
+        if not self._is_squashfs:
+            return firmware
+        self._file.flush()
+        read = partial(_read, self._file.fileno())
+        return replace(firmware, image=image_in(read, firmware.sums.size))
+
+
+def _read(fd: int, size: int, offset: int) -> bytes:
+    return os.pread(fd, size, offset)
 
 
 class _LocalReader:
@@ -109,6 +140,20 @@ class _LocalReader:
     def read(self) -> bytes:
         """The next bytes; empty at the end."""
         return next(self._pieces, b"")
+
+
+def _tasted(
+    parts: Assembly,
+    device: Device,
+    tag: Tag,
+    files: Sequence[File],
+    annotations: Mapping[str, str],
+) -> tuple[bytes, Firmware]:
+    """The first bytes of what devices would get, and what it is. Blocks; raises `Unusable`."""
+    with tempfile.TemporaryFile() as file:
+        taste = _Taste(file)
+        firmware = taste.complete(_unpacked(parts, device, tag, files, annotations, taste))
+        return bytes(taste.head), firmware
 
 
 def _unpacked(
@@ -139,10 +184,10 @@ def _unpacked(
     return extraction.finish()
 
 
-async def _chip_before(
+async def _firmware_before(
     parts: Assembly, source: Source, device: Device, version: Version
-) -> Chip | None:
-    """The chip of the highest release below `version`; None where it cannot be told."""
+) -> Firmware | None:
+    """The firmware of the highest release below `version`; None where it cannot be told."""
     try:
         found = choice.candidates((await source.tags(device)).tags)
         lower = [each for each in found if each.version.key < version.key]
@@ -153,7 +198,7 @@ async def _chip_before(
         record = known.of_source(parts.settings.data_dir, source.name, prefix).get(device)
         for release in record.held() if record else ():
             if release.tag == before.tag:
-                return release.firmware.chip
+                return release.firmware
         with tempfile.TemporaryDirectory(prefix="otaflux-") as folder:
             store = Store(Path(folder))
             store.prepare()
@@ -169,4 +214,4 @@ async def _chip_before(
                 )
     except (OtaFluxError, OSError):
         return None  # a warning less, for a release that cannot be looked at, or without a disk
-    return look.release.firmware.chip if isinstance(look, Usable) else None
+    return look.release.firmware if isinstance(look, Usable) else None

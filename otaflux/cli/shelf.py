@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from otaflux.model.artifact import Listing
+from otaflux.model.image import PLAIN
 from otaflux.model.names import STABLE, Channel, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -34,6 +35,7 @@ class Row:
     crc32: int | None = None
     sha256: str | None = None
     chip: str | None = None
+    kind: str | None = None
     image_version: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -155,7 +157,11 @@ def _told(
     since: float | None,
     warnings: tuple[str, ...],
 ) -> Row:
-    sums, chip = release.firmware.sums, release.firmware.chip
+    sums, chip, image = (
+        release.firmware.sums,
+        release.firmware.chip,
+        release.firmware.image or PLAIN,
+    )
     return Row(
         candidate.tag.text,
         candidate.version.text,
@@ -167,7 +173,8 @@ def _told(
         crc32=sums.crc32,
         sha256=sums.sha256,
         chip=chip.family if chip else None,
-        image_version=chip.version or None if chip else None,
+        kind=image.kind.value,
+        image_version=image.version or (chip.version if chip else "") or None,
         warnings=warnings,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otaflux.model.artifact import Digest
+from otaflux.model.image import PLAIN, Image
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
 
@@ -39,15 +40,24 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """One unpacked file: its sums, and its chip where the image says one."""
+    """One unpacked file: its sums, its chip where the image says one, and what it is by its bytes.
+
+    `image` is None where nobody looked yet: in records that OtaFlux wrote before it did.
+    """
 
     sums: Sums
     chip: Chip | None = None
+    image: Image | None = None
 
     @property
     def firmware_digest(self) -> Digest:
         """The digest of the bytes that devices get; not the blob's, which may be packed."""
         return self.sums.digest
+
+    @property
+    def extension(self) -> str:
+        """How the file is called where clients go by that: `.swu`, `.raucb` or `.bin`."""
+        return (self.image or PLAIN).kind.extension
 
 
 @dataclass(frozen=True, slots=True)

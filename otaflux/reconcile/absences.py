@@ -9,7 +9,7 @@ from otaflux.errors import Undecided, Unreachable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority, Touch
 from otaflux.model.release import Release
-from otaflux.reconcile.listed import Listed
+from otaflux.reconcile.listed import ListedTags
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.means import Means
 from otaflux.reconcile.publication import Publication
@@ -19,7 +19,7 @@ class Absences:
     """Looks of one run at tags that its listing lacks, or that may have moved."""
 
     def __init__(
-        self, touch: Touch, listed: Listed, means: Means, looks: Looks, out: Publication
+        self, touch: Touch, listed: ListedTags, means: Means, looks: Looks, out: Publication
     ) -> None:
         self._touch = touch
         self._listed = listed

@@ -17,8 +17,10 @@ from otaflux.files.durable import NewFile
 from otaflux.machine import Machine
 from otaflux.model.artifact import Descriptor, Digest
 from otaflux.model.event import Priority
+from otaflux.model.image import ImageKind
 from otaflux.model.names import Device
 from otaflux.model.release import Firmware
+from otaflux.reconcile.described import described
 from otaflux.reconcile.streams import PullStream, Streams
 from otaflux.registry.source import Source
 from otaflux.roster.space import Space
@@ -143,6 +145,8 @@ class Fetch:
             if self._fetcher.space is not None and self._most is not None:
                 await self._fetcher.space.fit(self._wanted.device, firmware.sums.size)
             await self._whole(self._wanted.claims.keep, new, firmware)
+            if firmware.image is None or firmware.image.kind is ImageKind.SQUASHFS:
+                firmware = await self._whole(described, self._fetcher.store, firmware)
         finally:
             self._unpacked.set()
             await ended(writing_back)

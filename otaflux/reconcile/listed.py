@@ -23,7 +23,7 @@ MANY_TAGS = 1000  # sorting out more would keep polls waiting
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedTags:
     """A listing, as one run needs it.
 
     `served` are the tags of it that are served, `there` those of it that the record names;
@@ -45,7 +45,7 @@ async def list_tags(
     progress: Mapping[Channel, Progress],
     *,
     most: int,
-) -> Listed:
+) -> ListedTags:
     """The tags there are, highest first; `most` are looked at, from where `progress` says.
 
     Raises `Undecided` where the source cannot be asked, or knows nothing of a device any more that
@@ -61,7 +61,7 @@ async def list_tags(
         )
     served = served_tags(record)
     sifted = await _sifted(touch, record, means, progress, listing, served, most)
-    return Listed(
+    return ListedTags(
         sifted.channels,
         sifted.there,
         sifted.there & served,

@@ -6,7 +6,8 @@ from otaflux.model.artifact import DESCRIPTION, URL, Artifact, Manifest
 from otaflux.model.record import Record
 from otaflux.model.release import Firmware
 from otaflux.model.version import Version
-from otaflux.unpack.chip import changed_family, disagreements
+from otaflux.unpack.chip import changed_family
+from otaflux.unpack.images import disagreements, not_above
 
 MAX_NOTE = 500  # characters of an annotation that a release carries along
 
@@ -18,8 +19,15 @@ def notes_of(artifact: Artifact, manifest: Manifest) -> tuple[str, str]:
 
 
 def warnings_about(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:
-    """What a person should know: another version inside, another chip than the release before."""
+    """What a person should know: another version inside, another chip than the release before.
+
+    A Zigbee file has to be above the release before by a number of its own.
+    """
     lower = [release for release in record.served() if release.version.key < version.key]
-    before = max(lower, key=lambda release: release.order, default=record.current())
-    told = before.firmware.chip if before else None
-    return (*disagreements(firmware.chip, version), *changed_family(firmware.chip, told))
+    below = max(lower, key=lambda release: release.order, default=None)
+    before = below or record.current()
+    return (
+        *disagreements(firmware.image, version),
+        *changed_family(firmware.chip, before.firmware.chip if before else None),
+        *not_above(firmware.image, below.firmware.image if below else None),
+    )

@@ -16,7 +16,7 @@ from otaflux.model.names import STABLE, Channel, Tag
 from otaflux.model.release import Release
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
-from otaflux.reconcile.listed import Listed
+from otaflux.reconcile.listed import ListedTags
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.means import Means
 from otaflux.reconcile.publication import Publication
@@ -50,12 +50,12 @@ class Settling:
         self.is_cut_short = False
         self.unsettled: Tag | None = None
 
-    async def settle(self, listed: Listed) -> None:
+    async def settle(self, listed: ListedTags) -> None:
         """Settle each channel, stable first; who was cut short before comes last."""
         for channel in sorted(self._channels, key=self.progress.__contains__):
             await self._settle(channel, listed)
 
-    async def _settle(self, channel: Channel, listed: Listed) -> None:
+    async def _settle(self, channel: Channel, listed: ListedTags) -> None:
         shortlist = listed.shortlists[channel]
         while True:
             told = self._out.record.current(channel)
@@ -93,7 +93,7 @@ class Settling:
         if progress is not None:
             self.progress[channel] = progress
 
-    async def _learns_of(self, candidate: Candidate, listed: Listed) -> bool:
+    async def _learns_of(self, candidate: Candidate, listed: ListedTags) -> bool:
         """Look at a candidate and take in what it is; False where that is not learnt now."""
         try:
             look = await self._looks.look(candidate, self._out.record)

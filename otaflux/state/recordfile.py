@@ -13,13 +13,14 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
      "looked": true, "found_by_poll": false, "had_release": true}}
 
 Releases that left carry no notes (summary, page, warnings): nobody reads them, and a burst of
-pushes makes many. What came later may be missing: `had_release` is whether there is one then.
+pushes makes many. What came later may be missing: `had_release` is whether there is one then, and
+what a firmware is by its bytes (`image`) is read from its file again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import astuple, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -27,6 +28,7 @@ import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
+from otaflux.model.image import Image, ImageKind, ZigbeeHeader
 from otaflux.model.names import Channel, Device, Tag
 from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Chip, Firmware, Release, Sums
@@ -38,6 +40,12 @@ MAX_RECORD = 4 << 20  # bytes; a record with a hundred verdicts has some 50 KiB
 
 class BadRecord(Undecided):
     """A catalog file that cannot be believed; the message says why."""
+
+
+class _Image(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    kind: ImageKind
+    version: str = ""
+    zigbee: tuple[int, int, int, str, int | None, int | None] | None = None
 
 
 class _Release(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,6 +61,7 @@ class _Release(msgspec.Struct, forbid_unknown_fields=True):
     summary: str = ""
     page: str = ""
     warnings: tuple[str, ...] = ()
+    image: _Image | None = None
 
 
 class _Standing(msgspec.Struct, forbid_unknown_fields=True):
@@ -211,7 +220,20 @@ def _written_release(release: Release) -> _Release:
         release.summary,
         release.page,
         release.warnings,
+        _written_image(release.firmware.image),
     )
+
+
+def _written_image(image: Image | None) -> _Image | None:
+    if image is None:
+        return None
+    return _Image(image.kind, image.version, astuple(image.zigbee) if image.zigbee else None)
+
+
+def _read_image(held: _Image | None) -> Image | None:
+    if held is None:
+        return None
+    return Image(held.kind, held.version, ZigbeeHeader(*held.zigbee) if held.zigbee else None)
 
 
 def _read_release(device: Device, held: _Release) -> Release:
@@ -224,7 +246,7 @@ def _read_release(device: Device, held: _Release) -> Release:
         Version.parse(tag.text),
         Digest.parse(held.manifest_digest),
         Digest.parse(held.blob_digest),
-        Firmware(sums, Chip(*held.chip) if held.chip else None),
+        Firmware(sums, Chip(*held.chip) if held.chip else None, _read_image(held.image)),
         held.summary,
         held.page,
         held.warnings,

@@ -15,10 +15,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from otaflux.errors import BadName
 from otaflux.model.artifact import CHIP, Manifest
 from otaflux.model.release import Chip
-from otaflux.model.version import Version, meant
 from otaflux.wording import plain
 
 HEADER = 288  # bytes that are enough: image header, segment header, application description
@@ -28,7 +26,7 @@ ESP8266 = "ESP8266"
 _MAGIC = 0xE9
 _DESCRIPTION_MAGIC = 0xABCD5432
 MAX_NAMED = 32  # characters of a family that an annotation names
-_TEXT = 32  # bytes of a version or a project's name, with the zero byte that ends it
+TEXT = 32  # bytes of a version or a project's name, with the zero byte that ends it
 _MAX_SEGMENTS = 16
 
 _FAMILIES = {
@@ -49,7 +47,7 @@ _FAMILIES = {
 # magic, segments, flash mode, flash size and frequency, entry, WP pin, pin drive, chip, oldest
 # revision (three fields), reserved, whether a hash is appended
 _IMAGE = struct.Struct("<BBBBIB3sHBHH4sB")
-_DESCRIPTION = struct.Struct(f"<II8s{_TEXT}s{_TEXT}s")
+_DESCRIPTION = struct.Struct(f"<II8s{TEXT}s{TEXT}s")
 _DESCRIPTION_AT = 0x20  # behind the image header and the first segment's
 # magic, segments, flash mode, flash size and frequency, entry, the first segment's address and size
 _ESP8266_IMAGE = struct.Struct("<BBBBIII")
@@ -98,32 +96,6 @@ def named_chip(manifest: Manifest, *around: Mapping[str, str]) -> Chip | None:
 def _text(field: bytes) -> str:
     text = field.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
     return plain(text, len(field))
-
-
-def disagreements(chip: Chip | None, version: Version) -> tuple[str, ...]:
-    """What an image says of itself that its tag contradicts, as sentences for people.
-
-    Text that is no version, such as a commit, contradicts nothing. Neither does a build identifier:
-    the precedence counts.
-    """
-    if chip is None or not chip.version:
-        return ()
-    if len(chip.version) >= _TEXT - 1 and version.text.startswith(chip.version.lstrip("vV")):
-        return ()  # the image has no room for more
-    try:
-        inside = Version.parse(chip.version)
-    except BadName:
-        maybe = meant(chip.version)
-        if maybe is None:
-            return ()
-        inside = maybe
-    if inside.precedence == version.precedence:
-        return ()
-    warning = (
-        f"The image says that it is version {chip.version}, its tag says {version}: boards that"
-        " compare the two may install it again and again"
-    )
-    return (warning,)
 
 
 def changed_family(chip: Chip | None, before: Chip | None) -> tuple[str, ...]:

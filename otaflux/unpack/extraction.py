@@ -17,9 +17,10 @@ from functools import partial
 from otaflux.errors import Undecided, Unusable
 from otaflux.model.artifact import FIRMWARE_PATH, UNPACK, Descriptor
 from otaflux.model.release import Firmware
-from otaflux.unpack.chip import HEADER, chip_of
+from otaflux.unpack.chip import chip_of
 from otaflux.unpack.choose import FIRMWARE_NAME, Plan, promise
 from otaflux.unpack.gunzip import gunzip
+from otaflux.unpack.images import HEAD, image_of
 from otaflux.unpack.limits import LONG_WINDOWS, Budget, Limits, LongWindows
 from otaflux.unpack.packing import LOOK, Packing, other_packing, packing_of
 from otaflux.unpack.pick import Pick
@@ -186,12 +187,12 @@ class Extraction:
                         f"The firmware is larger than {most} bytes: make it smaller, or raise"
                         " MAX_FIRMWARE_SIZE"
                     )
-                head = head or bytes(piece[:HEADER])
+                head = head or bytes(piece[:HEAD])
                 sums.add(piece)
                 self._sink.write(piece)
             if not sums.size:
                 raise Unusable("The firmware is empty: push a file that is not")
-            return Firmware(sums.sums(), chip_of(head))
+            return Firmware(sums.sums(), chip_of(head), image_of(head, sums.size))
 
 
 def _pieces(source: Stream) -> Iterator[bytes | memoryview]:

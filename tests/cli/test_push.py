@@ -20,6 +20,7 @@ from real_registry import PASSWORD, USER, docker_registry
 from otaflux.model.artifact import DEVICE, OCI_INDEX, VERSION
 
 FIRMWARE = b"firmware " * 2000
+BUNDLES = Path(__file__).parent.parent / "unpack" / "bundles"
 
 
 @pytest.fixture
@@ -209,6 +210,15 @@ def test_an_image_that_says_otherwise_is_warned_of(tmp_path: Path, build: Path) 
     assert done.returncode == 0
     assert "version 0.9.0, its tag says 1.1.0" in done.stderr
     assert "ESP32-S3, the release before is for ESP32" in done.stderr
+
+
+def test_a_bundle_in_a_packing_is_looked_into(tmp_path: Path, build: Path) -> None:
+    """What a bundle of RAUC says stands at its end, or within: it is unpacked for the look."""
+    bundle = BUNDLES / "plain-zstd.raucb"
+    build.write_bytes(gzip.compress(bundle.read_bytes()))
+    done = push(tmp_path, "gateway:2.4.0", "build.bin")
+    assert done.returncode == 0
+    assert "version 2.3.1, its tag says 2.4.0" in done.stderr
 
 
 def test_two_pushes_at_once_lose_nothing(tmp_path: Path, build: Path) -> None:

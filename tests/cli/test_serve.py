@@ -122,7 +122,7 @@ def test_the_list_says_why_a_release_is_not_current(tmp_path: Path) -> None:
         assert found["1.1.0"]["channels"] == ["stable"]
         assert found["1.1.0"]["size"] == 6
         table = running.run("list").stdout
-        assert table.splitlines()[0].split() == ["DEVICE", "TAG", "STATE", "SIZE", "CHIP", "NOTE"]
+        assert table.splitlines()[0].split() == ["DEVICE", "TAG", "STATE", "SIZE", "IMAGE", "NOTE"]
         assert len(table.splitlines()) == 9
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from hashlib import md5, sha1, sha256
 from pathlib import Path
 
+import images
 import pytest
 import zstandard
 from fake_answers import Seen
@@ -38,12 +39,14 @@ from tar_bytes import END, file
 
 from otaflux.errors import Undecided
 from otaflux.model.artifact import OCI_CONFIG, Gone
+from otaflux.model.image import Image, ImageKind
 from otaflux.model.look import Lacking, Unfit, Usable
 from otaflux.model.record import Record, Retired
 from otaflux.reconcile.notes import MAX_NOTE
 from otaflux.reconcile.pull import Puller
 from otaflux.unpack.limits import Limits
 
+BUNDLES = Path(__file__).parent.parent / "unpack" / "bundles"
 CONTENT = random.Random(1).randbytes(400_000)
 OTHER = random.Random(2).randbytes(400_000)
 TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -88,6 +91,24 @@ async def test_a_usable_release_is_on_disk_with_all_that_is_told(
         assert pulls.store.path(release.firmware.firmware_digest).read_bytes() == CONTENT
         assert pulls.files() == [sums.sha256]
         assert (pulls.manifests(), pulls.blobs()) == (1, 1)
+
+
+async def test_a_release_knows_what_its_bytes_are(tmp_path: Path) -> None:
+    """Also where only the end of the file tells; a version that is not the tag's is warned of."""
+    async with pulling(tmp_path) as pulls:
+        pulls.put("2.4.0", gzip.compress((BUNDLES / "plain-xz.raucb").read_bytes(), 1))
+        bundle = await pulls.usable("2.4.0")
+        assert bundle.firmware.image == Image(ImageKind.RAUC, "2.3.1")
+        assert bundle.firmware.extension == ".raucb"
+        (warning,) = bundle.warnings
+        assert "version 2.3.1, its tag says 2.4.0" in warning
+        pulls.put("3.0.0", images.zigbee(0x03000000))
+        zigbee = await pulls.usable("3.0.0", telling(bundle))
+        assert zigbee.warnings == ()
+        pulls.put("3.0.1", images.zigbee(0x03000000, code=b"newer"))
+        (other, stuck) = (await pulls.usable("3.0.1", telling(zigbee))).warnings
+        assert "cannot be read as 3.0.1" in other
+        assert "will not offer this file" in stuck
 
 
 async def test_what_is_on_disk_is_not_pulled_again(tmp_path: Path) -> None:

@@ -13,14 +13,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otaflux.model.artifact import Digest
+from otaflux.model.image import Image, ImageKind, ZigbeeHeader
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record, Retired, Verdict
-from otaflux.model.release import Chip
+from otaflux.model.release import Chip, Release
 from otaflux.state.recordfile import MAX_RECORD, BadRecord, file_name, read_record, write_record
 
+
+def being(held: Release, image: Image) -> Release:
+    """A release whose firmware is that."""
+    return replace(held, firmware=replace(held.firmware, image=image))
+
+
+ZIGBEE = Image(ImageKind.ZIGBEE, "0x00000007", ZigbeeHeader(1, 2, 7, "lamp", 3, None))
 WHOLE = record(
-    release("v1.2.0_b.7", b"new", chip=Chip("ESP32-S3", "1.2.0", "lamp")),
-    kept=(release("1.1.0", b"kept"),),
+    being(
+        release("v1.2.0_b.7", b"new", chip=Chip("ESP32-S3", "1.2.0", "lamp")),
+        Image(ImageKind.ESP, "1.2.0"),
+    ),
+    kept=(being(release("1.1.0", b"kept"), ZIGBEE),),
     retired=(
         Retired(release("1.0.0", b"old"), 1_790_000_001.25, withdrawn=True),
         Retired(release("1.2.0", b"before"), 1_790_000_002.25, moved=True),

@@ -11,8 +11,7 @@ from packings.firmware import esp_image
 
 from otaflux.model.artifact import Descriptor, Digest, Manifest
 from otaflux.model.release import Chip
-from otaflux.model.version import Version
-from otaflux.unpack.chip import HEADER, changed_family, chip_of, disagreements, named_chip
+from otaflux.unpack.chip import HEADER, changed_family, chip_of, named_chip
 
 
 @pytest.mark.parametrize(
@@ -124,35 +123,6 @@ def test_any_bytes_are_read(noise: bytes, tail: bytes) -> None:
         if chip is not None:
             assert (chip.family + chip.version + chip.project).isprintable()
             assert len(chip.version) <= 32
-
-
-@pytest.mark.parametrize(
-    ("inside", "tag", "warns"),
-    [
-        ("1.4.0", "1.4.0", False),
-        ("v1.4.0", "1.4.0", False),
-        ("1.4", "1.4.0", False),
-        ("1.4.0", "1.4.0+build.7", False),
-        ("1.4.0+a", "1.4.0+b", False),
-        ("", "1.4.0", False),
-        ("3f2a9c1-dirty", "1.4.0", False),
-        ("esp-idf: v5.1.2", "1.4.0", False),
-        ("1.4.0-rc.1.with.a.long.name.tha", "1.4.0-rc.1.with.a.long.name.that.is.cut", False),
-        ("1.3.9", "1.4.0", True),
-        ("1.4.0-3-g3f2a9c1", "1.4.0", True),
-        ("1.4.0-dirty", "1.4.0", True),
-        ("1.4.0", "1.4.0-rc.1", True),
-        ("1.5", "1.4.0", True),
-    ],
-)
-def test_a_version_inside_that_differs_from_the_tag_is_told(
-    inside: str, tag: str, warns: bool
-) -> None:
-    """Where it is a version, and not only another build or cut short by the format."""
-    told = disagreements(Chip("ESP32", inside), Version.parse(tag))
-    assert bool(told) == warns
-    assert all(inside in warning and tag in warning for warning in told)
-    assert disagreements(None, Version.parse(tag)) == ()
 
 
 def test_another_chip_family_than_before_is_told() -> None:
