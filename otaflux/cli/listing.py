@@ -22,10 +22,6 @@ from otaflux.model.names import Device
 from otaflux.settings import Settings
 
 _UNTOLD = {None, ImageKind.PLAIN.value, ImageKind.SQUASHFS.value}  # no word is lost about those
-    None,
-    ImageKind.PLAIN.value,
-    ImageKind.SQUASHFS.value,
-}  # kinds that no word is lost about
 
 
 @click.command("list")
