@@ -278,6 +278,18 @@ class ActionClosed:
     by_attribute: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class UnitLooping:
+    """A unit took all of a release so many `times` within a day, which is three at least.
+
+    So it does where the version inside an image is not that of its tag.
+    """
+
+    release: Release
+    unit: str
+    times: int
+
+
 Happening = (
     HookAccepted
     | HookAnswered
@@ -300,6 +312,7 @@ Happening = (
     | BrokerSent
     | BrokerWaiting
     | ActionClosed
+    | UnitLooping
 )
 Listener = Callable[[Happening], None]
 

@@ -1,101 +1,363 @@
-"""Counts what happened: who asked for what, which hooks came, what runs did.
+"""What happened lately, for people: of each device, and in short.
 
-It listens to events, to records that change, and to devices' requests: to each that aiohttp
-answers, and once a second to all others. On the event loop; quick, and it never raises.
+Soft memory: it begins anew with each start, decides nothing, and is bounded over all devices, so
+that whoever was silent longest gives way. It listens to events, to records, and to devices'
+requests, see `web/observer.py`. On the event loop; quick, and it never raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from otaflux.errors import BadName
 from otaflux.events import (
-    BrokerConnected,
-    BrokerFailed,
-    BrokerSent,
-    BrokerWaiting,
     Cause,
+    DeviceForgotten,
+    DeviceNotServed,
+    FilesLeft,
+    FoundUsable,
     Happening,
-    HookAnswered,
+    HookAccepted,
+    Moved,
     Published,
-    Pulled,
-    RequestSent,
+    ReleaseRefused,
     RunEnded,
     RunFailed,
+    TagClear,
+    TagUnclear,
+    UnitLooping,
+    Withdrawn,
 )
 from otaflux.machine import REAL_MACHINE, Machine
-from otaflux.metrics import Metrics
 from otaflux.model.event import Priority
-from otaflux.model.names import Device
+from otaflux.model.names import Channel, Device
 from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.model.version import Version
 
-Polled = Callable[[Collection[Device]], None]
+MOST_DEVICES = 100_000  # devices that anything is remembered of
+MOST_EVENTS = 50_000  # events, of all devices together; some 300 bytes each
+EVENTS_EACH = 50  # of one device
+MOST_REFUSED = 20  # refused releases of one device
+MOST_LOOPING = 20  # units of one device that take one release again and again
+DAY = 24 * 3600.0  # seconds
+MOST_VERSIONS = 20  # versions that units of one device say they run
+CAME = {
+    Priority.HOOK: "hook",
+    Priority.FIRST_POLL: "first poll",
+    Priority.START: "start",
+    Priority.RECHECK: "re-check",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that happened to a device: `at` is since the epoch (s), `word` the log's event.
+
+    The same again and again is one entry, with how many `times`, and the last time.
+    """
+
+    at: float
+    word: str
+    text: str
+    tag: str = ""
+    hint: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A release that could not be served at the last look at it."""
+
+    at: float
+    tag: str
+    version: str
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLook:
+    """A look that learnt nothing, or not all: since when, how often in a row, and what to do."""
+
+    since: float
+    at: float
+    reason: str
+    hint: str
+    cause: Cause
+    tag: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Looping:
+    """A unit that takes one release again and again; `times` within the last day."""
+
+    at: float
+    unit: str
+    tag: str
+    text: str
+    times: int
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is remembered of one device; times are since the epoch, None where it never was."""
+
+    hook_at: float | None = None
+    hook: str = ""  # its source and what it said
+    poll_at: float | None = None
+    polls: int = 0
+    downloads: int = 0
+    broken_off: int = 0
+    looked_at: float | None = None
+    looked_for: str = ""
+    trouble: FailedLook | None = None
+    refused: dict[str, Refusal] = field(default_factory=dict)  # by tag
+    came: dict[Channel, str] = field(default_factory=dict)  # how the current release came
+    runs: dict[str, int] = field(default_factory=dict)  # polls, by the version that units say
+    looping: dict[str, Looping] = field(default_factory=dict)  # by unit
+    is_left_alone: str = ""  # why the device is not served
 
 
 class Journal:
-    """Counts into `metrics`."""
+    """Remembers; `of` and `events` tell.
 
-    def __init__(self, metrics: Metrics, *, machine: Machine = REAL_MACHINE) -> None:
-        self._metrics = metrics
-        self._clock = machine.clock
-        self._polled: Polled = lambda _: None
-        self._told: set[Device] = set()
-        self._rechecked = self._clock()
-        metrics.recheck_age_seconds.set_function(lambda: self._clock() - self._rechecked)
+    `changed`, where somebody listens, is called with each device of which something changed that
+    people look at: no polls.
+    """
 
-    def hear(self, happening: Happening) -> None:  # noqa: C901 - one case for each metric
-        """Count what happened; see `otaflux.events`."""
+    def __init__(
+        self,
+        *,
+        most_devices: int = MOST_DEVICES,
+        most_events: int = MOST_EVENTS,
+        machine: Machine = REAL_MACHINE,
+    ) -> None:
+        self._most_devices = most_devices
+        self._most_events = most_events
+        self._now = machine.now
+        self._notes: OrderedDict[Device, Notes] = OrderedDict()
+        self._events: OrderedDict[Device, deque[Noted]] = OrderedDict()
+        self._count = 0
+        self._listeners: list[Callable[[Device], None]] = []
+        self.tried: set[Device] = set()  # devices that a look was made at, whatever it found
+
+    def listen(self, changed: Callable[[Device], None]) -> None:
+        """Have `changed(device)` called in the step in which something happens to a device."""
+        self._listeners.append(changed)
+
+    def of(self, device: Device) -> Notes:
+        """What is remembered of a device; empty notes where nothing is."""
+        return self._notes.get(device) or Notes()
+
+    def events(self, device: Device) -> Iterator[Noted]:
+        """What happened to a device, the newest first."""
+        return reversed(self._events.get(device, ()))
+
+    def hear(self, happening: Happening) -> None:  # noqa: C901, PLR0912 - one case for each kind
+        """Remember what happened; see `otaflux.events`."""
         match happening:
-            case HookAnswered(source, outcome):
-                self._metrics.hooks.labels(source, outcome).inc()
-            case RequestSent():
-                self._metrics.registry_requests.inc()
-            case Pulled(outcome=outcome):
-                self._metrics.pulls.labels(outcome.value).inc()
-            case Published(seconds=seconds) if seconds is not None:
-                self._metrics.hook_to_publish_seconds.observe(seconds)
-            case RunFailed(reason=reason) if reason.cause not in {Cause.DISK, Cause.OTHERS}:
-                self._metrics.registry_errors.inc()
-            case RunEnded(priority=Priority.RECHECK):
-                self._rechecked = self._clock()
-            case BrokerConnected():
-                self._metrics.broker_connected.set(1)
-            case BrokerFailed(is_connected=False):
-                self._metrics.broker_connected.set(0)
-            case BrokerSent(kind):
-                self._metrics.broker_messages.labels(kind).inc()
-            case BrokerWaiting(kind, messages):
-                self._metrics.broker_waiting.labels(kind).set(messages)
-            case _:
-                pass  # worth a line in the log, and no number
+            case HookAccepted(_, source, device, tag, action):
+                notes = self._note(device)
+                notes.hook_at = self._now()
+                notes.hook = f"{source}: {action.value}{f' of {tag}' if tag else ''}"
+                self._add(device, "hook_accepted", notes.hook, tag=tag or "")
+            case Published():
+                self._published(happening)
+            case Moved(release):
+                text = f"the tag stands for {release.manifest_digest} now"
+                self._add(release.device, "release_moved", text, tag=release.tag.text)
+            case Withdrawn(release):
+                text = f"{release.version} was withdrawn: its tag is gone"
+                self._add(release.device, "release_withdrawn", text, tag=release.tag.text)
+            case ReleaseRefused():
+                self._refused(happening)
+            case FoundUsable(device, tag):
+                self._acquit(device, tag.text)
+            case TagUnclear(device, tag, reason):
+                if reason.cause is not Cause.OTHERS:
+                    self._add(device, "tag_unclear", reason.text, tag=tag.text, hint=reason.hint)
+            case RunEnded():
+                self._ended(happening)
+            case RunFailed():
+                self._failed(happening)
+            case UnitLooping():
+                self._looping(happening)
+            case FilesLeft(device, reason):
+                self._add(device, "disk_failed", reason.text, hint=reason.hint)
+            case DeviceNotServed(device, why):
+                self.tried.add(device)
+                self._note(device).is_left_alone = why
+                self._add(device, "device_not_served", why)
+            case DeviceForgotten(device):
+                self._forget(device)
+            case TagClear() | _:
+                pass  # nothing that anybody wants to read
 
     def hear_record(self, device: Device, record: Record | None) -> None:
         """What a device is told changed, or it went; see `Catalog.listen`."""
-        if record is not None and record.channels:
-            self._told.add(device)
+        if record is None:
+            self._forget(device)
+            return
+        if record.ever_synced or record.channels:
+            self.tried.add(device)
+        self._tell(device)
+
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """Nothing: it is counted elsewhere."""
+
+    def lookup(self, device: Device, *, hit: bool) -> None:
+        """Nothing: it is counted elsewhere."""
+
+    def poll(self, device: Device, runs: str) -> None:
+        """A device that has a record was asked for; `runs` is what the unit says it runs."""
+        self._polled(device, runs, 1, self._now())
+
+    def quick(self, answered: Mapping[tuple[Device, str, int], int]) -> None:
+        """So many polls were answered within the last second: device, what it runs, status."""
+        now = self._now()
+        for (device, runs, _), count in answered.items():
+            self._polled(device, runs, count, now)
+
+    def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
+        """A download ended, or its client hung up."""
+        notes = self._note(release.device)
+        notes.downloads += whole
+        notes.broken_off += not whole
+
+    def _polled(self, device: Device, runs: str, count: int, now: float) -> None:
+        notes = self._note(device)
+        notes.poll_at = now
+        notes.polls += count
+        if runs:
+            version = _version(runs)
+            if version not in notes.runs and len(notes.runs) >= MOST_VERSIONS:
+                version = "other"
+            notes.runs[version] = notes.runs.get(version, 0) + count
+
+    def _published(self, published: Published) -> None:
+        release, channel = published.release, published.channel
+        notes = self._note(release.device)
+        by_hook = "hook" if published.hooks else "folder"
+        notes.came[channel] = "" if published.seconds is None else by_hook
+        before = f", after {published.before.version}" if published.before else ""
+        text = f"{channel} is told {release.version}{before}"
+        notes.looping.clear()  # whoever took the release before again and again takes this now
+        self._acquit(release.device, release.tag.text)
+        self._add(release.device, "release_published", text, tag=release.tag.text)
+
+    def _refused(self, refused: ReleaseRefused) -> None:
+        device, tag = refused.device, refused.tag.text
+        notes = self._note(device)
+        notes.refused.pop(tag, None)
+        notes.refused[tag] = Refusal(
+            self._now(), tag, refused.version.text, str(refused.digest or ""), refused.reason
+        )
+        if len(notes.refused) > MOST_REFUSED:
+            del notes.refused[next(iter(notes.refused))]
+        self._add(device, "release_refused", refused.reason, tag=tag)
+
+    def _looping(self, looping: UnitLooping) -> None:
+        release, unit = looping.release, looping.unit
+        notes = self._note(release.device)
+        text = f"unit {unit} took {release.version} {looping.times} times within a day"
+        shown = f"a unit took {release.version} three times or more within a day"
+        notes.looping.pop(unit, None)
+        notes.looping[unit] = Looping(self._now(), unit, release.tag.text, shown, looping.times)
+        if len(notes.looping) > MOST_LOOPING:
+            del notes.looping[next(iter(notes.looping))]
+        self._add(release.device, "unit_looping", text, tag=release.tag.text)
+
+    def _acquit(self, device: Device, tag: str) -> None:
+        notes = self._notes.get(device)
+        if notes is not None and tag in notes.refused:
+            del notes.refused[tag]
+
+    def _ended(self, ended: RunEnded) -> None:
+        device = ended.device
+        notes = self._note(device)
+        notes.looked_at, notes.looked_for = self._now(), CAME[ended.priority]
+        notes.is_left_alone = ""
+        for looping in [each for each in notes.looping.values() if each.at < self._now() - DAY]:
+            del notes.looping[looping.unit]
+        for channel, came in notes.came.items():
+            notes.came[channel] = came or notes.looked_for
+        self.tried.add(device)
+        if notes.trouble is not None:
+            text = f"it can be looked at again, after {notes.trouble.times} that failed"
+            self._add(device, "registry_answers", text)
+        notes.trouble = None
+        self._tell(device)
+
+    def _failed(self, failed: RunFailed) -> None:
+        device, reason, now = failed.device, failed.reason, self._now()
+        self.tried.add(device)
+        if reason.cause is Cause.OTHERS:
+            return
+        notes = self._note(device)
+        before, tag = notes.trouble, failed.tag.text if failed.tag else ""
+        notes.trouble = FailedLook(now, now, reason.text, reason.hint, reason.cause, tag)
+        if before is not None:
+            notes.trouble = replace(notes.trouble, since=before.since, times=before.times + 1)
+        word = "disk_failed" if reason.cause is Cause.DISK else "registry_failed"
+        self._add(device, word, reason.text, tag=tag, hint=reason.hint)
+
+    def _note(self, device: Device) -> Notes:
+        """A device's notes, made where there are none; whoever was silent longest makes room."""
+        notes = self._notes.get(device)
+        if notes is None:
+            notes = self._notes[device] = Notes()
+            if len(self._notes) > self._most_devices:
+                self._forget(next(iter(self._notes)))
         else:
-            self._told.discard(device)
-        self._metrics.releases_current.set(len(self._told))
+            self._notes.move_to_end(device)
+        return notes
 
-    def hear_polls(self, polled: Polled) -> None:
-        """Have `polled` called with devices that have a record and were asked for."""
-        self._polled = polled
+    def _add(self, device: Device, word: str, text: str, *, tag: str = "", hint: str = "") -> None:
+        events = self._events.get(device)
+        if events is None:
+            events = self._events[device] = deque()
+        else:
+            self._events.move_to_end(device)
+        last = events[-1] if events else None
+        entry = Noted(self._now(), word, text, tag, hint)
+        if last is not None and (last.word, last.text, last.tag) == (word, text, tag):
+            events[-1] = replace(entry, times=last.times + 1)
+        else:
+            events.append(entry)
+            self._count += 1
+            if len(events) > EVENTS_EACH:
+                events.popleft()
+                self._count -= 1
+        while self._count > self._most_events:
+            self._drop_oldest()
+        self._tell(device)
 
-    def request(self, room: str, method: str, status: int, seconds: float) -> None:
-        """One request was answered; `room` is one of a few addresses, or `other`."""
-        self._metrics.requests.labels(room, str(status)).inc()
-        self._metrics.request_seconds.labels(room).observe(seconds)
+    def _drop_oldest(self) -> None:
+        """The device of which nothing was heard for longest loses its oldest event."""
+        device, events = next(iter(self._events.items()))
+        events.popleft()
+        self._count -= 1
+        if not events:
+            del self._events[device]
 
-    def poll(self, device: Device) -> None:
-        """A device that has a record was asked for."""
-        self._polled((device,))
+    def _forget(self, device: Device) -> None:
+        self._notes.pop(device, None)
+        self._count -= len(self._events.pop(device, ()))
+        self.tried.discard(device)
+        self._tell(device)
 
-    def lookup(self, *, hit: bool) -> None:
-        """A device was found at hand, or had to be looked for."""
-        (self._metrics.cache_hits if hit else self._metrics.cache_misses).inc()
+    def _tell(self, device: Device) -> None:
+        for changed in self._listeners:
+            changed(device)
 
-    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
-        """So many `GET /version` were answered with each status, for those devices."""
-        for status, count in statuses.items():
-            self._metrics.requests.labels("/version", str(status)).inc(count)
-            self._metrics.cache_hits.inc(count)
-        self._polled(devices)
+
+def _version(text: str) -> str:
+    """A version as all write it, or `other` for what is none: units may say anything."""
+    try:
+        return Version.parse(text).text
+    except BadName:
+        return "other"

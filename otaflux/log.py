@@ -59,6 +59,7 @@ class Event(StrEnum):
     LISTENER_CRASHED = "listener_crashed"
     REQUEST_CRASHED = "request_crashed"
     REQUEST_FAILED = "request_failed"
+    UNIT_LOOPING = "unit_looping"
     DOWNLOAD_DROPPED = "download_dropped"
     DOWNLOADS_CLAMPED = "downloads_clamped"
     DOWNLOADS_CUT = "downloads_cut"
@@ -122,30 +123,51 @@ def configure(
     *,
     stream: TextIO | None = None,
     environ: Mapping[str, str] = MappingProxyType({}),
+    hear: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> LineWriter:
     """Write lines of `level` (debug, info, warning, error, critical) and above to stdout.
 
     `form` is `json` or `console`. Commands whose stdout is their answer name another `stream`.
-    Whatever becomes of the lines, who logs neither waits nor fails. Returns what writes them, which
-    is to be closed at the end.
+    Whatever becomes of the lines, who logs neither waits nor fails. `hear` gets warnings and what
+    is worse, also where `level` leaves them out. Returns what writes them, which is to be closed at
+    the end.
     """
     stream = stream or sys.stdout
     writer = LineWriter(_descriptor(stream), lost=lambda count: _lost(count, form))
     colours = form == "console" and _takes_colours(stream, environ)
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    heard = lowest if hear is None else min(lowest, logging.WARNING)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([_hearing(hear, lowest)] if hear is not None else []),
             *_rendering(form, colours=colours),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(heard),
         logger_factory=lambda *_: _Lines(writer.write),
         cache_logger_on_first_use=False,
     )
     return writer
+
+
+def _hearing(
+    hear: Callable[[Mapping[str, Any]], object], lowest: int
+) -> structlog.typing.Processor:
+    """Have lines heard, and drop those below `lowest`."""
+
+    def process(
+        _logger: Any, _method: str, line: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        level = logging.getLevelNamesMapping()[str(line["level"]).upper()]
+        if level >= logging.WARNING:
+            hear(line)
+        if level < lowest:
+            raise structlog.DropEvent
+        return line
+
+    return process
 
 
 def is_terminal(stream: TextIO | None) -> bool:

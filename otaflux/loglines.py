@@ -30,6 +30,7 @@ from otaflux.events import (
     RunFailed,
     TagClear,
     TagUnclear,
+    UnitLooping,
     Withdrawn,
 )
 from otaflux.folded import Folded
@@ -151,6 +152,15 @@ class LogLines:
                 log.info(Event.BROKER_CONNECTED, broker=url, topic=topic)
             case BrokerFailed(why, hint):
                 self._broker_fails(why, hint)
+            case UnitLooping(release, unit, times):
+                log.warning(
+                    Event.UNIT_LOOPING,
+                    **_fields(release),
+                    unit=unit,
+                    times=times,
+                    reason="a unit took the same release again and again within a day",
+                    hint="Build the tag's version into the image, and push it under a higher one",
+                )
             case _:
                 pass  # worth a number somewhere, and no line
 

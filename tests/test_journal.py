@@ -1,214 +1,200 @@
-"""Each metric moves when what it counts happens, in the server's own wiring."""
+"""The journal remembers what happened lately, of each device, within its bounds."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable
+import itertools
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
-from simulation import senders
-from simulation.disk import MemoryDisk
-from simulation.loop import run_virtually
-from simulation.program import Program
-from simulation.registry import Content, Shape, SimulatedRegistry
+from device_server import Clock, release
 
-from otaflux.errors import Unreachable
 from otaflux.events import (
-    BrokerConnected,
-    BrokerFailed,
-    BrokerSent,
-    BrokerWaiting,
-    RequestSent,
+    Cause,
+    DeviceForgotten,
+    DeviceNotServed,
+    FilesLeft,
+    FoundUsable,
+    Happening,
+    HookAccepted,
+    Moved,
+    Published,
+    Reason,
+    ReleaseRefused,
+    RunEnded,
+    RunFailed,
+    TagUnclear,
+    UnitLooping,
+    Withdrawn,
 )
-from otaflux.journal import Journal
+from otaflux.journal import EVENTS_EACH, MOST_LOOPING, MOST_REFUSED, MOST_VERSIONS, Journal
 from otaflux.machine import Machine
-from otaflux.metrics import Metrics
-from otaflux.model.event import Priority, Touch
-from otaflux.model.names import Device, Tag
+from otaflux.model.event import Action, Priority
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.record import Record
 
 LAMP = Device("lamp")
-V1, V2 = Tag("1.0.0"), Tag("2.0.0")
+TOLD = release("lamp", "1.0.0")
+NO = Reason(Cause.UNREACHABLE, "no answer", "Is it up?")
 
 
-class Counted:
-    """A simulated server that has one device, and what its journal counts."""
-
-    def __init__(self) -> None:
-        clock = asyncio.get_running_loop().time
-        chance = random.Random(1)
-        self.metrics = CollectorRegistry()
-        self.journal = Journal(Metrics(self.metrics), machine=Machine(clock=clock))
-        self.registry = SimulatedRegistry((LAMP,), chance, clock)
-        self.program = Program(self.registry, MemoryDisk(chance), chance, journal=self.journal)
-        self.chance = chance
-
-    def __call__(self, metric: str, **labels: str) -> float:
-        """What a metric says now; 0 where it never moved."""
-        return self.metrics.get_sample_value(metric, labels) or 0.0
-
-    async def begin(self) -> None:
-        """Start it, without its timer."""
-        await self.program.restore()
-        await self.program.load()
-        await self.program.wire.open()
-
-    def push(self, tag: Tag, shape: Shape = Shape.PLAIN) -> None:
-        """Push a release."""
-        self.registry.put(LAMP, tag, Content(int(tag.text[0]), shape))
-
-    async def look(self, priority: Priority = Priority.RECHECK, since: float | None = None) -> None:
-        """One run."""
-        await self.program.bring_up_to_date(Touch(LAMP, priority, first_hook_at=since))
+def journal(**bounds: int) -> Journal:
+    """An empty one, whose time stands still."""
+    return Journal(machine=Machine(now=Clock(1.0)), **bounds)
 
 
-def counted(test: Callable[[Counted], Awaitable[None]]) -> None:
-    """Run a test over such a server."""
-
-    async def main() -> None:
-        rig = Counted()
-        await rig.begin()
-        await test(rig)
-
-    run_virtually(main())
+def ended(device: Device, priority: Priority = Priority.RECHECK) -> RunEnded:
+    """A look that went well."""
+    return RunEnded(device, priority, 1, 1, 0.1)
 
 
-def test_pulls_are_counted_by_what_came_of_them() -> None:
-    """Usable, unusable, and those of which nothing was learnt."""
-
-    async def test(rig: Counted) -> None:
-        rig.push(V1)
-        rig.push(V2, Shape.BAD)
-        await rig.look()
-        assert rig("otaflux_pulls_total", outcome="usable") == 1
-        assert rig("otaflux_pulls_total", outcome="unusable") == 1
-
-    counted(test)
+def failed(device: Device, text: str = "no answer") -> RunFailed:
+    """A look that learnt nothing."""
+    return RunFailed(device, None, Reason(Cause.UNREACHABLE, text), 1, 0.1)
 
 
-def test_devices_that_a_release_is_told_for_are_counted() -> None:
-    """One more with its first release, one less when it is forgotten."""
-
-    async def test(rig: Counted) -> None:
-        await rig.look()
-        assert rig("otaflux_releases_current") == 0
-        rig.push(V1)
-        await rig.look()
-        assert rig("otaflux_releases_current") == 1
-        await rig.program.catalog.forget(LAMP)
-        assert rig("otaflux_releases_current") == 0
-
-    counted(test)
+def refused(tag: str) -> ReleaseRefused:
+    """A release that cannot be served."""
+    digest = TOLD.manifest_digest
+    return ReleaseRefused(LAMP, Tag(tag), TOLD.version, digest, "it is truncated")
 
 
-def test_what_a_hook_caused_is_timed_and_what_none_caused_is_not() -> None:
-    """From the first hook's arrival to the publish."""
-
-    async def test(rig: Counted) -> None:
-        rig.push(V1)
-        await rig.look()
-        assert rig("otaflux_hook_to_publish_seconds_count") == 0
-        rig.push(V2)
-        await rig.look(Priority.HOOK, asyncio.get_running_loop().time() - 3)
-        assert rig("otaflux_hook_to_publish_seconds_count") == 2, "one for each channel"
-        assert rig("otaflux_hook_to_publish_seconds_sum") >= 6
-
-    counted(test)
-
-
-def test_runs_that_the_registry_left_undecided_are_counted() -> None:
-    """Once for each run."""
-
-    async def test(rig: Counted) -> None:
-        rig.registry.away = True
-        for number in (1, 2):
-            with pytest.raises(Unreachable):
-                await rig.look()
-            assert rig("otaflux_registry_errors_total") == number
-
-    counted(test)
+@pytest.mark.parametrize(
+    ("happening", "word"),
+    [
+        (HookAccepted("id", "harbor", LAMP, "1.0.0", Action.PUSH), "hook_accepted"),
+        (Published(TOLD, STABLE, None, is_new=True, seconds=1.0), "release_published"),
+        (Moved(TOLD, TOLD), "release_moved"),
+        (Withdrawn(TOLD, Path("f")), "release_withdrawn"),
+        (refused("1.0.0"), "release_refused"),
+        (TagUnclear(LAMP, Tag("1.0.0"), NO), "tag_unclear"),
+        (failed(LAMP), "registry_failed"),
+        (RunFailed(LAMP, None, Reason(Cause.DISK, "full"), 1, 0.1), "disk_failed"),
+        (FilesLeft(LAMP, Reason(Cause.DISK, "full")), "disk_failed"),
+        (DeviceNotServed(LAMP, "not in DEVICES"), "device_not_served"),
+        (UnitLooping(TOLD, "a", 3), "unit_looping"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_happens_to_a_device_is_an_event_of_it(happening: Happening, word: str) -> None:
+    """With a text that says it, by the word of the log."""
+    kept = journal()
+    kept.hear(happening)
+    (entry,) = kept.events(LAMP)
+    assert (entry.word, entry.at) == (word, 1.0)
+    assert entry.text
 
 
-def test_the_age_of_the_last_good_recheck_grows_until_the_next() -> None:
-    """A look for a hook is none, and one that fails is none either."""
-
-    async def test(rig: Counted) -> None:
-        await asyncio.sleep(50)
-        await rig.look(Priority.HOOK)
-        assert rig("otaflux_recheck_age_seconds") >= 50
-        await rig.look()
-        assert rig("otaflux_recheck_age_seconds") < 1
-        await asyncio.sleep(30)
-        assert 30 <= rig("otaflux_recheck_age_seconds") < 31
-
-    counted(test)
-
-
-def test_hooks_are_counted_by_source_and_answer() -> None:
-    """Through the address that registries send them to."""
-
-    async def test(rig: Counted) -> None:
-        hook = senders.somewhere(LAMP)
-        await rig.program.wire.post(hook.path, hook.headers, hook.body)
-        assert rig("otaflux_hooks_total", source="generic", outcome="accepted") == 1
-
-    counted(test)
+@pytest.mark.parametrize(
+    "happening",
+    [
+        RunFailed(LAMP, None, Reason(Cause.OTHERS, "busy"), 1, 0.1),
+        FoundUsable(LAMP, Tag("1.0.0"), TOLD.manifest_digest),
+        ended(LAMP),
+    ],
+)
+def test_what_needs_nobody_is_no_event(happening: Happening) -> None:
+    """A look that went well, or that others went before."""
+    kept = journal()
+    kept.hear(happening)
+    assert list(kept.events(LAMP)) == []
 
 
-def test_requests_are_counted_by_address_and_status() -> None:
-    """A poll that finds its answer at hand is a hit; one that a first look is for is a miss."""
-
-    async def test(rig: Counted) -> None:
-        rig.push(V1)
-        await rig.look()
-        await rig.program.wire.get("/firmware?device=lamp", method="HEAD")
-        assert rig("http_requests_total", route="/firmware", status="200") == 1
-        assert rig("http_request_duration_seconds_count", route="/firmware") == 1
-        assert rig("firmware_cache_hit_total") == 1
-        await rig.program.wire.get("/version?device=nobody")
-        assert rig("firmware_cache_miss_total") == 1
-
-    counted(test)
+def test_the_same_again_is_one_event_with_its_number() -> None:
+    """A registry that is away for a day is one line."""
+    kept = journal()
+    for _ in range(7):
+        kept.hear(failed(LAMP))
+    kept.hear(ended(LAMP))
+    newest, before = kept.events(LAMP)
+    assert before.times == 7
+    assert newest.text == "it can be looked at again, after 7 that failed"
 
 
-def test_requests_to_the_registry_are_counted() -> None:
-    """Each that the client tells of."""
-
-    async def test(rig: Counted) -> None:
-        rig.program.events.tell(RequestSent("tags", "ok"))
-        assert rig("otaflux_registry_requests_total") == 1
-
-    counted(test)
-
-
-def test_the_broker_is_counted() -> None:
-    """Whether there is a connection, what it took, and what waits."""
-
-    async def test(rig: Counted) -> None:
-        tell = rig.program.events.tell
-        tell(BrokerConnected("mqtt://broker:1883", "otaflux"))
-        tell(BrokerFailed("one topic is refused", "", is_connected=True))
-        assert rig("otaflux_broker_connected") == 1
-        tell(BrokerWaiting("announcement", 3))
-        tell(BrokerSent("announcement"))
-        assert rig("otaflux_broker_waiting", kind="announcement") == 3
-        assert rig("otaflux_broker_messages_total", kind="announcement") == 1
-        tell(BrokerFailed("it is away", ""))
-        assert rig("otaflux_broker_connected") == 0
-
-    counted(test)
+@pytest.mark.parametrize(
+    ("priority", "seconds", "hooks", "came"),
+    [
+        (Priority.HOOK, 0.1, ("id",), "hook"),
+        (Priority.HOOK, 0.1, (), "folder"),
+        (Priority.START, None, (), "start"),
+        (Priority.RECHECK, None, (), "re-check"),
+        (Priority.FIRST_POLL, None, (), "first poll"),
+        (Priority.RECHECK, 0.1, ("id",), "hook"),
+    ],
+)
+def test_how_a_release_came_is_remembered(
+    priority: Priority, seconds: float | None, hooks: tuple[str, ...], came: str
+) -> None:
+    """By a hook, whatever the run that found it was for in the end; else by what that was for."""
+    kept = journal()
+    kept.hear(Published(TOLD, STABLE, None, is_new=True, seconds=seconds, hooks=hooks))
+    kept.hear(ended(LAMP, priority))
+    assert kept.of(LAMP).came == {STABLE: came}
 
 
-def test_each_metric_that_is_declared_moves_here() -> None:
-    """No metric is declared that no test above sees move."""
-    named = {family.name for family in _declared().collect()}
-    text = Path(__file__).read_text()
-    assert not {name for name in named if f'rig("{name}' not in text}
+def test_each_device_keeps_its_last_events() -> None:
+    """The newest, and so many."""
+    kept = journal()
+    for number in range(EVENTS_EACH + 10):
+        kept.hear(failed(LAMP, f"reason {number}"))
+    assert [entry.text for entry in kept.events(LAMP)] == [
+        f"reason {number}" for number in reversed(range(10, EVENTS_EACH + 10))
+    ]
 
 
-def _declared() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    Metrics(registry)
-    return registry
+def test_all_devices_together_keep_so_many_events() -> None:
+    """Who was silent longest loses first, down to nothing."""
+    kept = journal(most_events=30)
+    for number, name in itertools.product(range(10), ("a", "b", "c", "d")):
+        kept.hear(failed(Device(name), f"reason {number}"))
+        kept.hear(failed(Device("busy"), f"reason {number}{name}"))
+    total = sum(len(list(kept.events(Device(name)))) for name in ("a", "b", "c", "d", "busy"))
+    assert total == 30
+    assert len(list(kept.events(Device("busy")))) > 20
+    kept.hear(DeviceForgotten(Device("busy"), "gone"))
+    for number in range(40):
+        kept.hear(failed(LAMP, f"reason {number}"))
+    assert len(list(kept.events(LAMP))) == 30
+
+
+def test_notes_are_of_so_many_devices() -> None:
+    """Who was silent longest is forgotten."""
+    kept = journal(most_devices=3)
+    for name in ("a", "b", "c"):
+        kept.poll(Device(name), "")
+    kept.poll(Device("a"), "")
+    kept.poll(Device("d"), "")
+    assert [kept.of(Device(name)).polls for name in ("a", "b", "c", "d")] == [2, 0, 1, 1]
+
+
+def test_what_is_remembered_of_one_device_is_bounded() -> None:
+    """Versions, refused tags and looping units come from outside."""
+    kept = journal()
+    for number in range(100):
+        kept.poll(LAMP, f"1.0.{number}")
+        kept.hear(refused(f"1.0.{number}"))
+        kept.hear(UnitLooping(TOLD, f"u{number}", 3))
+    notes = kept.of(LAMP)
+    assert len(notes.runs) == MOST_VERSIONS + 1
+    assert notes.runs["other"] == 100 - MOST_VERSIONS
+    assert len(notes.refused) == MOST_REFUSED
+    assert len(notes.looping) == MOST_LOOPING
+
+
+def test_what_goes_takes_its_notes_along() -> None:
+    """A device that is forgotten is not tried, and has no events."""
+    kept = journal()
+    kept.hear(failed(LAMP))
+    assert kept.tried == {LAMP}
+    kept.hear_record(LAMP, None)
+    assert kept.tried == set()
+    assert list(kept.events(LAMP)) == []
+    assert kept.of(LAMP).trouble is None
+
+
+def test_a_record_that_has_a_release_was_tried() -> None:
+    """Its catalog was read."""
+    kept = journal()
+    kept.hear_record(LAMP, Record(LAMP, "r"))
+    assert kept.tried == set()
+    kept.hear_record(LAMP, Record(LAMP, "r", ever_synced=True))
+    assert kept.tried == {LAMP}

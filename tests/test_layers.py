@@ -53,6 +53,8 @@ def walls() -> list[tuple[str, str, str]]:
         ("web/devices", "web.port", PORT["name"]),
         ("web/devices", "web.hooks", PORT["name"]),
         ("web/hooks", "web.devices", PORT["name"]),
+        ("web/ops", "web.devices", PORT["name"]),
+        ("web/ops", "web.port", PORT["name"]),
         ("web/hooks", "web.port", PORT["name"]),
         ("web/answers", "web.devices", PORT["name"]),
     ]

@@ -60,7 +60,7 @@ class Controller:
         self._source = source
         self._logins_changed = logins_changed
         self._folder = folder
-        self._policy = policy
+        self.policy = policy
         self.events = events
         self.machine = machine
         self.namespace = policy.namespace
@@ -134,7 +134,7 @@ class Controller:
             source=self._source.name,
             prefix=self.namespace.prefix,
             namespace=self.namespace,
-            channels=self._policy.channels,
+            channels=self.policy.channels,
             disk=self.machine.disk,
         )
         records = await self.machine.in_thread(self._described)

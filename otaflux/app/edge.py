@@ -7,7 +7,7 @@ Plain polls are answered by `cache` before. On one event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -16,7 +16,7 @@ from otaflux.app.controller import Controller
 from otaflux.hooks.intake import Intake
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
-from otaflux.model.names import Namespace
+from otaflux.model.names import Device, Namespace
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
@@ -28,8 +28,8 @@ from otaflux.web.devices.firstlooks import PATIENCE, FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.devices.request import Parts
 from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
-from otaflux.web.hooks.receiver import Receiver
-from otaflux.web.observer import Observer
+from otaflux.web.hooks.receiver import Receiver, address_of
+from otaflux.web.observer import Everybody, Nobody, Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.addresses import Addresses
 from otaflux.web.port.requestcache import RequestCache
@@ -106,6 +106,21 @@ class DeviceSide:
         self.devices = Devices(self.parts)
 
 
+class _Polls(Nobody):
+    """Lets the roster know which devices are asked for."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+
+    def poll(self, device: Device, runs: str) -> None:
+        """One was."""
+        self._roster.polled((device,))
+
+    def quick(self, answered: Mapping[Polled, int]) -> None:
+        """Several were."""
+        self._roster.polled({device for device, _, _ in answered})
+
+
 class Edge(DeviceSide):
     """The parts behind `LISTEN_ADDR`: devices, and hooks at their own addresses.
 
@@ -140,6 +155,7 @@ class Edge(DeviceSide):
             return origins.client(request.remote or "", request.headers)
 
         sender = Downloads(downloads, client=client, clock=machine.clock)
+        observer = Everybody(observer, _Polls(controller.roster))
         super().__init__(known, sender, origins=origins, observer=observer, secure=secure)
 
         def touch(touch: Touch) -> None:
@@ -155,9 +171,17 @@ class Edge(DeviceSide):
             clock=machine.clock,
         )
         self.unreadable = receiver.unreadable
+
+        async def hook(request: web.BaseRequest) -> web.StreamResponse:
+            began = machine.clock()
+            answer = await receiver.answer(request)
+            path, seconds = address_of(request.raw_path), machine.clock() - began
+            observer.request(path, request.method, answer.status, seconds)
+            return answer
+
         self.answer = Addresses(
-            [(path, receiver.answer) for path in HOOKS],
+            [(path, hook) for path in HOOKS],
             self.devices.answer,
-            posted=receiver.answer,
+            posted=hook,
             unless=self.devices.has,
         )

@@ -13,21 +13,17 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
-
 import otaflux
 from otaflux.app import libraries
 from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
+from otaflux.app.operators import Observation, OperatorSide
 from otaflux.app.parts import Assembly
 from otaflux.errors import BadSetting, Undecided
-from otaflux.events import Events
 from otaflux.freed import give_back
-from otaflux.journal import Journal
 from otaflux.log import Event, log
-from otaflux.loglines import LogLines
 from otaflux.machine import REAL_MACHINE
-from otaflux.metrics import Metrics
+from otaflux.overheard import Overheard
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Source
 from otaflux.settings import Settings
@@ -46,20 +42,28 @@ if TYPE_CHECKING:
 # two or three times: with Python's 5 ms, sorting out a large listing keeps each waiting for 15.
 TURN = 0.001
 FLUSH = 3.0  # seconds, at the end, for messages that wait to be sent to the broker
+OPERATORS = 200  # connections at METRICS_LISTEN_ADDR; live pages hold one each
+LAST_ANSWERS = 1.0  # seconds that operators' requests have at the end
 
 
-async def serve(settings: Settings, *, stopping: Callable[[], None] = lambda: None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    overheard: Overheard | None = None,
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Run the server until SIGTERM, SIGINT or SIGHUP; `stopping` is called when one came.
+
+    `overheard` has the log's warnings, for operators.
 
     Raises `BadSetting` where the folder is in use or cannot be written, or nothing can listen.
     """
     sys.setswitchinterval(TURN)
     with libraries.heard(), DataFolder(settings.data_dir).locked():
-        journal = Journal(Metrics(CollectorRegistry()))
-        events = Events(LogLines().hear, journal.hear)
+        seen = Observation(overheard or Overheard())
         parts = Assembly(settings)
-        async with parts.open_source(patient=False, events=events) as source:
-            server = _Server(parts, source, journal, events)
+        async with parts.open_source(patient=False, events=seen.events) as source:
+            server = _Server(parts, source, seen)
             await server.restore()
             await server.run(stopping)
 
@@ -67,7 +71,7 @@ async def serve(settings: Settings, *, stopping: Callable[[], None] = lambda: No
 class _Server:
     """The parts of a running server, bound to each other."""
 
-    def __init__(self, parts: Assembly, source: Source, journal: Journal, events: Events) -> None:
+    def __init__(self, parts: Assembly, source: Source, seen: Observation) -> None:
         self._settings = settings = parts.settings
         self._source = source
         self._controller = Controller(
@@ -75,13 +79,11 @@ class _Server:
             parts.folder,
             parts.policy,
             machine=REAL_MACHINE,
-            events=events,
+            events=seen.events,
             stamps=source.stamps if isinstance(source, Layout) else None,
             logins_changed=parts.credentials.changed if parts.credentials else None,
         )
-        journal.hear_polls(self._controller.roster.polled)
-        self._controller.catalog.listen(journal.hear_record)
-        self._units = Units(settings.units, events=events)
+        self._units = Units(settings.units, events=seen.events)
         self._saver = Saver(self._units, parts.folder.units)
         room = make_room(settings.max_downloads)
         self._edge = Edge(
@@ -89,7 +91,7 @@ class _Server:
             units=self._units,
             secrets=self._secrets,
             origins=Origins(settings.public_url, settings.trusted_proxies),
-            observer=journal,
+            observer=seen.observer,
             downloads=room.downloads,
             secure=settings.tls_cert_path is not None,
         )
@@ -105,6 +107,15 @@ class _Server:
             unreadable=self._edge.unreadable,
             max_connections=room.connections,
             shutdown_timeout=settings.shutdown_timeout,
+        )
+        operators = OperatorSide(seen, self._controller, self._edge, source.name)
+        self._operators_port = Port(
+            operators.answer,
+            settings.metrics_listen_addr.host,
+            settings.metrics_listen_addr.port,
+            setting="METRICS_LISTEN_ADDR",
+            max_connections=OPERATORS,
+            shutdown_timeout=min(settings.shutdown_timeout, LAST_ANSWERS),
         )
 
     def _secrets(self) -> list[str]:
@@ -126,7 +137,7 @@ class _Server:
         stop = _stop_signals()
         # Now, for what was found on the disk is no change.
         link = _broker(self._settings, self._controller)
-        async with self._saver, self._port, asyncio.TaskGroup() as tasks:
+        async with self._saver, self._operators_port, self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
             giving = tasks.create_task(give_back(self._controller.machine.in_thread), name="freed")
@@ -147,6 +158,7 @@ class _Server:
             Event.SERVER_STARTED,
             version=otaflux.__version__,
             url=self._port.url,
+            operators=self._operators_port.url,
             registry=self._source.name,
             prefix=controller.namespace.prefix,
             hooks="secret required"

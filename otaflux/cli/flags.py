@@ -44,7 +44,7 @@ JUDGING = (
     "cosign_pub_key_path",
     "require_bound_tag",
 )
-ASKING_THE_SERVER = ("listen_addr", "tls_cert_path", "tls_key_path")
+ASKING_THE_SERVER = ("listen_addr", "metrics_listen_addr", "tls_cert_path", "tls_key_path")
 
 _METAVARS = {"path": "PATH", "file": "PATH", "certificates": "PATH", "size": "SIZE"}
 

@@ -30,7 +30,7 @@ def command(settings: Settings, path: str) -> int:
     """Ask the running server for PATH, such as /health, and print the answer's body.
 
     Exits 0 for 2xx, else 1. The server is the one at LISTEN_ADDR, over TLS where TLS_CERT_PATH is
-    set.
+    set; for /metrics, /ready, /status, / and /device/D at METRICS_LISTEN_ADDR.
     """
     if "://" in path:
         raise BadSetting(
@@ -38,25 +38,31 @@ def command(settings: Settings, path: str) -> int:
             f" {urlsplit(path).path or '/health'}: the server asked is the one at LISTEN_ADDR"
         )
     target = quote(path if path.startswith("/") else f"/{path}", safe=UNTOUCHED)
-    if target.partition("?")[0] in OPERATORS:
-        raise BadSetting(
-            f"PATH: found {path}, which the operators' port answers, expected another,"
-            " for that port is not built yet"
-        )
-    address = settings.listen_addr.reachable
+    name = "METRICS_LISTEN_ADDR" if is_for_operators(target) else "LISTEN_ADDR"
+    address = settings.metrics_listen_addr if is_for_operators(target) else settings.listen_addr
+    address = address.reachable
     try:
-        return _print(_connection(settings), target)
+        return _print(_connection(settings, target), target)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, BrokenPipeError):
             raise
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Undecided(
             f"no answer from {address}: {reason}",
-            hint="Does `otaflux serve` run, with this LISTEN_ADDR?",
+            hint=f"Does `otaflux serve` run, with this {name}?",
         ) from None
 
 
-def _connection(settings: Settings) -> http.client.HTTPConnection:
+def is_for_operators(target: str) -> bool:
+    """Whether the operators' port answers there, and not the one for devices and hooks."""
+    path = target.partition("?")[0]
+    return path in OPERATORS or path.startswith("/device/")
+
+
+def _connection(settings: Settings, target: str) -> http.client.HTTPConnection:
+    if is_for_operators(target):
+        address = settings.metrics_listen_addr.reachable
+        return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
     address = settings.listen_addr.reachable
     if settings.tls_cert_path is None:
         return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)

@@ -12,6 +12,7 @@ import click
 from otaflux import log
 from otaflux.cli.flags import EVERYTHING, LAST_LINES, uses
 from otaflux.linewriter import LineWriter
+from otaflux.overheard import Overheard
 from otaflux.settings import SettingOrigins, Settings
 
 GRACE = 10.0  # seconds besides SHUTDOWN_TIMEOUT, for what is no download
@@ -27,13 +28,16 @@ def command(settings: Settings, *, origins: SettingOrigins) -> None:
     from otaflux.app import server as app
 
     form = settings.log_format or ("console" if log.is_terminal(sys.stdout) else "json")
-    lines = log.configure(settings.log_level, form, environ=os.environ)
+    overheard = Overheard()
+    lines = log.configure(settings.log_level, form, environ=os.environ, hear=overheard.note)
     patience = settings.shutdown_timeout + GRACE
     for note in origins.notes:
         click.echo(f"otaflux: {note}", err=True)
     try:
         _say_misspelt(origins)
-        asyncio.run(app.serve(settings, stopping=lambda: _end_within(patience, lines)))
+        asyncio.run(
+            app.serve(settings, overheard=overheard, stopping=lambda: _end_within(patience, lines))
+        )
     finally:
         lines.close(LAST_LINES)
 

@@ -79,6 +79,7 @@ class Wake:
         self._refusal_noted = False
         self._reached = False  # whether the registry answered, and took the login
         self._failures = 0  # of the listing, in a row
+        self.has_listed = False  # the listing was asked for, whatever came of it
         self._stamped: Mapping[Device, object] | None = None
         self._folder_failed = ""
 
@@ -188,6 +189,7 @@ class Wake:
                 self._roster.note_listing(listed)
                 self._refusal_noted = False
         await self._wake_new()
+        self.has_listed = True
         return wait
 
     def _note(self, what: str, reason: str, hint: str, *, level: int = logging.WARNING) -> None:

@@ -132,6 +132,7 @@ def _together(settings: Settings, complaints: Sequence[str]) -> list[str]:
             (("REPOSITORY_PREFIX",), _prefix(settings)),
             (("REGISTRY_USERNAME", "REGISTRY_PASSWORD"), _credentials(settings)),
             (("TLS_CERT_PATH", "TLS_KEY_PATH"), _certificate(settings)),
+            (("LISTEN_ADDR", "METRICS_LISTEN_ADDR"), _addresses(settings)),
             (("DATA_DIR",), _folder(settings)),
             (("CHANNELS", "DEFAULT_CHANNEL"), _default_channel(settings)),
             (("COSIGN_IDENTITY", "COSIGN_ISSUER"), _identities(settings)),
@@ -151,6 +152,18 @@ def _prefix(settings: Settings) -> str:
             f" names joined by '/', such as firmware or acme/firmware, or / alone; {error}"
         )
     return ""
+
+
+def _addresses(settings: Settings) -> str:
+    devices, operators = settings.listen_addr, settings.metrics_listen_addr
+    if not devices.port or devices.port != operators.port:
+        return ""
+    if devices.host != operators.host and not (devices.takes_all or operators.takes_all):
+        return ""
+    return (
+        f"METRICS_LISTEN_ADDR: found {operators}, expected another port than LISTEN_ADDR"
+        f" {devices}, which devices and hooks reach"
+    )
 
 
 def _folder(settings: Settings) -> str:

@@ -105,8 +105,7 @@ class Settings:
     metrics_listen_addr: Address = _setting(
         Address.parse,
         "0.0.0.0:9090",
-        "Where operators are answered",
-        not_built="the operators' port is not built yet",
+        "Where operators are answered: metrics, readiness, status",
     )
     tls_cert_path: Path | None = _setting(
         values.file, None, "PEM file with the certificate (and chain) for LISTEN_ADDR"

@@ -80,13 +80,17 @@ class Address:
     @property
     def reachable(self) -> Address:
         """The same for a client on this machine: an unspecified address becomes loopback."""
+        if not self.takes_all:
+            return self
+        return Address("::1" if ":" in self.host else "127.0.0.1", self.port)
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it is unspecified, which stands for every address of this machine."""
         try:
-            address = ipaddress.ip_address(self.host)
+            return ipaddress.ip_address(self.host).is_unspecified
         except ValueError:
-            return self
-        if not address.is_unspecified:
-            return self
-        return Address("127.0.0.1" if address.version == 4 else "::1", self.port)  # noqa: PLR2004 - the IP version
+            return False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

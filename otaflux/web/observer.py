@@ -5,46 +5,95 @@ Called on the event loop for every request, so it must be quick and never raise.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from otaflux.model.names import Device
+from otaflux.model.release import Release
+
+# Device, what the unit says it runs (as it says it; empty where it does not), and status.
+Polled = tuple[Device, str, int]
 
 
 class Observer(Protocol):
     """Hears of requests after their answers."""
 
-    def request(self, room: str, method: str, status: int, seconds: float) -> None:
-        """One request was answered; `room` is one of a few addresses, or `other`."""
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """One request was answered; `path` is one of a few addresses, or `other`."""
         ...
 
-    def poll(self, device: Device) -> None:
-        """A device that has a record was asked for."""
+    def lookup(self, device: Device, *, hit: bool) -> None:
+        """A device was found at hand, or had to be looked for, with whatever came of it."""
         ...
 
-    def lookup(self, *, hit: bool) -> None:
-        """A device was found at hand, or had to be looked for."""
+    def poll(self, device: Device, runs: str) -> None:
+        """A device that has a record was asked for, by a unit that says it runs that version.
+
+        `runs` is empty where it does not say.
+        """
         ...
 
-    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
-        """So many `GET /version` were answered with each status, for those devices.
+    def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
+        """A release, or a part of it, was sent, or the client hung up before it was `whole`.
+
+        `unit` is the board's name, or empty; `last` says that the part ended where the file does.
+        """
+        ...
+
+    def quick(self, answered: Mapping[Polled, int]) -> None:
+        """So many `GET /version` were answered of each kind.
 
         What the request cache answers comes this way alone, every second: it is too much for more.
         """
         ...
 
 
+class Everybody:
+    """Several observers as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.request(path, method, status, seconds)
+
+    def lookup(self, device: Device, *, hit: bool) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.lookup(device, hit=hit)
+
+    def poll(self, device: Device, runs: str) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.poll(device, runs)
+
+    def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.download(release, unit, whole=whole, last=last)
+
+    def quick(self, answered: Mapping[Polled, int]) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.quick(answered)
+
+
 class Nobody:
     """An observer that hears nothing."""
 
-    def request(self, room: str, method: str, status: int, seconds: float) -> None:
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Nothing."""
 
-    def poll(self, device: Device) -> None:
+    def lookup(self, device: Device, *, hit: bool) -> None:
         """Nothing."""
 
-    def lookup(self, *, hit: bool) -> None:
+    def poll(self, device: Device, runs: str) -> None:
         """Nothing."""
 
-    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
+    def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
+        """Nothing."""
+
+    def quick(self, answered: Mapping[Polled, int]) -> None:
         """Nothing."""

@@ -26,8 +26,9 @@ def rendered(answer: Answer, request: web.BaseRequest, *, keep_alive: bool | Non
 class Written(web.StreamResponse):
     """Sends `answer`, or `ready` bytes of it; closes the connection where the client wants that.
 
-    With `sent` the bytes went out already, as a download's do. `close` ends the connection
-    whatever the client wants; `ready` and `sent` bytes must say so too.
+    With `sent` the bytes went out already, as a download's do, `is_cut` where not all
+    of them could. `close` ends the connection whatever the client wants, and so does `is_cut`;
+    `ready` and `sent` bytes must say so too.
     """
 
     def __init__(
@@ -36,13 +37,15 @@ class Written(web.StreamResponse):
         *,
         ready: bytes | None = None,
         sent: bool = False,
+        is_cut: bool = False,
         close: bool = False,
     ) -> None:
         super().__init__(status=answer.status)
         self._answer = answer
         self._ready = ready
         self._sent = sent
-        self._stays_open: bool | None = False if close else None
+        self.is_cut = is_cut
+        self._stays_open: bool | None = False if close or is_cut else None
 
     @property
     def prepared(self) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,9 +22,8 @@ from typing import Any, Self
 from aiohttp import web
 from device_server import Connection, DeviceServer
 
-from otaflux.model.names import Device
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.observer import Nobody
+from otaflux.web.observer import Nobody, Polled
 from otaflux.web.port.addresses import Addresses, Answers
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
@@ -38,17 +37,18 @@ class Ears(Nobody):
         self.statuses: Counter[int] = Counter()
         self.requests = 0
 
-    def quick(self, devices: Collection[Device], statuses: Mapping[int, int]) -> None:
+    def quick(self, answered: Mapping[Polled, int]) -> None:
         """Add up."""
-        self.devices |= {device.name for device in devices}
-        self.statuses.update(statuses)
+        for (device, _, status), count in answered.items():
+            self.devices.add(device.name)
+            self.statuses[status] += count
 
     @property
     def answered(self) -> int:
         """How many were not put off."""
         return self.statuses.total() - self.statuses[503]
 
-    def request(self, room: str, method: str, status: int, seconds: float) -> None:
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count."""
         self.requests += 1
 

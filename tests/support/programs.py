@@ -101,6 +101,7 @@ class Server:
         self.env = {
             "DATA_DIR": str(folder / "data"),
             "LISTEN_ADDR": f"127.0.0.1:{free_port()}",
+            "METRICS_LISTEN_ADDR": f"127.0.0.1:{free_port()}",
             "LOG_FORMAT": "json",
             **settings,
         }

@@ -26,6 +26,7 @@ from otaflux.web.devices.continuity import Downloader, DownloadMemory, Told
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.offer import Offer, Unit, nothing_in, offer, same_content
 from otaflux.web.devices.polls import offered
+from otaflux.web.observer import Observer
 from otaflux.web.written import Written
 
 _HOLDS_TOGETHER = {RangeKind.HEAD, RangeKind.START, RangeKind.LATER}
@@ -63,7 +64,7 @@ class FirmwareAnswer:
 
 
 class Deliveries:
-    """Chooses and sends; `memory` is of the downloads that were begun."""
+    """Chooses and sends; `memory` is of the downloads that were begun, `observer` hears of ends."""
 
     def __init__(
         self,
@@ -72,7 +73,10 @@ class Deliveries:
         memory: DownloadMemory,
         downloads: Downloads,
         machine: Machine,
+        *,
+        observer: Observer,
     ) -> None:
+        self._observer = observer
         self._catalog = catalog
         self._store = store
         self._memory = memory
@@ -126,9 +130,13 @@ class Deliveries:
             return Written(answer.without_body() if head else answer)
         with self._store.open(release.firmware.firmware_digest) as opened:
             if part is None:
-                return await self._downloads.send(request, answer, opened, answer.span)
-            with self._memory.sending(part.downloader, release):
-                return await self._downloads.send(request, answer, opened, answer.span)
+                sent = await self._downloads.send(request, answer, opened, answer.span)
+            else:
+                with self._memory.sending(part.downloader, release):
+                    sent = await self._downloads.send(request, answer, opened, answer.span)
+        last = answer.span.last + 1 == release.firmware.sums.size
+        self._observer.download(release, delivery.offer.unit.name, whole=not sent.is_cut, last=last)
+        return sent
 
     def _remember(self, release: Release, part: Part) -> None:
         downloader = part.downloader

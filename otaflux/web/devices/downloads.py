@@ -133,7 +133,7 @@ class Downloads:
             self.finished += whole
             self.broken_off += not whole
             self.leave_place()
-        return Written(answer, sent=True, close=not whole)
+        return Written(answer, sent=True, is_cut=not whole)
 
     def look(self) -> None:
         """Drop those who are too slow; to be called every few seconds."""

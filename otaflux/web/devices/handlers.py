@@ -27,7 +27,12 @@ class Devices:
         self._parts = parts
         self._routes = routes
         self._deliveries = Deliveries(
-            parts.catalog, parts.store, parts.memory, parts.downloads, parts.machine
+            parts.catalog,
+            parts.store,
+            parts.memory,
+            parts.downloads,
+            parts.machine,
+            observer=parts.observer,
         )
 
     def has(self, path: str) -> bool:

@@ -90,24 +90,30 @@ class DeviceRequest:
         named = self.named.get("device", "")
         return read(self.target, self.headers, device=named, channels=self.parts.channels)
 
-    async def record(self, device: Device) -> Record:
+    async def record(self, device: Device, runs: str = "") -> Record:
         """What is known of a device, after its first look where nothing was.
 
+        `runs` is the version that the unit says it runs.
         Raises `NotFound` for one that does not exist, `Busy` where its look takes long.
         """
         looks, observer = self.parts.first_looks, self.parts.observer
-        observer.lookup(hit=looks.ready_record(device) is not None)
-        record = await looks.record(device)
-        observer.poll(device)
+        hit = looks.ready_record(device) is not None
+        try:
+            record = await looks.record(device)
+        finally:
+            observer.lookup(device, hit=hit)
+        observer.poll(device, runs)
         return record
 
     async def offered(self, ask: Ask) -> Offer:
         """What is told to who asks so; raises `NotFound` where there is nothing."""
-        return offered(await self.record(ask.device), ask, self.parts.machine.now())
+        return offered(
+            await self.record(ask.device, ask.unit.version), ask, self.parts.machine.now()
+        )
 
     async def firmware(self, ask: Ask) -> FirmwareAnswer:
         """What is delivered to who asks so; raises as `record` and `Deliveries.choose` do."""
-        record = await self.record(ask.device)
+        record = await self.record(ask.device, ask.unit.version)
         told = None if self.is_shared(ask) else self.told
         client = self.parts.origins.client(self.raw.remote or "", self.headers)
         return self.deliveries.choose(record, ask, told, self.raw, client)

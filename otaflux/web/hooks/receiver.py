@@ -253,5 +253,17 @@ def source_of(path: str) -> str | None:
     return path.removeprefix(ADDRESS).strip("/") or None
 
 
+def address_of(target: str) -> str:
+    """The address of ours that a target is, as metrics name it; `other` where it is none."""
+    try:
+        path = Target.parse(target).path
+    except NotFound:
+        return "other"
+    if path in {ADDRESS, HARBOR_ALIAS}:
+        return path
+    source = path.removeprefix(f"{ADDRESS}/")
+    return f"{ADDRESS}/{source}" if source in hooks.SOURCES else "other"
+
+
 def _for(request: web.BaseRequest, answer: Answer) -> Answer:
     return answer.without_body() if request.method == hdrs.METH_HEAD else answer

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from aiohttp.http import RawRequestMessage
 
@@ -38,7 +39,7 @@ from otaflux.web.devices.polls import (
     read_poll,
     version_answer,
 )
-from otaflux.web.observer import Observer
+from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.parsing import whole_request
 from otaflux.web.port.unnamed import unnamed
@@ -162,14 +163,15 @@ class RequestCache:
         """Tell the observer what was answered since the last time."""
         answered, self._answered = Counter(self._answered), []
         put_off, self._put_off = Counter(self._put_off), []
-        statuses: Counter[int] = Counter()
-        for known, count in answered.items():
+        polled: Counter[Polled] = Counter()
+        for (known, count), busy in (
+            *((each, 0) for each in answered.items()),
+            *((each, HTTPStatus.SERVICE_UNAVAILABLE.value) for each in put_off.items()),
+        ):
             if known.ask is not None:
-                statuses[known.status] += count
-        statuses[503] += put_off.total()
-        devices = {known.ask.device for known in (*answered, *put_off) if known.ask}
-        if devices:
-            self._observer.quick(devices, +statuses)
+                polled[known.ask.device, known.ask.unit.version, busy or known.status] += count
+        if polled:
+            self._observer.quick(polled)
 
     def _read(self, data: bytes, key: bytes) -> CachedAnswer | RawRequestMessage | None:
         """Read a request that was not seen before, and remember it if it can be answered here."""

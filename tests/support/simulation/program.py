@@ -13,18 +13,19 @@ from prometheus_client import CollectorRegistry
 
 from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
+from otaflux.app.operators import Observation
 from otaflux.errors import OtaFluxError
 from otaflux.events import Events
-from otaflux.journal import Journal
 from otaflux.loglines import LogLines
 from otaflux.machine import Machine
+from otaflux.meter import Meter
 from otaflux.metrics import Metrics
 from otaflux.model.event import Touch
 from otaflux.model.names import Channel, Device, Namespace
 from otaflux.policy import Policy
 from otaflux.state.datafolder import DataFolder
-from otaflux.unpack.limits import Limits
 from otaflux.units.units import Units
+from otaflux.unpack.limits import Limits
 from otaflux.web.origin import Origins
 from otaflux.work.outcome import Done, Outcome
 from simulation.disk import MemoryDisk
@@ -53,7 +54,7 @@ RULES = Policy(
     folder_looks=5.0,
 )
 FEW_LOOKS = replace(RULES, most_looks=3)  # so that runs give their places back
-JOURNAL = Journal(Metrics(CollectorRegistry()))
+METER = Meter(Metrics(CollectorRegistry()))
 
 
 class Program(Controller):
@@ -65,26 +66,27 @@ class Program(Controller):
         disk: MemoryDisk,
         chance: random.Random,
         rules: Policy = FEW_LOOKS,
-        journal: Journal = JOURNAL,
+        seen: Observation | None = None,
     ) -> None:
         clock = asyncio.get_running_loop().time
         machine = Machine(
             disk, self._in_thread, clock, lambda: EPOCH + clock() + disk.ahead, chance
         )
         stamps = registry.stamps if registry.is_authoritative else None
-        events = Events(LogLines().hear, journal.hear)
+        events = Events(LogLines().hear, METER.hear) if seen is None else seen.events
         super().__init__(registry, FOLDER, rules, machine=machine, events=events, stamps=stamps)
-        self.catalog.listen(journal.hear_record)
-        front = Edge(
+        if seen is None:
+            self.catalog.listen(METER.hear_record)
+        self.edge = Edge(
             self,
             units=Units(1000, events=events, machine=machine),
             secrets=lambda: [SECRET],
             origins=Origins(URL),
-            observer=journal,
+            observer=METER if seen is None else seen.observer,
             downloads=10,
             secure=False,
         )
-        self.wire = Wire(front)
+        self.wire = Wire(self.edge)
         self.busy: set[Device] = set()
         self.overlaps: list[Device] = []
         self.bugs: list[Exception] = []

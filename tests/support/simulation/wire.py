@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from otaflux.app.edge import Edge
+from otaflux.web.port.addresses import Answers
 from otaflux.web.port.connection import NOTHING, Begun, Connections
 from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import Handler
+from otaflux.web.port.requestcache import RequestCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,24 @@ class _Pipe(asyncio.Transport):
             self.ended.set_result(None)
 
 
-class Wire:
-    """The way to one `Edge`."""
+class Front(Protocol):
+    """Who answers: an `Edge`, or operators, who have no cache."""
 
-    def __init__(self, front: Edge) -> None:
+    @property
+    def answer(self) -> Answers:
+        """What aiohttp calls."""
+        ...
+
+    @property
+    def cache(self) -> RequestCache | None:
+        """What the shortcut knows."""
+        ...
+
+
+class Wire:
+    """The way to one `Front`."""
+
+    def __init__(self, front: Front) -> None:
         self._front = front
         self._open = Connections(1000)
         self._server: web.Server
@@ -101,7 +116,10 @@ class Wire:
     async def get(self, path: str, headers: str = "", method: str = "GET") -> Answer:
         """Ask as a device does: the shortcut has the first look."""
         lines = f"{method} {path} HTTP/1.1\r\nHost: otaflux\r\n{headers}Connection: close"
-        shortcut = FastPath(self._front.cache, connections=self._open, to_aiohttp=self._handler)
+        cache = self._front.cache
+        if cache is None:
+            return await self._ask(self._handler(NOTHING), lines.encode())
+        shortcut = FastPath(cache, connections=self._open, to_aiohttp=self._handler)
         return await self._ask(shortcut, lines.encode())
 
     def _handler(self, begun: Begun) -> Handler:

@@ -1,0 +1,109 @@
+"""What operators reach, bound to what there is to see; no socket yet.
+
+Decides nothing. All of it listens to the events of runs, to records and to requests, and nobody
+knows of it. `Observation` is there before the parts that it observes, `OperatorSide` after them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from otaflux.app.controller import Controller
+from otaflux.app.edge import Edge
+from otaflux.events import Events
+from otaflux.journal import Journal
+from otaflux.loglines import LogLines
+from otaflux.machine import REAL_MACHINE, Machine
+from otaflux.meter import Meter
+from otaflux.metrics import Metrics
+from otaflux.overheard import Overheard
+from otaflux.takes import Takes
+from otaflux.web.observer import Everybody
+from otaflux.web.ops.attention import Attention, FaultKind
+from otaflux.web.ops.exposition import Exposition
+from otaflux.web.ops.operators import Operators
+from otaflux.web.ops.sight import Sight
+
+DISK_LOOK = 1.0  # seconds that a scrape waits for a disk to say how much is free
+
+
+class Observation:
+    """Who hears of events and of requests. `overheard` has the log's last warnings."""
+
+    def __init__(self, overheard: Overheard, *, machine: Machine = REAL_MACHINE) -> None:
+        self.overheard = overheard
+        self.metrics = Metrics(CollectorRegistry(), process=True)
+        self.meter = Meter(self.metrics, machine=machine)
+        self.journal = Journal(machine=machine)
+        self.events = Events(LogLines().hear, self.meter.hear, self.journal.hear)
+        takes = Takes(self.events, machine=machine)
+        self.observer = Everybody(self.meter, self.journal, takes)
+
+
+class OperatorSide:
+    """The parts behind `METRICS_LISTEN_ADDR`; `source` names the registry."""
+
+    cache = None  # nothing is answered from memory before aiohttp
+
+    def __init__(self, seen: Observation, controller: Controller, edge: Edge, source: str) -> None:
+        self._seen = seen
+        self._controller = controller
+        self._edge = edge
+        self._looking: asyncio.Future[int] | None = None
+        for hear in (seen.meter.hear_record, seen.journal.hear_record):
+            controller.catalog.listen(hear)
+        self._sight = Sight(
+            catalog=controller.catalog,
+            roster=controller.roster,
+            journal=seen.journal,
+            queue=controller.queue,
+            attention=Attention(controller.catalog, seen.journal),
+            overheard=seen.overheard,
+            machine=controller.machine,
+            source=source,
+            prefix=controller.namespace.prefix,
+            listed=lambda: controller.wake.has_listed,
+            started=controller.machine.now(),
+        )
+        self._bind()
+        exposition = Exposition(seen.metrics, refresh=self._look_at_disk)
+        self.answer = Operators(self._sight, exposition).answer
+
+    def _bind(self) -> None:
+        """Have metrics of what is only looked up say what there is."""
+        metrics, sight = self._seen.metrics, self._sight
+        queue, downloads = self._controller.queue, self._edge.downloads
+        policy = self._controller.policy
+        for gauge, value in (
+            (metrics.queue_length, lambda: len(queue)),
+            (metrics.runs_under_way, lambda: queue.running),
+            (metrics.registry_away, lambda: int(queue.unreachable)),
+            (metrics.downloads_under_way, lambda: downloads.under_way),
+            (metrics.downloads_waiting, lambda: downloads.waiting),
+            (metrics.devices, lambda: len(sight.roster.devices())),
+            (metrics.devices_waiting, lambda: len(sight.waiting())),
+            (metrics.devices_failing, lambda: sight.attention.count(FaultKind.FAILING)),
+            (metrics.devices_refused, lambda: sight.attention.count(FaultKind.REFUSED)),
+            (
+                metrics.recheck_round_seconds,
+                lambda: max(
+                    policy.recheck_interval, len(sight.roster.devices()) / policy.registry_rate
+                ),
+            ),
+        ):
+            gauge.set_function(value)
+
+    async def _look_at_disk(self) -> None:
+        """How much room is left; a disk that hangs has the last number stand."""
+        controller = self._controller
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(
+                controller.machine.in_thread(controller.store.free)
+            )
+        done, _ = await asyncio.wait({self._looking}, timeout=DISK_LOOK)
+        if done:
+            looked, self._looking = self._looking, None
+            if looked.exception() is None:
+                self._seen.metrics.disk_free_bytes.set(looked.result())

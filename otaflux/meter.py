@@ -1,0 +1,184 @@
+"""Counts what happened: who asked for what, which hooks came, what runs did.
+
+It listens to events, to records that change, and to devices' requests: to each that aiohttp
+answers, and once a second to all others. On the event loop; quick, and it never raises. Whatever
+is only looked up when somebody asks (how long the queue is) is bound by `app`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from otaflux.errors import BadName
+from otaflux.events import (
+    BrokerConnected,
+    BrokerFailed,
+    BrokerSent,
+    BrokerWaiting,
+    Cause,
+    DeviceForgotten,
+    Happening,
+    HookAnswered,
+    Moved,
+    Published,
+    Pulled,
+    ReleaseRefused,
+    RequestSent,
+    RunEnded,
+    RunFailed,
+    TagUnclear,
+    UnitLooping,
+    Withdrawn,
+)
+from otaflux.machine import REAL_MACHINE, Machine
+from otaflux.metrics import NOBODY, Metrics
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Priority
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.model.version import Version
+
+METHODS = frozenset({"GET", "HEAD", "POST"})
+OTHER = "other"
+MOST_VERSIONS = 20  # versions of a device that are counted each by itself
+POLL = "/version"
+# What of the events is counted under `otaflux_events_total`, each by its word in the log.
+COUNTED: Mapping[type, str] = {
+    Published: "release_published",
+    Moved: "release_moved",
+    Withdrawn: "release_withdrawn",
+    ReleaseRefused: "release_refused",
+    TagUnclear: "tag_unclear",
+    RunEnded: "reconciled",
+    RunFailed: "run_failed",
+    DeviceForgotten: "device_forgotten",
+    UnitLooping: "unit_looping",
+}
+
+
+class Meter:
+    """Counts into `metrics`; it is an observer of requests, see `web/observer.py`."""
+
+    def __init__(self, metrics: Metrics, *, machine: Machine = REAL_MACHINE) -> None:
+        self.metrics = metrics
+        self._clock = machine.clock
+        self._told: set[Device] = set()
+        self._versions: dict[Device, frozenset[str]] = {}
+        self._files: dict[Device, Mapping[Digest, int]] = {}
+        self._named: Counter[Digest] = Counter()
+        self._bytes = 0
+        self._rechecked = self._clock()
+        metrics.recheck_age_seconds.set_function(lambda: self._clock() - self._rechecked)
+        metrics.firmware_bytes.set_function(lambda: self._bytes)
+        metrics.cache_entries.set_function(lambda: len(self._named))
+        metrics.releases_current.set_function(lambda: len(self._told))
+
+    def hear(self, happening: Happening) -> None:  # noqa: C901, PLR0912 - one case for each
+        """Count what happened; see `otaflux.events`."""
+        metrics = self.metrics
+        word = COUNTED.get(type(happening))
+        if word is not None:
+            metrics.events.labels(word).inc()
+        match happening:
+            case HookAnswered(source, outcome):
+                metrics.hooks.labels(source, outcome).inc()
+            case RequestSent(kind, outcome):
+                metrics.registry_requests.labels(kind, outcome).inc()
+            case Pulled(outcome=outcome, seconds=seconds):
+                metrics.pulls.labels(outcome.value).inc()
+                metrics.pull_seconds.observe(seconds)
+            case Published(seconds=seconds) if seconds is not None:
+                metrics.hook_to_publish_seconds.observe(seconds)
+            case RunFailed(reason=reason) if reason.cause not in {Cause.DISK, Cause.OTHERS}:
+                metrics.registry_errors.inc()
+            case UnitLooping():
+                metrics.units_looping.inc()
+            case RunEnded(priority=Priority.RECHECK):
+                self._rechecked = self._clock()
+            case BrokerConnected():
+                metrics.broker_connected.set(1)
+            case BrokerFailed(is_connected=False):
+                metrics.broker_connected.set(0)
+            case BrokerSent(kind):
+                metrics.broker_messages.labels(kind).inc()
+            case BrokerWaiting(kind, messages):
+                metrics.broker_waiting.labels(kind).set(messages)
+            case _:
+                pass  # worth a line in the log, and no number besides
+
+    def hear_record(self, device: Device, record: Record | None) -> None:
+        """What a device is told changed, or it went; see `Catalog.listen`."""
+        if record is not None and record.channels:
+            self._told.add(device)
+        else:
+            self._told.discard(device)
+        self._weigh(device, record)
+        if record is None:
+            self._versions.pop(device, None)
+            for counter in self.metrics.by_device:
+                counter.drop(device.name)
+        else:
+            held = dict.fromkeys(release.version.text for release in record.held())
+            self._versions[device] = frozenset(list(held)[:MOST_VERSIONS])
+
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """One request was answered; `path` is one of a few addresses, or `other`."""
+        known = method if method in METHODS else OTHER
+        self.metrics.requests.note(known, path, status, seconds)
+
+    def lookup(self, device: Device, *, hit: bool) -> None:
+        """A device was found at hand, or had to be looked for."""
+        counter = self.metrics.cache_hits if hit else self.metrics.cache_misses
+        counter.add(device.name if device in self._versions else NOBODY)
+
+    def poll(self, device: Device, runs: str) -> None:
+        """A device that has a record was asked for by a unit that says it runs that, if anything.
+
+        Versions that the record does not hold are counted together, for units may say anything.
+        """
+        if runs:
+            self._count_version(device, runs, 1)
+
+    def quick(self, answered: Mapping[tuple[Device, str, int], int]) -> None:
+        """So many `GET /version` were answered: device, what the unit runs, and status."""
+        for (device, runs, status), count in answered.items():
+            self.metrics.requests.note("GET", POLL, status, 0.0, count)
+            if device in self._versions:
+                self.metrics.cache_hits.add(device.name, count)
+                if runs:
+                    self._count_version(device, runs, count)
+
+    def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
+        """A download ended; many boards hang up on purpose, so that is no error."""
+        self.metrics.downloads.labels("finished" if whole else "broken_off").inc()
+
+    def _count_version(self, device: Device, runs: str, count: int) -> None:
+        known = self._versions.get(device)
+        if known is None:
+            return
+        try:
+            text = Version.parse(runs).text
+        except BadName:
+            text = OTHER
+        label = text if text in known else OTHER
+        self.metrics.polls_by_version.add(device.name, count, label)
+
+    def _weigh(self, device: Device, record: Record | None) -> None:
+        """Keep the sum of all files that records name, each once."""
+        before = self._files.pop(device, {})
+        sizes = {
+            release.firmware.firmware_digest: release.firmware.sums.size
+            for release in (record.held() if record else ())
+        }
+        for digest, size in sizes.items():
+            self._bytes += 0 if self._named[digest] else size
+            self._named[digest] += 1
+        for digest, size in before.items():
+            self._named[digest] -= 1
+            if not self._named[digest]:
+                del self._named[digest]
+                self._bytes -= size
+        if sizes:
+            self._files[device] = sizes

@@ -1,0 +1,78 @@
+"""The log's last warnings, for the operators' page: what is wrong is said there as well.
+
+Lines are heard before they are written, whatever LOG_LEVEL leaves out, from any thread. The same
+line of the same device is one, with the last time and how often. Bounded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otaflux.wording import plain
+
+MOST = 50  # lines
+MAX_SHOWN = 500  # characters of a field
+_OWN = frozenset({"timestamp", "level", "event", "device", "reason", "hint", "exc_info"})
+LEVELS = frozenset({"warning", "error", "critical"})
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One line: `at` as the log has it, `fields` what it said besides."""
+
+    at: str
+    level: str
+    event: str
+    device: str
+    reason: str
+    hint: str
+    fields: tuple[tuple[str, str], ...]
+    times: int = 1
+
+
+class Overheard:
+    """Hears lines of the log."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._lines: OrderedDict[tuple[object, ...], Warned] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, line: Mapping[str, object]) -> None:
+        """Take a line; those below a warning are passed over."""
+        if line.get("level") not in LEVELS:
+            return
+        said = {name: _text(value) for name, value in line.items()}
+        fields = tuple((name, text) for name, text in said.items() if name not in _OWN and text)
+        event, device, reason = (said.get(name, "") for name in ("event", "device", "reason"))
+        key = (event, device, reason)
+        with self._lock:
+            before = self._lines.pop(key, None)
+            self._lines[key] = Warned(
+                said.get("timestamp", ""),
+                said["level"],
+                event,
+                device,
+                reason,
+                said.get("hint", ""),
+                fields,
+                before.times + 1 if before else 1,
+            )
+            while len(self._lines) > self._most:
+                self._lines.popitem(last=False)
+
+    def lines(self) -> list[Warned]:
+        """What was heard, the newest first."""
+        with self._lock:
+            return list(reversed(self._lines.values()))
+
+
+def _text(value: object) -> str:
+    if value is None or value is True or isinstance(value, BaseException):
+        return ""
+    if isinstance(value, list | tuple | set | frozenset):
+        return plain(", ".join(map(str, value)), MAX_SHOWN)
+    return plain(value, MAX_SHOWN)

@@ -1,0 +1,1 @@
+"""What operators ask: metrics, readiness, status and the page."""
