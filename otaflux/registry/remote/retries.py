@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import aiohttp
 from aiohttp_retry import RetryOptionsBase
@@ -20,8 +22,11 @@ from aiohttp_retry import RetryOptionsBase
 MAX_RETRY_AFTER = 60.0  # seconds; who asks for more is asked again after that
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-# ClientConnectionError covers refused, reset, DNS, TLS and a server that hangs up.
+# ClientConnectionError covers refused, reset, DNS, TLS and a server that hangs up. A certificate
+# that is wrong is wrong at the next try too.
 RETRIED_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientConnectionError, asyncio.TimeoutError)
+NEVER_RETRIED = (aiohttp.ClientConnectorCertificateError,)
+NAME_UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +37,16 @@ class RetryPolicy:
     response's head there are `head_timeout` seconds, whatever trickles in meanwhile; what a request
     brings along has its own time by `min_rate`. A body that is no blob has `body_timeout` in all.
 
-    A request is tried `attempts` times, the last one begun `within` seconds of the first. Waits
-    begin at `first` and grow by `factor`, spread by `jitter`. A blob that breaks is gone on with
-    `resumes` times as long as bytes come, and `attempts` times in a row where none do. A blob has
-    no time in all: it is broken off where less than `min_rate` bytes a second came in a `window`
-    of waiting for them.
+    A request is tried `attempts` times, the last one begun `within` seconds of the first, and
+    `refusals` times where nobody listens or a name is not known: that lasts, or a registry starts
+    just now. Waits begin at `first` and grow by `factor`, spread by `jitter`. A blob that breaks is
+    gone on with `resumes` times as long as bytes come, and `attempts` times in a row where none do.
+    A blob has no time in all: it is broken off where less than `min_rate` bytes a second came in a
+    `window` of waiting for them.
     """
 
     attempts: int = 2
+    refusals: int = 2
     within: float = 2.0
     first: float = 0.25
     factor: float = 2.0
@@ -59,7 +66,8 @@ class RetryPolicy:
 
 
 SERVER = RetryPolicy()
-COMMAND = RetryPolicy(attempts=5, within=120.0, first=0.5, resumes=30)  # a person waits
+# A person waits.
+COMMAND = RetryPolicy(attempts=5, refusals=3, within=120.0, first=0.5, resumes=30)
 
 
 def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
@@ -79,14 +87,24 @@ def retry_after(headers: Mapping[str, str], wall: float) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
-class _InTime:
-    """The retried errors while there is time for another try, and then none."""
+class _Passing:
+    """Stands for the errors that may have passed by the next try: `isinstance` asks it."""
 
-    def __init__(self, in_time: Callable[[], bool]) -> None:
-        self._in_time = in_time
+    def __init__(self, may_pass: Callable[[object], bool]) -> None:
+        self._may_pass = may_pass
 
-    def __iter__(self) -> Iterator[type[Exception]]:
-        return iter(RETRIED_ERRORS if self._in_time() else ())
+    def __instancecheck__(self, error: object) -> bool:
+        return self._may_pass(error)
+
+
+def is_refusal(error: object) -> bool:
+    """Whether nobody listens at an address, a proxy's or a registry's, or its name is not known."""
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    reason = error.os_error
+    return isinstance(reason, ConnectionRefusedError) or (
+        isinstance(reason, socket.gaierror) and reason.errno in NAME_UNKNOWN
+    )
 
 
 class Tries(RetryOptionsBase):
@@ -105,19 +123,27 @@ class Tries(RetryOptionsBase):
         self._clock = clock
         self._wall = wall
         self._chance = chance
-        self._tries = 1
+        self._tried = 1
         self._next_wait = policy.wait(1, chance)
         self._ends = clock() + policy.within
-        errors: Iterable[type[Exception]] = _InTime(self._in_time)
+        passing: Any = _Passing(self._may_pass)
         super().__init__(
             attempts=1 if once else policy.attempts,
-            exceptions=errors,
+            exceptions=(passing,),
             retry_all_server_errors=False,
             evaluate_response_callback=self._stands,
         )
 
     def _in_time(self) -> bool:
         return self._clock() + self._next_wait <= self._ends
+
+    def _may_pass(self, error: object) -> bool:
+        """Whether another try is worth it, for aiohttp-retry, which has the number of tries."""
+        if isinstance(error, NEVER_RETRIED) or not isinstance(error, RETRIED_ERRORS):
+            return False
+        if is_refusal(error) and self._tried >= self._policy.refusals:
+            return False
+        return self._in_time()
 
     async def _stands(self, response: aiohttp.ClientResponse) -> bool:
         """Whether a response is the answer, for aiohttp-retry; else it is dropped here."""
@@ -134,5 +160,6 @@ class Tries(RetryOptionsBase):
     def get_timeout(self, attempt: int, response: aiohttp.ClientResponse | None = None) -> float:
         """Seconds until the next try."""
         wait = self._next_wait
+        self._tried = attempt + 1
         self._next_wait = self._policy.wait(attempt + 1, self._chance)
         return wait

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import socket
+import ssl
 from email.utils import formatdate
 from time import time
 from typing import Any
 
+import aiohttp
 import pytest
+import trustme
 from fake_faults import Disconnect, Hang, Status, Throttled
 from fake_registry import FakeRegistry
 from hypothesis import given
@@ -17,7 +21,7 @@ from registry_client import FAST, SENSOR, remote
 from otaflux.errors import Undecided, Unreachable
 from otaflux.model.names import Device
 from otaflux.registry.remote.failures import OUTAGE
-from otaflux.registry.remote.retries import COMMAND, SERVER, RetryPolicy, retry_after
+from otaflux.registry.remote.retries import COMMAND, SERVER, RetryPolicy, is_refusal, retry_after
 
 NOW = 1_700_000_000.0
 
@@ -115,6 +119,45 @@ async def test_a_command_is_patient() -> None:
         registry.content.put("acme/sensor", "1.0.0", layers=[b"x"])
         registry.fail("tags", Status(503), times=5)
         assert (await client.tags(SENSOR)).tags
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+async def test_a_command_soon_believes_that_nobody_listens(refusals: int) -> None:
+    """A refused connection is tried less often than a registry that errs."""
+    policy = RetryPolicy(attempts=6, refusals=refusals, within=120, first=0.001, factor=1)
+    outcomes: list[str] = []
+    async with (
+        FakeRegistry() as registry,
+        remote(registry, policy=policy, on_request=lambda _, out: outcomes.append(out)) as client,
+    ):
+        await registry.stop()
+        with pytest.raises(Unreachable):
+            await client.tags(SENSOR)
+    assert outcomes == ["failed"] * refusals
+
+
+async def test_an_unknown_name_is_a_refusal() -> None:
+    """A name that nobody has is told as soon as a port at which nobody listens."""
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    later = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    key: Any = None
+    assert is_refusal(aiohttp.ClientConnectorDNSError(key, unknown))
+    assert not is_refusal(aiohttp.ClientConnectorDNSError(key, later))
+
+
+async def test_a_wrong_certificate_is_tried_once() -> None:
+    """It is wrong at the next try too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    policy = RetryPolicy(attempts=6, within=120, first=0.001, factor=1)
+    outcomes: list[str] = []
+    async with (
+        FakeRegistry(tls=context) as registry,
+        remote(registry, policy=policy, on_request=lambda _, out: outcomes.append(out)) as client,
+    ):
+        with pytest.raises(Unreachable):
+            await client.tags(SENSOR)
+    assert outcomes == ["failed"]
 
 
 async def test_4xx_is_an_answer() -> None:
