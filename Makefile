@@ -14,7 +14,7 @@ PROGRAMS := buildah chromium curl docker-registry mosquitto nginx-light openssl 
 TWO := -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint programs coverage bench attacks fuzz simulate interop lock clean
+.PHONY: help demo quick test lint programs coverage bench attacks site fuzz simulate interop lock clean
 
 help: ## this list
 	@awk -F ":.*## " '/^[a-z]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in ben
 
 attacks: $(VENV)/.dev-ready ## attacks on a real server, and what they take: some twenty minutes
 	@$(BIN)/python bench/attacks.py
+
+site: $(VENV)/.dev-ready ## docs/ as a site with search, in build/site
+	@$(BIN)/sphinx-build -E -n -q -W --keep-going -b html -c setup/site docs build/site
+	@echo "build/site/index.html"
 
 fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
 	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
