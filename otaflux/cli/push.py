@@ -20,12 +20,13 @@ from otaflux.cli import notify
 from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.notify import Notice
 from otaflux.cli.reference import device_and_tag
+from otaflux.cli.signing import signing_with
 from otaflux.errors import Refused
 from otaflux.model import artifact
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action
 from otaflux.model.names import Device, Tag
-from otaflux.registry.source import File
+from otaflux.registry.source import Attach, File
 from otaflux.registry.upload import compress, media_type_of
 from otaflux.settings import Settings
 
@@ -61,6 +62,11 @@ def _annotation_flags(command: Callable[..., None]) -> Callable[..., None]:
     "--annotation", "others", metavar="KEY=VALUE", multiple=True, help="Any other annotation."
 )
 @_annotation_flags
+@click.option(
+    "--sign-key",
+    metavar="FILE",
+    help="Sign it with this private key, as cosign does; COSIGN_PASSWORD opens it.",
+)
 @notify.option
 @uses(*SOURCE, *JUDGING, "webhook_secret", only_with=notify.ONLY_WITH)
 def command(
@@ -72,6 +78,7 @@ def command(
     force: bool,
     packing: str | None,
     others: Sequence[str],
+    sign_key: str | None,
     notify: str | None,
     **given: str | None,
 ) -> None:
@@ -80,6 +87,9 @@ def command(
     The same file under the same tag changes nothing and gives the same digest. With several files
     one is titled firmware.bin, which is what devices get; TITLE=FILE gives a file a title, without
     it its own name is the title.
+
+    --sign-key takes a key of `cosign generate-key-pair`, or an ECDSA or RSA key in PEM. The
+    signature is there before the tag is.
     """
     device, tag = device_and_tag(release, any_tag=any_tag)
     notice = Notice(settings, notify) if notify else None
@@ -90,15 +100,27 @@ def command(
             raise Refused(f"--annotation: found '{other}', expected KEY=VALUE")
         annotations[key] = value
     chosen = [_file(argument) for argument in files]
+    signing = signing_with(Path(sign_key)) if sign_key else None
     with ExitStack() as stack:
         if packing:
             # Packed files may be large, and need no more than the folder that they may go to.
             where = settings.data_dir if settings.data_dir.is_dir() else None
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".new-", dir=where))
             chosen = _packed(chosen, Path(folder))
-        pushing = _push(settings, device, tag, chosen, annotations, force=force, anything=any_tag)
+        pushing = _push(
+            settings,
+            device,
+            tag,
+            chosen,
+            annotations,
+            force=force,
+            anything=any_tag,
+            attach=signing.attach if signing else None,
+        )
         digest = asyncio.run(pushing)
     click.echo(digest)
+    if signing is not None:
+        click.echo(f"otaflux: signed by {signing.signer}", err=True)
     if notice is not None:
         told = asyncio.run(notice.send(Action.PUSH, device, tag, str(digest)))
         click.echo(f"otaflux: {told}", err=True)
@@ -135,6 +157,7 @@ async def _push(
     *,
     force: bool,
     anything: bool,
+    attach: Attach | None,
 ) -> Digest:
     from otaflux.app.parts import Assembly
     from otaflux.cli.preview import odd
@@ -146,7 +169,13 @@ async def _push(
             click.echo(f"otaflux: warning: {warning}", err=True)
         with _bar("Pushing", size) as progress:
             return await source.push(
-                device, tag, files, annotations=annotations, force=force, progress=progress
+                device,
+                tag,
+                files,
+                annotations=annotations,
+                force=force,
+                progress=progress,
+                attach=attach,
             )
 
 

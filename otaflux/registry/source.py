@@ -38,6 +38,18 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """What is to be attached to a manifest: bytes, what they are, and annotations about them."""
+
+    content: bytes
+    media_type: str
+    annotations: Mapping[str, str]
+
+
+Attach = Callable[[Digest], Attached]  # from a manifest's digest to what is attached to it
+
+
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """A tag that was taken back. `digest` is what it stood for, as text.
 
@@ -137,12 +149,14 @@ class Source(Protocol):
         annotations: Mapping[str, str],
         force: bool,
         progress: Callable[[int], None] = lambda _: None,
+        attach: Attach | None = None,
     ) -> Digest:
         """Push files as one artifact, the tag last; returns the manifest's digest.
 
         The same files under the same tag change nothing and give the same digest. `progress` hears
-        of each number of bytes that went. Raises `Refused` where the tag is taken by other bytes
-        and `force` is false.
+        of each number of bytes that went. What `attach` makes of the digest, such as a signature,
+        is attached to it before the tag is there. Raises `Refused` where the tag is taken by other
+        bytes and `force` is false.
         """
         ...
 

@@ -112,17 +112,6 @@ def parse_keys(pem: bytes) -> tuple[PublicKey, ...]:
     return tuple(keys.values())
 
 
-def of_der(spki: bytes) -> PublicKey:
-    """The key that an SPKI in DER is; raises `Refused` where it is none that can be used."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
-    try:
-        return _usable(load_der_public_key(spki))
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Refused(f"a public key that cannot be read ({error})") from None
-
-
 def _key(label: str, block: re.Match[str] | None) -> PublicKey:
     if "PRIVATE KEY" in label:
         raise Refused(
@@ -141,12 +130,13 @@ def _key(label: str, block: re.Match[str] | None) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        return _usable(load_pem_public_key(block[0].encode()))
+        return usable(load_pem_public_key(block[0].encode()))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise Refused("a public key that cannot be read: its bytes are no such key") from None
 
 
-def _usable(key: PublicKeyTypes) -> PublicKey:
+def usable(key: PublicKeyTypes) -> PublicKey:
+    """A key of the library as one of ours; raises `Refused` where such a key is not taken."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 

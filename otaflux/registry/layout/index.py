@@ -163,6 +163,13 @@ class LayoutIndex:
         raw = msgspec.json.encode({**descriptor, "annotations": {REF_NAME: tag.text}})
         return LayoutIndex((*self._without(tag), raw), self._fields)
 
+    def with_entry(self, digest: Digest, descriptor: Mapping[str, object]) -> LayoutIndex:
+        """The same index with a manifest in it that no tag names; itself where it has it."""
+        hexadecimal = digest.hex.encode()
+        if any(_entry(raw).digest == digest for raw in self._raws if hexadecimal in raw):
+            return self
+        return LayoutIndex((*self._raws, msgspec.json.encode(descriptor)), self._fields)
+
     def without_tag(self, tag: Tag) -> LayoutIndex:
         """The same index in which nothing has that tag; the blobs stay."""
         return LayoutIndex(self._without(tag), self._fields)

@@ -23,15 +23,26 @@ from otaflux.files.durable import explained
 from otaflux.model.artifact import OCI_MANIFEST, Digest
 from otaflux.model.names import Device, Tag
 from otaflux.registry import upload
+from otaflux.registry.attaching import attachment
 from otaflux.registry.layout.index import MAX_INDEX, LayoutIndex
 from otaflux.registry.layout.writing import Writing
-from otaflux.registry.source import File
+from otaflux.registry.source import Attach, File
+from otaflux.registry.upload import Upload
 
 _MARKER = b'{"imageLayoutVersion": "1.0.0"}'  # image-layout.md, "oci-layout file"
 
 
 class _Marker(msgspec.Struct):
     version: str = msgspec.field(name="imageLayoutVersion")
+
+
+def _descriptor(made: Upload) -> dict[str, object]:
+    return {
+        "mediaType": OCI_MANIFEST,
+        "digest": str(made.digest),
+        "size": len(made.manifest),
+        "artifactType": upload.ARTIFACT_TYPE,
+    }
 
 
 class LayoutPush:
@@ -54,13 +65,16 @@ class LayoutPush:
         *,
         annotations: Mapping[str, str],
         force: bool,
+        attach: Attach | None = None,
     ) -> Digest:
-        """Push the files, the tag last; returns the manifest's digest. Blocks.
+        """Push the files, and what `attach` makes of their digest, the tag last. Blocks.
 
-        Raises `Refused` where a file cannot be read, or the tag is taken by other bytes and `force`
-        is false; `Undecided` where the disk or the lock fails. The tag is as it was then.
+        Returns the manifest's digest. Raises `Refused` where a file cannot be read, or the tag is
+        taken by other bytes and `force` is false; `Undecided` where the disk or the lock fails. The
+        tag is as it was then.
         """
         made = upload.build(device, tag, upload.measure(files), annotations=annotations)
+        about = attach and attachment(made.manifest, made.digest, attach(made.digest))
         durable.make_folder(self._place.blobs, disk=self._disk)
         with self._work.locked(device):
             for folder in (self._place.folder, self._place.blobs):
@@ -71,19 +85,19 @@ class LayoutPush:
                 if not self._blob(layer.digest, layer.size, self._heard(layer.file.path)):
                     self._progress(layer.size)
             self._blob(made.digest, len(made.manifest), [made.manifest])
+            if about:
+                self._blob(about.blob_digest, len(about.blob), [about.blob])
+                self._blob(about.digest, len(about.manifest), [about.manifest])
             self._mark()
-            index = self._work.index()
-            if self._check_free(index, device, tag, made.digest, force=force):
+            index = before = self._work.index()
+            if not self._check_free(index, device, tag, made.digest, force=force):
+                index = index.with_tag(tag, _descriptor(made))
+            if about:
+                index = index.with_entry(about.digest, about.descriptor)
+            if index is before:
                 self._sync(self._place.index)
             else:
-                descriptor = {
-                    "mediaType": OCI_MANIFEST,
-                    "digest": str(made.digest),
-                    "size": len(made.manifest),
-                    "artifactType": upload.ARTIFACT_TYPE,
-                }
-                named = index.with_tag(tag, descriptor)
-                durable.write(self._place.index, named.encode(), disk=self._disk)
+                durable.write(self._place.index, index.encode(), disk=self._disk)
         return made.digest
 
     def _check_free(

@@ -29,7 +29,7 @@ from otaflux.registry.layout.manifests import READ_AGAIN, LayoutManifests, read_
 from otaflux.registry.layout.places import DevicePlace, Stamp
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
-from otaflux.registry.source import LONGER, Deleted, File, Unchanged
+from otaflux.registry.source import LONGER, Attach, Deleted, File, Unchanged
 from otaflux.threads import InThread, to_its_end
 
 LARGE_INDEX = 32 * 1024  # bytes, from which on an index is parsed in a thread, one at a time
@@ -182,6 +182,7 @@ class Layout:
         annotations: Mapping[str, str],
         force: bool,
         progress: Callable[[int], None] = lambda _: None,
+        attach: Attach | None = None,
     ) -> Digest:
         """Push files as one artifact, the tag last; returns the manifest's digest.
 
@@ -191,7 +192,9 @@ class Layout:
 
         def push(work: Writing) -> Digest:
             pushing = LayoutPush(work, progress=progress)
-            return pushing.run(device, tag, files, annotations=annotations, force=force)
+            return pushing.run(
+                device, tag, files, annotations=annotations, force=force, attach=attach
+            )
 
         return await self._write(device, push)
 

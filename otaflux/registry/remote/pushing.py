@@ -4,7 +4,11 @@ A blob that is there already is not sent. One that is not goes up in one request
 file, so a push of any size costs a piece of memory. The address for it comes from the registry and
 may be anywhere; credentials go along only at the registry's own origin.
 
-Source: distribution specification ("Pushing Blobs", "Pushing Manifests").
+A signature goes up before the tag. Registries without the referrers API need a list besides, which
+clients share with no lock: it is read again after it was written, until ours is in it.
+
+Source: distribution specification 1.1 ("Pushing Blobs", "Pushing Manifests", "Referrers Tag
+Schema").
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ from aiofiles.threadpool.binary import AsyncBufferedReader
 from yarl import URL
 
 from otaflux.errors import Refused, Undecided, Unreachable, Unusable
-from otaflux.model.artifact import OCI_MANIFEST, Digest
+from otaflux.model.artifact import OCI_INDEX, OCI_MANIFEST, Digest, Index
 from otaflux.model.names import Tag
+from otaflux.registry.attaching import Attachment, fallback_tag, listed
 from otaflux.registry.manifest import digest_of, parse_artifact
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.endpoint import read_url
@@ -32,6 +37,10 @@ from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload
 from otaflux.wording import quoted
 
 PIECE = 512 * 1024  # bytes read and sent at once
+LIST_ATTEMPTS = 5  # times that the list of what is attached is written, until ours stays in it
+LIST_WAIT = 0.2  # seconds between the first two, more with each, and up to twice that by chance
+# "OCI-Subject", with which a registry says that it lists a manifest by its subject by itself.
+SUBJECT_TAKEN = "OCI-Subject"
 
 Progress = Callable[[int], None]
 
@@ -56,11 +65,14 @@ class RegistryPush:
         self._progress = progress
         self._sleep = sleep
 
-    async def __call__(self, tag: Tag, upload: Upload, *, force: bool) -> Digest:
+    async def __call__(
+        self, tag: Tag, upload: Upload, *, force: bool, attached: Attachment | None = None
+    ) -> Digest:
         """Send what is missing of an artifact; returns its digest.
 
-        Raises `Refused` where the tag is taken by other bytes and `force` is false, or the registry
-        will not have it; `Undecided` where it fails.
+        What is to be `attached` to it is there before its tag is, so that nobody who sees the tag
+        finds it without. Raises `Refused` where the tag is taken by other bytes and `force` is
+        false, or the registry will not have it; `Undecided` where it fails.
         """
         there = await self._there(tag)
         if there is not None and there != upload.digest and not force:
@@ -68,12 +80,60 @@ class RegistryPush:
                 f"{self._name}:{tag} is taken by other bytes ({there}): give this build a version"
                 " of its own, or use --force"
             )
-        await self._blob(EMPTY_DIGEST, len(EMPTY_BLOB), None)
+        await self._blob(EMPTY_DIGEST, len(EMPTY_BLOB), EMPTY_BLOB)
         for layer in upload.blobs:
             await self._blob(layer.digest, layer.size, layer.file.path)
+        if attached is not None:
+            if there != upload.digest:
+                await self._manifest(upload.digest, upload.manifest, upload.digest)
+            await self._attach(upload.digest, attached)
         if there != upload.digest:
-            await self._manifest(tag, upload)
+            await self._manifest(tag, upload.manifest, upload.digest)
         return upload.digest
+
+    async def _attach(self, subject: Digest, made: Attachment) -> None:
+        """Attach an artifact: for the referrers API, and in the list where there is none."""
+        await self._blob(made.blob_digest, len(made.blob), made.blob)
+        asked = {"Accept": OCI_MANIFEST}
+        there = await self._ask("HEAD", f"manifests/{made.digest}", headers=asked)
+        if there.status != HTTPStatus.OK:
+            answer = await self._manifest(made.digest, made.manifest, made.digest)
+            if SUBJECT_TAKEN in answer.headers:
+                return
+        if await self._has_api(subject):
+            return
+        tag = fallback_tag(subject)
+        for attempt in range(LIST_ATTEMPTS):
+            if attempt:
+                await self._sleep(LIST_WAIT * attempt * (1 + self._requests.wire.chance.random()))
+            index = await self._index(tag)
+            body = listed(index, made)
+            if body is None:
+                return
+            await self._manifest(tag, body, digest_of(body), OCI_INDEX)
+        if listed(await self._index(tag), made) is not None:
+            raise Undecided(
+                f"others change the list {tag} of what is attached all the time",
+                hint="Push again: nothing is sent twice",
+            )
+
+    async def _has_api(self, subject: Digest) -> bool:
+        """Whether the registry itself lists what is attached."""
+        answer = await self._ask("GET", f"referrers/{subject}", headers={"Accept": OCI_INDEX})
+        if answer.status != HTTPStatus.OK:
+            return False
+        with suppress(Undecided, Unusable):
+            return isinstance(parse_artifact(answer.body, media_type=OCI_INDEX), Index)
+        return False
+
+    async def _index(self, tag: Tag) -> bytes | None:
+        """The list under a tag as it is now; None where there is none."""
+        answer = await self._ask("GET", f"manifests/{tag}", headers={"Accept": OCI_INDEX})
+        if answer.status == HTTPStatus.OK:
+            return answer.body
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise self._error(answer, f"for the tag {tag}")
 
     async def _there(self, tag: Tag) -> Digest | None:
         """What the tag is now; a repository that is not there yet has none.
@@ -89,19 +149,19 @@ class RegistryPush:
             return None
         raise self._error(answer, f"for {self._name}:{tag}")
 
-    async def _blob(self, digest: Digest, size: int, path: Path | None) -> None:
-        """See that the registry has a blob: a file's bytes, or those of the empty config."""
+    async def _blob(self, digest: Digest, size: int, content: Path | bytes) -> None:
+        """See that the registry has a blob: a file's bytes, or a few that are at hand."""
         if (await self._ask("HEAD", f"blobs/{digest}")).status == HTTPStatus.OK:
-            self._progress(size if path else 0)
+            self._progress(0 if isinstance(content, bytes) else size)
             return
         policy = self._requests.wire.policy
         for attempt in range(1, policy.attempts + 1):
             sent = _Counted(self._progress)
             try:
-                if path is None:
-                    await self._send(digest, size, EMPTY_BLOB)
+                if isinstance(content, bytes):
+                    await self._send(digest, size, content)
                 else:
-                    async with _opened(path) as file:
+                    async with _opened(content) as file:
                         await self._send(digest, size, _pieces(file, sent))
             except Undecided as error:
                 self._progress(-sent.total)
@@ -159,15 +219,19 @@ class RegistryPush:
         joint = "&" if url.raw_query_string else "?"
         return URL(f"{url}{joint}digest={digest.algorithm}%3A{digest.hex}", encoded=True)
 
-    async def _manifest(self, tag: Tag, upload: Upload) -> None:
+    async def _manifest(
+        self, reference: Tag | Digest, body: bytes, digest: Digest, media_type: str = OCI_MANIFEST
+    ) -> RegistryAnswer:
         answer = await self._ask(
-            "PUT", f"manifests/{tag}", headers={"Content-Type": OCI_MANIFEST}, data=upload.manifest
+            "PUT", f"manifests/{reference}", headers={"Content-Type": media_type}, data=body
         )
         if answer.status not in _CREATED:
-            raise self._error(answer, f"for the tag {tag}")
+            what = "for the tag" if isinstance(reference, Tag) else "for the manifest"
+            raise self._error(answer, f"{what} {reference}")
         told = answer.headers.get("Docker-Content-Digest")
-        if told is not None and told != str(upload.digest):
-            raise Undecided(f"the registry took {upload.digest} and calls it {quoted(told)}")
+        if told is not None and told != str(digest):
+            raise Undecided(f"the registry took {digest} and calls it {quoted(told)}")
+        return answer
 
     async def _ask(
         self,

@@ -28,6 +28,7 @@ from typing import Any, Self
 from otaflux.errors import BadName, Undecided, Unreachable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Namespace, Tag
+from otaflux.registry.attaching import attachment
 from otaflux.registry.remote import blobs, listings, referrers
 from otaflux.registry.remote.credentials import Credentials
 from otaflux.registry.remote.deleting import Deletion
@@ -42,7 +43,7 @@ from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.ways import Scope
 from otaflux.registry.remote.wire import OnRequest, Wire
-from otaflux.registry.source import BlobReader, Deleted, File, Unchanged
+from otaflux.registry.source import Attach, BlobReader, Deleted, File, Unchanged
 from otaflux.registry.upload import build, measure
 
 PING = Scope("")  # of no repository: a token for nothing, which still takes a good login
@@ -194,6 +195,7 @@ class Remote:
         annotations: Mapping[str, str],
         force: bool,
         progress: Callable[[int], None] = lambda _: None,
+        attach: Attach | None = None,
     ) -> Digest:
         """Push files as one artifact; `progress` hears a negative number where a blob starts over.
 
@@ -203,8 +205,9 @@ class Remote:
         layers = await asyncio.to_thread(measure, files)
         upload = build(device, tag, layers, annotations=annotations)
         push = RegistryPush(self._requests, name, scope, progress=progress, sleep=self._sleep)
+        attached = attach and attachment(upload.manifest, upload.digest, attach(upload.digest))
         with self._told():
-            return await push(tag, upload, force=force)
+            return await push(tag, upload, force=force, attached=attached)
 
     async def ping(self) -> None:
         """Ask for `/v2/`, with credentials where there are any; raises `Undecided`, or `Denied`.
