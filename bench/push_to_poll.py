@@ -62,6 +62,7 @@ async def otaflux(
         "REPOSITORY_PREFIX": "bench",
         "DATA_DIR": str(folder / "data"),
         "LISTEN_ADDR": address,
+        "METRICS_LISTEN_ADDR": "127.0.0.1:0",
         "WEBHOOK_SECRET": SECRET,
         **more,
     }

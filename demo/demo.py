@@ -62,6 +62,7 @@ class Demo:
             "HOME": str(folder),
             "DATA_DIR": str(folder / "data"),
             "LISTEN_ADDR": self.address,
+            "METRICS_LISTEN_ADDR": "127.0.0.1:0",
             "WEBHOOK_SECRET": self.secret,
             "LOG_FORMAT": "json",
         }

@@ -43,6 +43,7 @@ def test_the_block_can_be_pasted_and_prints_what_stands_there(tmp_path: Path) ->
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
         "LISTEN_ADDR": f"127.0.0.1:{port}",
+        "METRICS_LISTEN_ADDR": "127.0.0.1:0",
     }
     done = subprocess.run(
         ["bash", "-s"],

@@ -109,6 +109,7 @@ def otaflux(firmware: Path, folder: Path) -> Iterator[Running]:
     settings = {
         "DATA_DIR": str(folder),
         "LISTEN_ADDR": f"127.0.0.1:{port}",
+        "METRICS_LISTEN_ADDR": "127.0.0.1:0",
         "LOG_LEVEL": "warning",
         "SHUTDOWN_TIMEOUT": "1",
     }

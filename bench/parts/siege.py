@@ -212,6 +212,7 @@ async def besieged(attack: Attack, folder: Path) -> AsyncIterator[Siege]:
             "DEVICES": "bench/fleet lamp",
             "DATA_DIR": str(folder / "data"),
             "LISTEN_ADDR": f"127.0.0.1:{port}",
+            "METRICS_LISTEN_ADDR": "127.0.0.1:0",
             "WEBHOOK_SECRET": SECRET,
             "SHUTDOWN_TIMEOUT": "1",
             **attack.settings,

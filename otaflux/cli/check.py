@@ -51,4 +51,5 @@ async def _findings(
     yield hooks(settings)
     for finding in certificate(settings):
         yield finding
-    yield address(settings)
+    yield address(settings.listen_addr, "LISTEN_ADDR")
+    yield address(settings.metrics_listen_addr, "METRICS_LISTEN_ADDR")

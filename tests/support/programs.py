@@ -44,8 +44,9 @@ def free_port() -> int:
 
 
 def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """An environment with these settings and nobody's credentials."""
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **settings}
+    """An environment with these settings, nobody's credentials, and no port that others take."""
+    own = {"HOME": str(home), "LANG": "C.UTF-8", "METRICS_LISTEN_ADDR": "127.0.0.1:0"}
+    return {"PATH": os.environ["PATH"], **own, **settings}
 
 
 def otaflux(

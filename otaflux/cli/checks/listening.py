@@ -10,6 +10,7 @@ from yarl import URL
 
 from otaflux.cli.checks.finding import Finding, fails, note, works
 from otaflux.settings import Settings
+from otaflux.settings.values import Address
 from otaflux.web.port import validity
 from otaflux.web.port.validity import SOON, Validity
 
@@ -30,9 +31,8 @@ def hooks(settings: Settings) -> Finding:
                    f"{'s' * (count != 1)} of WEBHOOK_SECRET")  # fmt: skip
 
 
-def address(settings: Settings) -> Finding:
-    """Whether somebody answers at LISTEN_ADDR, or whether it is free for us."""
-    at = settings.listen_addr
+def address(at: Address, setting: str) -> Finding:
+    """Whether somebody answers there, or whether it is free for us; `setting` is its name."""
     what = f"address {at}"
     try:
         with socket.create_connection((at.reachable.host, at.port), timeout=2):
@@ -47,7 +47,7 @@ def address(settings: Settings) -> Finding:
         return fails(
             what,
             f"cannot be listened on: {error.strerror or error}",
-            "Set LISTEN_ADDR to an address of this machine and a free port",
+            f"Set {setting} to an address of this machine and a free port",
         )
 
 
