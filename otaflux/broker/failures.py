@@ -15,6 +15,7 @@ from otaflux.wording import MAX_SENTENCE, plain
 
 UNSUPPORTED = frozenset({1, 0x84})  # "Unsupported protocol version", in MQTT 3.1.1 and 5
 _LOGIN = frozenset({4, 5, 0x86, 0x87, 0x8C})  # bad user name or password, not authorised
+_NO_RETAINED = 0x9A  # "Retain not supported"
 _TRUST = "Does MQTT_CA_CERT_PATH hold the root of the broker's certificate?"
 _NAME = "Is the host of MQTT_URL the one that the broker's certificate is for?"
 _CLIENT = (
@@ -42,6 +43,7 @@ _HINTS = (
     ("wrong version number", _PLAIN),
     ("record layer failure", _PLAIN),
     ("eof occurred", _PLAIN),
+    ("reset by peer", _PLAIN),
 )
 
 
@@ -73,6 +75,12 @@ def not_connected(account: Account, error: MqttError) -> Undecided:
 
 def lost(account: Account, error: MqttError) -> Undecided:
     """A connection that was there and is not any more."""
+    cause = error.__cause__
+    if isinstance(cause, MqttError) and code_of(cause) == _NO_RETAINED:
+        return Undecided(
+            f"the broker {account.url} keeps no retained messages",
+            hint="Allow them there (mosquitto: retain_available true)",
+        )
     said = plain(str(error.__cause__ or error), MAX_SENTENCE)
     words = _WORDS.get(said, said)
     return Undecided(

@@ -222,9 +222,22 @@ def _bounds() -> Properties:
     return properties  # type: ignore[no-any-return]
 
 
+class _Closing(ssl.SSLSocket):
+    """A socket that is closed when its handshake fails; the library leaves it lying."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - as it is inherited
+        """See `ssl.SSLSocket`."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _tls(account: Account) -> ssl.SSLContext:
     """Reads files. Raises `OSError` where they are not what they should be."""
     context = ssl.create_default_context()
+    context.sslsocket_class = _Closing
     if account.ca_cert_path is not None:
         context.load_verify_locations(cafile=account.ca_cert_path)
     if account.client_cert_path is not None:

@@ -131,7 +131,11 @@ class Retained(Generic[K]):
 
     async def _are_kept(self, session: Session, before: dict[str, bytes]) -> bool:
         """Whether anything changed at the broker: accounts that may not write are not told so."""
-        held = await session.read(list(before))
+        self._sending = len(before)
+        try:
+            held = await session.read(list(before))
+        finally:
+            self._sending = 0
         if any(held.get(topic, b"") != message for topic, message in before.items()):
             return True
         error = failures.not_kept(session.account, next(iter(before)))

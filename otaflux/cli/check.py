@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import click
 
+from otaflux.cli.checks.broker import broker
 from otaflux.cli.checks.finding import Finding
 from otaflux.cli.checks.folder import folder
 from otaflux.cli.checks.listening import address, certificate, hooks
@@ -47,6 +48,8 @@ async def _findings(
     for finding in (*named(origins), *folder(settings)):
         yield finding
     async for finding in source(settings, device):
+        yield finding
+    async for finding in broker(settings):
         yield finding
     yield hooks(settings)
     for finding in certificate(settings):

@@ -193,7 +193,7 @@ async def test_what_a_broker_forgot_is_said_again(
     home = Home(tmp_path, account(broker, topic), again=0.05)
     home.publish(OLD)
     async with running(home), onlooker(broker.url, f"{topic}/lamp") as seen:
-        await seen.until(lambda: bool(seen.last.get(f"{topic}/lamp")))
+        await seen.until(lambda: bool(seen.last.get(f"{topic}/lamp")) and home.is_idle)
         await seen.send(f"{topic}/lamp", b"", retain=True)
         await seen.until(lambda: len(seen.all) >= 3)
     assert seen.last[f"{topic}/lamp"]["version"] == "1.0.0"
