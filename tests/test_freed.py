@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
 
-from otaflux.freed import find_trim, give_back
+from otaflux.freed import find_trim, give_back, uncollected
 
 SIZE = 1000  # bytes of a piece: small enough for the heap of its thread
 
@@ -39,3 +40,17 @@ async def test_freed_memory_goes_back() -> None:
     finally:
         giving.cancel()
     assert len(last) == SIZE
+
+
+def test_the_collector_rests_and_goes_on() -> None:
+    """It is off within, and on again behind, also where something went wrong; off stays off."""
+    with pytest.raises(KeyError), uncollected():
+        {}[gc.isenabled()]
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

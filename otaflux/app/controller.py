@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from otaflux.errors import Undecided
 from otaflux.events import Events
+from otaflux.freed import uncollected
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device
@@ -127,17 +128,18 @@ class Controller:
 
         Raises `Undecided` where the folder cannot be written or read.
         """
-        self._judged = await self.machine.in_thread(
-            restore.restore,
-            self._folder.catalog,
-            self.store,
-            source=self._source.name,
-            prefix=self.namespace.prefix,
-            namespace=self.namespace,
-            channels=self.policy.channels,
-            disk=self.machine.disk,
-        )
-        records = await self.machine.in_thread(self._described)
+        with uncollected():
+            self._judged = await self.machine.in_thread(
+                restore.restore,
+                self._folder.catalog,
+                self.store,
+                source=self._source.name,
+                prefix=self.namespace.prefix,
+                namespace=self.namespace,
+                channels=self.policy.channels,
+                disk=self.machine.disk,
+            )
+            records = await self.machine.in_thread(self._described)
         self._judged = replace(self._judged, records=records)
         return any(record.channels for record in self._judged.records)
 
@@ -147,8 +149,9 @@ class Controller:
 
     async def load(self) -> None:
         """Tell what was judged to those who listen; files that nobody names any more go."""
-        for record in self._judged.records:
-            self.catalog.load(record)
+        with uncollected():
+            for record in self._judged.records:
+                self.catalog.load(record)
         self.catalog.reserve(self._judged.elsewhere)
         if self._judged.all_read:
             with suppress(Undecided):  # what cannot be removed now is at the next start
