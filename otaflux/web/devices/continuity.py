@@ -85,6 +85,10 @@ class Downloader:
     channel: Channel
     who: str
 
+    def __hash__(self) -> int:
+        """The generated one would hash the device by a call of its own, several times a request."""
+        return hash((self.device.name, self.channel, self.who))
+
 
 @dataclass(slots=True, eq=False)
 class _Download:
@@ -93,6 +97,7 @@ class _Download:
     `is_amid` says that ranges above the first byte were answered: whoever asks for those reads on.
     """
 
+    downloader: Downloader
     release: Release
     last: float
     holder: str
@@ -114,8 +119,9 @@ class DownloadMemory:
         self._most = most
         self._begun: OrderedDict[Downloader, _Download] = OrderedDict()
         self._of: dict[Device, dict[Downloader, _Download]] = {}
-        self._unproven: FairOrder[Downloader] = FairOrder()
-        self._amid: FairOrder[Downloader] = FairOrder()
+        # By the download itself, which costs no hash of its names.
+        self._unproven: FairOrder[_Download] = FairOrder()
+        self._amid: FairOrder[_Download] = FairOrder()
 
     def __len__(self) -> int:
         return len(self._begun)
@@ -165,13 +171,13 @@ class DownloadMemory:
         download = self._live(downloader)
         if download is None:
             if reach in {RangeKind.WHOLE, RangeKind.HEAD, RangeKind.START}:
+                holder = holder_of(address)
                 self._begin(
-                    downloader,
-                    _Download(release, self._clock(), holder_of(address), replaced=replaced),
+                    _Download(downloader, release, self._clock(), holder, replaced=replaced)
                 )
         elif same_content(download.release, release) and not self._cooldown(download):
             download.is_amid |= reach is RangeKind.LATER
-            self._touch(downloader, download)
+            self._touch(download)
 
     @contextmanager
     def sending(self, downloader: Downloader, release: Release) -> Iterator[None]:
@@ -186,12 +192,13 @@ class DownloadMemory:
         finally:
             download.sending -= 1
             if self._begun.get(downloader) is download:
-                self._touch(downloader, download)
+                self._touch(download)
 
-    def _begin(self, downloader: Downloader, download: _Download) -> None:
+    def _begin(self, download: _Download) -> None:
+        downloader = download.downloader
         self._begun[downloader] = download
         self._of.setdefault(downloader.device, {})[downloader] = download
-        self._unproven.touch(downloader, download.holder)
+        self._unproven.touch(download, download.holder)
         # The front is the longest idle. Two looked at for each one that begins, and what is over
         # does not pile up.
         for idle in list(islice(self._begun, 2)):
@@ -204,13 +211,13 @@ class DownloadMemory:
         is_crowd = len(self._unproven) > self._most // UNPROVEN or not len(self._amid)
         self._forget((self._unproven if is_crowd else self._amid).first())
 
-    def _touch(self, downloader: Downloader, download: _Download) -> None:
+    def _touch(self, download: _Download) -> None:
         download.last = self._clock()
-        self._begun.move_to_end(downloader)
+        self._begun.move_to_end(download.downloader)
         if download.is_amid:
-            self._unproven.drop(downloader)
+            self._unproven.drop(download)
         order = self._amid if download.is_amid else self._unproven
-        order.touch(downloader, download.holder)
+        order.touch(download, download.holder)
 
     def _live(self, downloader: Downloader) -> _Download | None:
         """The download, its cooldown included; one that is over is forgotten."""
@@ -222,7 +229,7 @@ class DownloadMemory:
         if download.replaced is not None and now >= download.replaced + REPLACED_LINGERS:
             over = self._cooldown(download) <= 0
         if over:
-            self._forget(downloader)
+            self._forget(download)
             return None
         return download
 
@@ -235,10 +242,11 @@ class DownloadMemory:
             return 0.0
         return max(0.0, end + COOLDOWN - now)
 
-    def _forget(self, downloader: Downloader) -> None:
+    def _forget(self, download: _Download) -> None:
+        downloader = download.downloader
         del self._begun[downloader]
-        self._unproven.drop(downloader)
-        self._amid.drop(downloader)
+        self._unproven.drop(download)
+        self._amid.drop(download)
         others = self._of[downloader.device]
         del others[downloader]
         if not others:

@@ -38,6 +38,11 @@ class FairOrder(Generic[_Key]):
 
     def touch(self, key: _Key, holder: str) -> None:
         """Put a key last, for that holder."""
+        if self._holders.get(key) == holder:
+            del self._holders[key]
+            self._holders[key] = holder
+            self._held[holder].move_to_end(key)
+            return
         self.drop(key)
         self._holders[key] = holder
         held = self._held.setdefault(holder, OrderedDict())

@@ -97,9 +97,10 @@ class DeviceRequest:
         Raises `NotFound` for one that does not exist, `Busy` where its look takes long.
         """
         looks, observer = self.parts.first_looks, self.parts.observer
-        hit = looks.ready_record(device) is not None
+        ready = looks.ready_record(device)
+        hit = ready is not None
         try:
-            record = await looks.record(device)
+            record = ready if ready is not None else await looks.record(device)
         finally:
             observer.lookup(device, hit=hit)
         observer.poll(device, runs)

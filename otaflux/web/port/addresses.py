@@ -48,6 +48,8 @@ class Addresses:
 
 def _path(target: str) -> str:
     """The path, or nothing for a target that is no address, which then is nobody's."""
+    if target[:1] == "/" and "%" not in target and "//" not in target and target.isascii():
+        return target.partition("?")[0].rstrip("/") or "/"  # as `Target` has it, for less
     try:
         return Target.parse(target).path
     except NotFound:

@@ -38,6 +38,7 @@ from otaflux.web.refusals import refuse
 from otaflux.web.written import Written
 
 KEEPALIVE = 75.0  # seconds; above the 60 s of most load balancers, or requests meet a closing end
+_END = b"\r\n\r\n"  # of a head
 BEGINNING = 64  # bytes of a request that are kept until it is read, to say which it was
 STALLED = 5 * 60.0  # seconds in which nothing of an answer was taken
 LAST_WORDS = 2.0  # seconds to read a refusal in; what is sent meanwhile is dropped
@@ -63,6 +64,7 @@ class Handler(web.RequestHandler):
         "_ended",
         "_head",
         "_heard_out",
+        "_is_alone",
         "_owed",
         "_owed_since",
         "_secure",
@@ -99,6 +101,7 @@ class Handler(web.RequestHandler):
         self._heard_out = asyncio.Event()
         self._body: StreamReader = EMPTY_PAYLOAD
         self._answered = True
+        self._is_alone = False
         self._behind = b""
         self._ended = False
         self._secure = False
@@ -136,8 +139,13 @@ class Handler(web.RequestHandler):
             return
         if data and not self._head and self._body.is_eof():
             self._began = data[:BEGINNING]
+        is_alone = not self._head and data.find(_END) == len(data) - len(_END)
         self._feed(data)
-        if self._answered and not self._messages and self._body.is_eof():
+        if not self._answered:
+            self._head = 0
+            self._is_alone = is_alone and self._body is EMPTY_PAYLOAD
+            return
+        if not self._messages and self._body.is_eof():
             self._feed(b"")  # a body that nobody wanted ended here, and more may be behind it
         waits = self._answered and not self._messages and self._body.is_eof()
         self._head = self._head + len(data) if waits else 0
@@ -165,7 +173,7 @@ class Handler(web.RequestHandler):
             self._waiter.set_result(None)
 
     def _begin_request(self) -> None:
-        self._answered = False
+        self._answered = self._is_alone = False
         self._connections.note_asked(self)
         if self._secure and self._body.is_eof():
             # Under TLS it costs nothing, and asyncio can send no answer there after an end.
@@ -180,15 +188,21 @@ class Handler(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send an answer; then the next request's turn comes."""
-        result = await super().finish_response(request, resp, start_time)
+        is_cut = False
+        try:
+            await resp.prepare(request)
+            await resp.write_eof()
+        except ConnectionError:
+            is_cut = True
         self._answered = True
         if resp.keep_alive and self._parser is not None and self._body.is_eof():
             self._go_on()
-        return result
+        return resp, is_cut
 
     def _go_on(self) -> None:
         """Take what came behind a request that was answered, and read on where that was all."""
-        self._feed(b"")  # what the parser has
+        if not self._is_alone:
+            self._feed(b"")  # what the parser has
         if not self._messages and self._behind:
             behind, self._behind = self._behind, b""
             self.data_received(behind)

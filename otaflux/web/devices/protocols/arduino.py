@@ -17,7 +17,10 @@ from otaflux.web.devices.delivery import FirmwareAnswer
 from otaflux.web.devices.offer import Offer, Unit
 from otaflux.web.devices.request import DeviceRequest
 
-_PREFIXES = ("x-ESP32-", "x-ESP8266-")
+_HEADERS = tuple(
+    tuple(prefix + name for name in ("mode", "version", "sketch-md5", "STA-MAC"))
+    for prefix in ("x-ESP32-", "x-ESP8266-")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,10 @@ async def firmware(request: DeviceRequest) -> FirmwareAnswer:
 
 def read(headers: MultiMapping[str]) -> Running | None:
     """What the headers say, or None for other clients."""
-    for prefix in _PREFIXES:
-        mode, version, md5 = (
-            headers.get(prefix + name) for name in ("mode", "version", "sketch-md5")
-        )
-        if mode or version or md5 or prefix + "STA-MAC" in headers:
+    for mode_header, version_header, md5_header, mac_header in _HEADERS:
+        mode, version = headers.get(mode_header), headers.get(version_header)
+        md5 = headers.get(md5_header)
+        if mode or version or md5 or mac_header in headers:
             return Running(
                 (mode or "sketch").strip().lower(),
                 (version or "").partition("(")[0].strip(),

@@ -17,6 +17,7 @@ from otaflux.web.devices.request import Handle
 _NAMED = re.compile(r"\{(\w+)\}")
 _PATTERNS = {"device": ".+", "hex": "[0-9a-f]{64}", "rest": ".*"}
 _SHOWN = {"device": "D"}
+_NOTHING: Mapping[str, str] = {}
 
 
 def _anybody(_headers: MultiMapping[str]) -> bool:
@@ -25,13 +26,18 @@ def _anybody(_headers: MultiMapping[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`handle` answers requests to `address` from clients whose headers are `spoken`."""
+    """`handle` answers requests to `address` from clients whose headers are `spoken`.
+
+    `name` is the address as metrics and docs have it: /firmware/sha256/HEX, /esphome/D/….
+    """
 
     address: str
     handle: Handle
     methods: tuple[str, ...] = ("GET", "HEAD")
     spoken: Callable[[MultiMapping[str]], bool] = _anybody
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _is_literal: bool = field(init=False, repr=False, compare=False)
+    name: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read the address."""
@@ -40,13 +46,13 @@ class Route:
         for name, after in zip(named[::2], named[1::2], strict=True):
             pattern += f"(?P<{name}>{_PATTERNS.get(name, '[^/]+')}){re.escape(after)}"
         object.__setattr__(self, "_pattern", re.compile(pattern, re.DOTALL))
-
-    @property
-    def name(self) -> str:
-        """The address as metrics and docs have it: /firmware/sha256/HEX, /esphome/D/…."""
-        return _NAMED.sub(lambda match: _SHOWN.get(match[1], match[1].upper()), self.address)
+        object.__setattr__(self, "_is_literal", not named)
+        name = _NAMED.sub(lambda match: _SHOWN.get(match[1], match[1].upper()), self.address)
+        object.__setattr__(self, "name", name)
 
     def match(self, path: str) -> Mapping[str, str] | None:
         """What a path names, where it is one of this address; None where it is not."""
+        if self._is_literal:
+            return _NOTHING if path == self.address else None
         found = self._pattern.fullmatch(path)
         return found.groupdict() if found else None
