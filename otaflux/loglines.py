@@ -23,9 +23,11 @@ from otaflux.events import (
     FoundUsable,
     Happening,
     HookAccepted,
+    HookAnswered,
     Published,
     Reason,
     ReleaseRefused,
+    RequestSent,
     RunEnded,
     RunFailed,
     TagClear,
@@ -108,6 +110,8 @@ class LogLines:
     def hear(self, happening: Happening) -> None:  # noqa: C901, PLR0912 - one case for each line
         """Write the lines that it makes, if any."""
         match happening:
+            case HookAnswered() | RequestSent():
+                pass  # the most of all, and none has a line
             case HookAccepted():
                 _hook_accepted(happening)
             case Published():

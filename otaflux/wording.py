@@ -26,7 +26,10 @@ def plain(text: object, most: int = MAX_NAME) -> str:
     UTF-8.
     """
     whole = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-    whole = _USER.sub("", whole[:_MAX_READ])
+    if "@" in whole or len(whole) > _MAX_READ:
+        whole = _USER.sub("", whole[:_MAX_READ])
+    if len(whole) <= most and whole.isprintable():
+        return whole
     escaped = "".join(
         character if character.isprintable() else ascii(character)[1:-1]
         for character in whole[: most + 1]

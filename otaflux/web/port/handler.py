@@ -19,32 +19,27 @@ Some attributes of the base class are not documented; tests/test_web_handler.py 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import ERROR
 
-from otaflux.web.answers import Answer, failed, http_date
 from otaflux.web.port.connection import NOTHING, Begun, Connections, send_away
+from otaflux.web.port.lastwords import LAST_WORDS, TOO_LONG, UNREADABLE, LastWords, closing
 from otaflux.web.port.parsing import BODY_BUFFER, MAX_HEAD, request_parser
 from otaflux.web.port.reading import bound_reads
 from otaflux.web.port.turnedaway import busy_answer
 from otaflux.web.refusals import refuse
-from otaflux.web.written import Written
 
 KEEPALIVE = 75.0  # seconds; above the 60 s of most load balancers, or requests meet a closing end
 _END = b"\r\n\r\n"  # of a head
 BEGINNING = 64  # bytes of a request that are kept until it is read, to say which it was
 STALLED = 5 * 60.0  # seconds in which nothing of an answer was taken
-LAST_WORDS = 2.0  # seconds to read a refusal in; what is sent meanwhile is dropped
-
-TOO_LONG = failed(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too long")
-UNREADABLE = failed(HTTPStatus.BAD_REQUEST, "This is no HTTP request that can be read")
 
 
 class Handler(web.RequestHandler):
@@ -139,18 +134,19 @@ class Handler(web.RequestHandler):
             return
         if data and not self._head and self._body.is_eof():
             self._began = data[:BEGINNING]
-        is_alone = not self._head and data.find(_END) == len(data) - len(_END)
+        is_alone = not self._head and 0 < data.find(_END) == len(data) - len(_END)
         self._feed(data)
         if not self._answered:
             self._head = 0
-            self._is_alone = is_alone and self._body is EMPTY_PAYLOAD
+            if is_alone:
+                self._is_alone = self._body is EMPTY_PAYLOAD
             return
         if not self._messages and self._body.is_eof():
             self._feed(b"")  # a body that nobody wanted ended here, and more may be behind it
-        waits = self._answered and not self._messages and self._body.is_eof()
+        waits = not self._messages and self._body.is_eof()
         self._head = self._head + len(data) if waits else 0
         if self._head > MAX_HEAD and self._wire is not None and not self._close:
-            self._wire.write(_closing(TOO_LONG))
+            self._wire.write(closing(TOO_LONG))
             if self._wire.can_write_eof():
                 self._wire.write_eof()
             self.close()
@@ -183,6 +179,74 @@ class Handler(web.RequestHandler):
         """Read on for a body; what is behind a whole request waits until that was answered."""
         if not self._body.is_eof():
             super()._resume_reading_if_drained()
+
+    async def start(self) -> None:
+        """Answer one request after the other, until the connection ends.
+
+        aiohttp's own makes a task for each, so that none finds what another left in its context.
+        Here whoever binds something there takes it back, and a task for each would cost as much as
+        parsing it.
+        """
+        while not self._force_close:
+            if not self._messages:
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+            message, body = self._messages.popleft()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            if self._buffer_paused:
+                self._resume_reading_if_drained()
+            if not await self._answer(message, body):
+                break
+        if not self._force_close:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _answer(self, message: object, body: StreamReader) -> bool:
+        """Answer one request; returns whether the connection stays open."""
+        answers = self._request_handler
+        if not isinstance(message, RawRequestMessage):  # what was wrong with it
+            answers, message = self._make_error_handler(message), ERROR  # type: ignore[arg-type]
+        if answers is None or self._request_factory is None:
+            return False  # the client is gone
+        task = cast("asyncio.Task[None]", self._task_handler or asyncio.current_task())
+        writer = StreamWriter(self, self._loop)
+        request = self._request_factory(message, body, self, writer, task)
+        try:
+            resp, is_cut = await self._handle_request(request, None, answers)
+            if is_cut:
+                return False
+            if not body.is_eof():
+                await self._pass_over(body)
+        except ConnectionError:
+            return False  # the client is gone
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in sending an answer ends one connection
+            self.log_exception("Unhandled exception", exc_info=error)
+            self.force_close()
+            return False
+        self._keepalive = bool(resp.keep_alive)
+        if not self._keepalive or self._close or self._force_close:
+            return False
+        ends = self._next_keepalive_close_time = self._loop.time() + KEEPALIVE
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(ends, self._process_keepalive)
+        return True
+
+    async def _pass_over(self, body: StreamReader) -> None:
+        """Read what is left of a body that nobody wanted; close where that takes too long."""
+        try:
+            async with asyncio.timeout(self._lingering_time):
+                while not body.is_eof() and not self._force_close:
+                    await body.readany()
+        except (TimeoutError, web.RequestPayloadError):
+            self.close()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -266,38 +330,3 @@ class Handler(web.RequestHandler):
         """End it at once."""
         if self._wire is not None:
             self._wire.abort()
-
-
-class LastWords(Written):
-    """An answer after which the connection closes, but not before the client could read it.
-
-    Closing while bytes of the client lie unread makes the kernel send a reset, and that may
-    overtake the answer. So only our side closes, and the client has a moment for its own, until
-    it is `heard_out`.
-    """
-
-    def __init__(self, answer: Answer, heard_out: asyncio.Event) -> None:
-        super().__init__(answer, ready=_closing(answer), close=True)
-        self._heard_out = heard_out
-        self._transport: asyncio.Transport | None = None
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it."""
-        self._transport = request.transport
-        return await super().prepare(request)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Close our side, and wait for the client's."""
-        transport = self._transport
-        if transport is None or transport.is_closing() or not transport.can_write_eof():
-            return
-        transport.write_eof()
-        try:
-            async with asyncio.timeout(LAST_WORDS):
-                await self._heard_out.wait()
-        except TimeoutError:
-            return
-
-
-def _closing(answer: Answer) -> bytes:
-    return answer.render(http_date(int(time.time())), keep_alive=False)
