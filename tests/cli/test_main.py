@@ -64,7 +64,6 @@ def test_a_command_on_the_folder_loads_no_http_client(tmp_path: Path) -> None:
         (["get", "/health", "--no-such-flag"], "No such option"),
         (["push", "Lamp:1.0.0", "x"], "lower-case"),
         (["push", "lamp", "x"], "DEVICE:TAG"),
-        (["wait", "lamp:1.0.0"], "not built yet"),
         (["--listen-addr", "x"], "LISTEN_ADDR: found 'x'"),
         (["serve", "--cosign-pub-key-path", "key.pem"], "COSIGN_PUB_KEY_PATH: found"),
         (["--env-file", "nowhere"], "--env-file: found 'nowhere'"),

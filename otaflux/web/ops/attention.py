@@ -147,11 +147,16 @@ def refused_of(record: Record | None, notes: Notes) -> Refusal | None:
     """The release that was refused last: of this life of the server, else the highest on disk."""
     if notes.refused:
         return next(reversed(notes.refused.values()))
+    return next(iter(verdicts_of(record)), None)
+
+
+def verdicts_of(record: Record | None) -> list[Refusal]:
+    """The releases whose bytes can never be served, as the record has them; highest first."""
     verdicts = [
         Refusal(0.0, each.tag.text, each.tag.text, str(each.manifest_digest), each.reason)
         for each in (record.verdicts if record is not None else ())
     ]
-    return max(verdicts, key=lambda each: _order(each.version), default=None)
+    return sorted(verdicts, key=lambda each: _order(each.version), reverse=True)
 
 
 def is_above(record: Record | None, version: str) -> bool:

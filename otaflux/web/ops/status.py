@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 import otaflux
 from otaflux.errors import NotFound, Refused
-from otaflux.journal import Noted, Notes
+from otaflux.journal import Noted, Notes, Refusal
 from otaflux.model.names import Device
 from otaflux.model.record import Record, Standing
 from otaflux.overheard import Warned
 from otaflux.web.answers import Answer
-from otaflux.web.ops.attention import MEND, Fault, Group, is_above, refused_of
+from otaflux.web.ops.attention import MEND, Fault, Group, is_above, refused_of, verdicts_of
 from otaflux.web.ops.readiness import Readiness, json_answer
 from otaflux.web.ops.sight import Roll, Sight
 
@@ -48,7 +47,8 @@ class Status:
             if not self._sight.roster.is_there(device):
                 raise NotFound(f"Device '{device}' is not known here")
             events = [_event(each) for each in self._sight.journal.events(device)]
-            return json_answer(self._head() | {"devices": [self._device(device, events)]})
+            more = {"refused": self._all_refused(device), "events": events}
+            return json_answer(self._head() | {"devices": [self._device(device) | more]})
         limit = _limit(asked.get("limit", [str(LIMIT)])[-1])
         names = await self._roll.names()
         start = bisect_right(names, asked.get("after", [""])[-1])
@@ -75,14 +75,24 @@ class Status:
             "warnings": [_warned(each) for each in sight.overheard.lines()],
         }
 
-    def _device(self, device: Device, events: Iterable[object] | None = None) -> dict[str, object]:
+    def _all_refused(self, device: Device) -> list[dict[str, object]]:
+        """What cannot be served, of memory and of the disk; only other bytes mend what is final."""
+        record, notes = self._sight.catalog.get(device), self._sight.journal.of(device)
+        verdicts = {(each.tag, each.digest): each for each in verdicts_of(record)}
+        heard = {(each.tag, each.digest): each for each in notes.refused.values()}
+        return [
+            _refusal(refused, record) | {"final": key in verdicts}
+            for key, refused in (verdicts | heard).items()
+        ]
+
+    def _device(self, device: Device) -> dict[str, object]:
         sight = self._sight
         record, notes = sight.catalog.get(device), sight.journal.of(device)
         told = {
             channel: _standing(standing, notes.came.get(channel, ""))
             for channel, standing in (record.channels.items() if record is not None else ())
         }
-        shown: dict[str, object] = {
+        return {
             "device": device.name,
             "known_by": sorted(sight.roster.words(device)),
             "channels": told,
@@ -97,7 +107,6 @@ class Status:
             "downloads": {"finished": notes.downloads, "broken_off": notes.broken_off},
             "runs": dict(notes.runs),
         }
-        return shown if events is None else shown | {"events": list(events)}
 
 
 def asked_in(query: str) -> dict[str, list[str]]:
@@ -130,9 +139,10 @@ def _standing(standing: Standing, came: str) -> dict[str, object]:
 
 def _refused(record: Record | None, notes: Notes) -> dict[str, object] | None:
     refused = refused_of(record, notes)
-    if refused is None:
-        return None
+    return None if refused is None else _refusal(refused, record)
 
+
+def _refusal(refused: Refusal, record: Record | None) -> dict[str, object]:
     return {
         "tag": refused.tag,
         "digest": refused.digest or None,
