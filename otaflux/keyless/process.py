@@ -7,13 +7,13 @@ child holds nothing that has to last, so it is killed without more ado.
 from __future__ import annotations
 
 import base64
-import contextlib
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from otaflux.errors import Undecided, Unsigned
@@ -33,8 +33,8 @@ class NotaryProcess:
         self._command = command
         self._patience = patience
         self._one_at_a_time = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._ending: Callable[[], object] = _nothing
 
     def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
         """See `otaflux.signature.identity.Notary`. Blocks."""
@@ -101,7 +101,7 @@ class NotaryProcess:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         try:
-            self._child = subprocess.Popen(  # noqa: S603 - a program of ours
+            child = subprocess.Popen(  # noqa: S603 - a program of ours
                 self._command,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -114,14 +114,20 @@ class NotaryProcess:
         finally:
             theirs.close()
         self._channel = ours
+        # Also where nobody closes it: at the end of a command, or when it is dropped.
+        self._ending = weakref.finalize(self, _ended, ours, child)
         return ours
 
     def _end(self) -> None:
-        channel, child = self._channel, self._child
-        self._channel = self._child = None
-        if channel is not None:
-            channel.close()
-        if child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            child.wait()
+        self._channel = None
+        self._ending()
+
+
+def _ended(channel: socket.socket, child: subprocess.Popen[bytes]) -> None:
+    channel.close()
+    child.kill()
+    child.wait()
+
+
+def _nothing() -> None:
+    """No child runs."""

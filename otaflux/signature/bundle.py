@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from otaflux.model.artifact import Digest
 from otaflux.model.signer import KeySigner
 from otaflux.signature.flaw import Flaw, Flawed
-from otaflux.signature.found import MAX_BUNDLE, MAX_SIGNATURE
+from otaflux.signature.found import MAX_BUNDLE, MAX_SIGNATURE, is_bundle_type
 from otaflux.signature.keys import PublicKey, from_base64
 from otaflux.signature.simplesigning import NOT_OURS
 from otaflux.signature.strictjson import NotStrict, Object, read_object
@@ -106,6 +106,8 @@ def _other_type(kind: str, predicate: str, *, holds: bool) -> str:
 
 
 def _bundle(read: Object) -> Bundle:
+    if not is_bundle_type(_text(read, "mediaType")):
+        raise NotStrict("its mediaType is no bundle's")
     if "messageSignature" in read:
         raise NotStrict("it is over a file (`cosign sign-blob`) and not over an image")
     envelope = _object(read, "dsseEnvelope")

@@ -69,7 +69,7 @@ class Trust:
         unclear: Undecided | None = None
         for each in found:
             try:
-                return self._judge(each, subject)
+                return self._judge(each, subject, unclear)
             except Undecided as error:
                 unclear = error
             except Flawed as error:
@@ -79,24 +79,28 @@ class Trust:
             raise unclear
         raise Unsigned(str(worst or NOTHING))
 
-    def _judge(self, found: FoundSignature, subject: Digest) -> Signer:
+    def _judge(self, found: FoundSignature, subject: Digest, unclear: Undecided | None) -> Signer:
+        """Who signed; a notary that was `unclear` once is not asked again, for it may hang."""
         match found:
             case SimpleSigning():
                 return simplesigning.judge(found, subject, self.keys)
             case BundleBytes(data):
                 read = bundle.read_bundle(data)
                 if read.has_certificate:
-                    return self._by_certificate(data, read, subject)
+                    return self._by_certificate(data, read, subject, unclear)
                 return bundle.judge(read, subject, self.keys)
             case _:
                 assert_never(found)
 
-    def _by_certificate(self, data: bytes, read: bundle.Bundle, subject: Digest) -> Signer:
+    def _by_certificate(
+        self, data: bytes, read: bundle.Bundle, subject: Digest, unclear: Undecided | None
+    ) -> Signer:
+        bundle.check_content(read.payload_type, read.payload, subject, holds=False)
         if self.identities is None or self.notary is None:
-            bundle.check_content(read.payload_type, read.payload, subject, holds=False)
             reason = "its signature is by a certificate, and no identity is trusted here"
             raise Flawed(Flaw.NOT_OURS, reason)
-        bundle.check_content(read.payload_type, read.payload, subject, holds=False)
+        if unclear is not None:
+            raise unclear
         try:
             vouched = self.notary.vouch(data, self.identities)
         except Unsigned as error:
