@@ -115,7 +115,7 @@ class World:
     async def _deliver(self, hook: Hook, delay: float = 0.0) -> None:
         if delay:
             await asyncio.sleep(delay)
-        if self._disk.is_off:
+        if not self._listens():
             return
         self.chronicle.note("hook {}", hook)
         began, program = self._clock(), self._program
@@ -126,17 +126,22 @@ class World:
             raise Broken(f"4: {hook} was answered {answer} after {self._clock() - began} s")
 
     async def _poll(self, device: Device, channel: str) -> None:
-        if not self._disk.is_off:
+        if self._listens():
             await self._promises.poll(device, channel, self._chance)
 
     def _later(self, what: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(what)
         self._under_way.add(task)
 
+    def _listens(self) -> bool:
+        """Whether a connection would be taken: not while the machine is off or the server starts."""
+        return self._life is not None and not self._disk.is_off
+
     # The machine
 
     async def _start(self) -> None:
         """Start the server, as often as the power goes while it starts."""
+        self._life = None
         while True:
             self._program = self._parts.program(self._registry, self._disk, self._chance)
             self._promises.program, self._promises.disk = self._program, self._disk
