@@ -249,9 +249,17 @@ class BrokerFailed:
 
 @dataclass(frozen=True, slots=True)
 class BrokerSent:
-    """The broker took a message: `announcement`, and so on."""
+    """The broker took a message: `announcement`, `hook` or `unit`."""
 
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerHeard:
+    """A message of another replica came: a `hook` or a `unit`; `accepted` or `ignored`."""
+
+    kind: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +318,7 @@ Happening = (
     | BrokerConnected
     | BrokerFailed
     | BrokerSent
+    | BrokerHeard
     | BrokerWaiting
     | ActionClosed
     | UnitLooping

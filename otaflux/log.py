@@ -71,6 +71,8 @@ class Event(StrEnum):
     BROKER_CONNECTED = "broker_connected"
     BROKER_FAILED = "broker_failed"
     BROKER_CRASHED = "broker_crashed"
+    BROKER_MESSAGE_IGNORED = "broker_message_ignored"
+    HOOK_HEARD = "hook_heard"
     SECRET_READ_AGAIN = "secret_read_again"  # noqa: S105 - the word for an event
     SECRET_KEPT = "secret_kept"  # noqa: S105 - as above
     LOG_LINES_LOST = "log_lines_lost"

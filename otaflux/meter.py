@@ -14,6 +14,7 @@ from otaflux.errors import BadName
 from otaflux.events import (
     BrokerConnected,
     BrokerFailed,
+    BrokerHeard,
     BrokerSent,
     BrokerWaiting,
     Cause,
@@ -101,6 +102,8 @@ class Meter:
                 metrics.broker_connected.set(1)
             case BrokerFailed(is_connected=False):
                 metrics.broker_connected.set(0)
+            case BrokerHeard(kind, outcome):
+                self.metrics.broker_heard.labels(kind, outcome).inc()
             case BrokerSent(kind):
                 metrics.broker_messages.labels(kind).inc()
             case BrokerWaiting(kind, messages):

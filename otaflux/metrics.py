@@ -135,6 +135,12 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self.broker_heard = Counter(
+            "otaflux_broker_heard",
+            "Messages of other replicas that came through the MQTT broker.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
         self.broker_waiting = Gauge(
             "otaflux_broker_waiting",
             "Messages that wait to be sent to the MQTT broker.",

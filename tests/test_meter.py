@@ -19,6 +19,7 @@ from otaflux.errors import Unreachable
 from otaflux.events import (
     BrokerConnected,
     BrokerFailed,
+    BrokerHeard,
     BrokerSent,
     BrokerWaiting,
     Events,
@@ -250,6 +251,8 @@ def test_the_broker_is_counted() -> None:
         assert rig("otaflux_broker_connected") == 1
         tell(BrokerWaiting("announcement", 3))
         tell(BrokerSent("announcement"))
+        tell(BrokerHeard("hook", "ignored"))
+        assert rig("otaflux_broker_heard_total", kind="hook", outcome="ignored") == 1
         assert rig("otaflux_broker_waiting", kind="announcement") == 3
         assert rig("otaflux_broker_messages_total", kind="announcement") == 1
         tell(BrokerFailed("it is away", ""))

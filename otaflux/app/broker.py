@@ -8,8 +8,10 @@ from __future__ import annotations
 from otaflux.app.controller import Controller
 from otaflux.broker.account import Account
 from otaflux.broker.announcer import Announcer
-from otaflux.broker.link import Link
+from otaflux.broker.link import Link, new_replica
+from otaflux.broker.peers import Peers
 from otaflux.settings import BrokerUrl, Settings
+from otaflux.units.units import Units
 
 TOPIC = "otaflux"  # where MQTT_TOPIC is not set
 
@@ -29,7 +31,7 @@ def account(settings: Settings, url: BrokerUrl) -> Account:
     )
 
 
-def link(account: Account, settings: Settings, controller: Controller) -> Link:
+def link(account: Account, settings: Settings, controller: Controller, units: Units) -> Link:
     """The connection, and what uses it."""
     announcer = Announcer(
         account.topic,
@@ -39,4 +41,21 @@ def link(account: Account, settings: Settings, controller: Controller) -> Link:
         touch=controller.touch,
         events=controller.events,
     )
-    return Link(account, [announcer], events=controller.events, machine=controller.machine)
+    replica = new_replica()
+    peers = Peers(
+        account,
+        replica,
+        namespace=controller.namespace,
+        roster=controller.roster,
+        units=units,
+        touch=controller.touch,
+        events=controller.events,
+        machine=controller.machine,
+    )
+    return Link(
+        account,
+        [announcer, peers],
+        events=controller.events,
+        machine=controller.machine,
+        replica=replica,
+    )

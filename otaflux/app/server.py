@@ -136,7 +136,7 @@ class _Server:
         """Listen, and keep devices up to date, until told to stop."""
         stop = _stop_signals()
         # Now, for what was found on the disk is no change.
-        link = _broker(self._settings, self._controller)
+        link = _broker(self._settings, self._controller, self._units)
         async with self._saver, self._operators_port, self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
@@ -184,13 +184,13 @@ class _Server:
             )
 
 
-def _broker(settings: Settings, controller: Controller) -> Link | None:
+def _broker(settings: Settings, controller: Controller, units: Units) -> Link | None:
     """The broker, where one is set; its library is not even loaded without."""
     if settings.mqtt_url is None:
         return None
     from otaflux.app.broker import account, link
 
-    return link(account(settings, settings.mqtt_url), settings, controller)
+    return link(account(settings, settings.mqtt_url), settings, controller, units)
 
 
 def _stop_signals() -> asyncio.Event:

@@ -47,7 +47,6 @@ class Home:
         public_url: str | None = "https://ota.example",
         again: float = 3600.0,
         patience: float = 5.0,
-        parts: Sequence[Participant] = (),
     ) -> None:
         self.told: list[Happening] = []
         self.events = Events(self.told.append)
@@ -64,8 +63,24 @@ class Home:
             events=self.events,
             again=again,
         )
-        self.link = Link(
-            who, [self.announcer, *parts], events=self.events, backoff=FAST, patience=patience
+        self.link = self.linked(who, patience=patience)
+
+    def linked(
+        self,
+        who: Account,
+        parts: Sequence[Participant] = (),
+        *,
+        replica: str | None = None,
+        patience: float = 5.0,
+    ) -> Link:
+        """A link of its announcer and of more."""
+        return Link(
+            who,
+            [self.announcer, *parts],
+            events=self.events,
+            backoff=FAST,
+            patience=patience,
+            replica=replica,
         )
 
     def publish(self, *releases: Release) -> None:

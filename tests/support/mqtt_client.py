@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +46,10 @@ class Onlooker:
         """Publish."""
         await self._client.publish(topic, payload, qos=1, retain=retain)
 
+    async def send_all(self, topic: str, payloads: Iterable[bytes]) -> None:
+        """Publish several, without waiting for each."""
+        await asyncio.gather(*(self.send(topic, payload) for payload in payloads))
+
     async def until(self, holds: object, seconds: float = 5.0) -> None:
         """Wait until `holds()`."""
         await until(holds, seconds)
@@ -64,6 +68,7 @@ async def onlooker(
     assert at.hostname is not None
     assert at.port is not None
     async with aiomqtt.Client(at.hostname, at.port, username=username, password=password) as client:
+        client.pending_calls_threshold = 10_000
         seen = Onlooker(client)
         await client.subscribe(topic)
         listening = asyncio.create_task(seen.listen())
