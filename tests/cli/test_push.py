@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from private_keys import EC, cosigns
+from private_keys import PASSWORD as OPENS
 from programs import PROGRAM, environment, otaflux
 from real_registry import PASSWORD, USER, docker_registry
 
@@ -266,6 +268,50 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, argument: str) -> None:
     done = push(tmp_path, "lamp:1.0.0", argument)
     assert done.returncode == 2
     assert "no such file" in done.stderr
+    assert not (tmp_path / "otaflux-data").exists()
+
+
+SIGNED = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+def test_a_key_signs_what_is_pushed(tmp_path: Path, build: Path) -> None:
+    """The signature lies beside it, and its line on stderr names the key; twice is once."""
+    key = tmp_path / "cosign.key"
+    key.write_bytes(cosigns(EC))
+    arguments = ("lamp:1.0.0", build.name, "--sign-key", key.name)
+    for _ in range(2):
+        done = otaflux("push", *arguments, cwd=tmp_path, COSIGN_PASSWORD=OPENS)
+        assert done.returncode == 0, done.stderr
+        assert "otaflux: signed by ECDSA P-256 key sha256:" in done.stderr
+        assert OPENS not in done.stderr
+    index = json.loads((tmp_path / "otaflux-data/registry/lamp/index.json").read_text())
+    _, signature = index["manifests"]
+    document = manifest(tmp_path, "lamp", signature["digest"])
+    assert document["subject"]["digest"] == done.stdout.strip()
+    assert document["layers"][0]["mediaType"] == document["artifactType"] == SIGNED
+
+
+@pytest.mark.parametrize(
+    ("password", "content", "said"),
+    [
+        ("wrong", cosigns(EC), "the password is wrong"),
+        (None, cosigns(EC), "the key is encrypted: set COSIGN_PASSWORD"),
+        (None, b"hunter2", "there is no private key in PEM in it"),
+        (None, None, "cannot read cosign.key: No such file"),
+    ],
+)
+def test_a_key_that_does_not_open_stops_before_anything_is_pushed(
+    tmp_path: Path, build: Path, password: str | None, content: bytes | None, said: str
+) -> None:
+    """With the file's name, and nothing of what is in it."""
+    if content is not None:
+        (tmp_path / "cosign.key").write_bytes(content)
+    variables = {} if password is None else {"COSIGN_PASSWORD": password}
+    arguments = ("lamp:1.0.0", build.name, "--sign-key", "cosign.key")
+    done = otaflux("push", *arguments, cwd=tmp_path, **variables)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "hunter2" not in done.stderr
     assert not (tmp_path / "otaflux-data").exists()
 
 

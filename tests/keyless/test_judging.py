@@ -1,0 +1,180 @@
+"""Bundles with certificates: real ones, and those of a Sigstore of our own, for who may sign."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from signature_cases import ASSETS
+from small_sigstore import ISSUER, SmallSigstore, statement
+
+from otaflux.errors import Undecided, Unsigned
+from otaflux.keyless.judging import judge
+from otaflux.model.artifact import Digest
+from otaflux.model.signer import IdentitySigner
+from otaflux.signature.found import BundleBytes
+from otaflux.signature.identity import Identities, Name, Vouched
+from otaflux.signature.trust import Trust
+
+SUBJECT = Digest("sha256", "ab" * 32)
+WHO = "https://ci.example/acme/lamp/release.yml@refs/tags/v1.4.0"
+REAL = sorted((ASSETS / "keyless").iterdir())
+OURS = SmallSigstore()
+THEIRS = SmallSigstore()
+HELD = OURS.bundle(statement(SUBJECT), identity=WHO)
+
+
+class InThisProcess:
+    """A notary without its process."""
+
+    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+        """As `NotaryProcess.vouch`."""
+        answer = judge(
+            {
+                "bundle": base64.b64encode(bundle).decode(),
+                "identities": [name.text for name in identities.names],
+                "issuer": identities.issuer.text,
+                "root": base64.b64encode(identities.root).decode(),
+            }
+        )
+        if "unsigned" in answer:
+            raise Unsigned(answer["unsigned"])
+        if "undecided" in answer:
+            raise Undecided(answer["undecided"])
+        signer = IdentitySigner(answer["identity"], answer["issuer"])
+        return Vouched(signer, answer["type"], base64.b64decode(answer["payload"]))
+
+
+def trust(*names: str, issuer: str = ISSUER, root: bytes = OURS.trusted_root) -> Trust:
+    """Trust in identities."""
+    identities = Identities(tuple(map(Name.parse, names)), Name.parse(issuer), root)
+    return Trust(identities=identities, notary=InThisProcess())
+
+
+def refusal(bundle: bytes, trusted: Trust) -> str:
+    """Why a bundle does not hold."""
+    with pytest.raises(Unsigned) as unsigned:
+        trusted.judge([BundleBytes(bundle)], SUBJECT)
+    assert str(unsigned.value).isprintable()
+    return str(unsigned.value)
+
+
+@pytest.mark.parametrize("case", REAL, ids=lambda case: case.name)
+def test_real_bundles_hold_or_not_as_sigstore_says(case: Any) -> None:
+    """Certificate, log, time stamp and envelope, by the public root, staging's, and others' own.
+
+    An entry of the kind `intoto`, which cosign does not make, is none that the library verifies.
+    """
+    root = case / "trusted_root.json"
+    everybody = Identities(
+        (Name("/.*/"),), Name("/.*/"), root.read_bytes() if root.exists() else b""
+    )
+    data = (case / "bundle.sigstore.json").read_bytes()
+    if case.name.endswith("_fail") or case.name == "intoto-with-custom-trust-root":
+        with pytest.raises(Unsigned, match="its signature by a certificate does not hold"):
+            InThisProcess().vouch(data, everybody)
+    else:
+        vouched = InThisProcess().vouch(data, everybody)
+        assert vouched.signer.issuer == "https://token.actions.githubusercontent.com"
+        assert json.loads(vouched.payload)["predicateType"] == "https://slsa.dev/provenance/v1"
+    # However good the certificate is, provenance approves nothing.
+    with pytest.raises(Unsigned, match="only an attestation"):
+        Trust(identities=everybody, notary=InThisProcess()).judge([BundleBytes(data)], SUBJECT)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (WHO,),
+        ("https://other.example/", WHO),
+        ("/https://ci\\.example/acme/lamp/release\\.yml@refs/tags/.*/",),
+        ("/nothing|https://ci.example/.*/",),
+    ],
+)
+def test_an_identity_is_exact_or_a_pattern(names: tuple[str, ...]) -> None:
+    """Any one of them is enough, with the issuer exact or a pattern as well."""
+    signer = IdentitySigner(WHO, ISSUER)
+    for issuer in (ISSUER, "/https://ci\\.(example|test)/"):
+        assert trust(*names, issuer=issuer).judge([BundleBytes(HELD)], SUBJECT) == signer
+
+
+@pytest.mark.parametrize(
+    ("names", "issuer"),
+    [
+        ((WHO[:-1],), ISSUER),
+        ((WHO + "0",), ISSUER),
+        ((WHO.upper(),), ISSUER),
+        (("/ci.example/",), ISSUER),
+        (("/https://ci.example/",), ISSUER),
+        (("/.*lamp/",), ISSUER),
+        (("/https|ci/",), ISSUER),
+        ((WHO,), "https://ci.exampl"),
+        ((WHO,), "/ci.example/"),
+        (("/.*/",), "https://accounts.example"),
+    ],
+)
+def test_others_are_refused_by_name(names: tuple[str, ...], issuer: str) -> None:
+    """A pattern has to fit the whole; the reason says who it was."""
+    told = refusal(HELD, trust(*names, issuer=issuer))
+    assert "is not trusted" in told
+    assert "https://ci.example/acme/lamp" in told
+
+
+def test_mail_addresses_are_identities() -> None:
+    """People sign with theirs, which wording must not hide for a password."""
+    bundle = OURS.bundle(statement(SUBJECT), identity="ann@ota.example", is_mail=True)
+    assert trust("ann@ota.example").judge([BundleBytes(bundle)], SUBJECT).text == (
+        "ann@ota.example (issuer https://ci.example)"
+    )
+    assert "'ann@ota.example'" in refusal(bundle, trust("bob@ota.example"))
+
+
+def test_a_certificate_of_another_root_is_none() -> None:
+    """Whatever name is in it."""
+    bundle = THEIRS.bundle(statement(SUBJECT), identity=WHO)
+    assert "does not hold" in refusal(bundle, trust("/.*/", issuer="/.*/"))
+    assert "does not hold" in refusal(HELD, trust(WHO, root=b""))
+
+
+def test_a_certificate_signs_within_its_ten_minutes() -> None:
+    """What the log took in later was signed by whoever found the key."""
+    late = OURS.bundle(statement(SUBJECT), identity=WHO, signed_after=timedelta(minutes=11))
+    assert "does not hold" in refusal(late, trust(WHO))
+
+
+def test_what_was_signed_has_to_approve_this_digest() -> None:
+    """Another digest, an attestation, another payload: as with keys."""
+    other = OURS.bundle(statement(Digest("sha256", "cd" * 32)), identity=WHO)
+    assert "for another digest" in refusal(other, trust(WHO))
+    provenance = statement(SUBJECT, predicate_type="https://slsa.dev/provenance/v1")
+    assert "attestation" in refusal(OURS.bundle(provenance, identity=WHO), trust(WHO))
+    text = OURS.bundle(statement(SUBJECT), identity=WHO, payload_type="text/plain")
+    assert "another payload type" in refusal(text, trust(WHO))
+
+
+def test_a_root_that_is_none_decides_nothing() -> None:
+    """It is the operator's file that is wrong, and no signature."""
+    for root in (b"{}", b"\xff", b'{"mediaType": "application/vnd.dev.sigstore.trustedroot+json"}'):
+        with pytest.raises(Undecided, match="the trusted root cannot be used"):
+            trust(WHO, root=root).judge([BundleBytes(HELD)], SUBJECT)
+
+
+def test_changed_bundles_do_not_hold() -> None:
+    """Or nothing that is signed was changed, and it is the same signature of the same statement."""
+    chance = random.Random(15)
+    trusted = trust(WHO)
+    held = []
+    for _ in range(150):
+        at = chance.randrange(len(HELD))
+        data = HELD[:at] + bytes([HELD[at] ^ chance.choice([1, 2, 4, 32])]) + HELD[at + 1 :]
+        try:
+            trusted.judge([BundleBytes(data)], SUBJECT)
+        except Unsigned:
+            continue
+        held.append(HELD[max(0, at - 200) : at + 200])
+    # The log's name, and indexes that the promise names again, are nobody's signature.
+    assert len(held) < 15
