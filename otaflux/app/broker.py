@@ -54,7 +54,7 @@ def link(account: Account, settings: Settings, controller: Controller, units: Un
     )
     return Link(
         account,
-        [announcer, peers],
+        [peers, announcer],
         events=controller.events,
         machine=controller.machine,
         replica=replica,

@@ -90,6 +90,10 @@ class Announcer:
         """How many devices wait for their turn."""
         return self._retained.waiting
 
+    async def begin(self, session: Session) -> None:
+        """Say what changed while there was no connection."""
+        await self._retained.begin(session)
+
     async def serve(self, session: Session) -> None:
         """Keep the messages as they should be; see `Retained.serve`."""
         await self._retained.serve(session)

@@ -42,6 +42,10 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 class Participant(Protocol):
     """What uses the connection."""
 
+    async def begin(self, session: Session) -> None:
+        """Do what has to be done before others use it; may raise `Undecided`."""
+        ...
+
     async def serve(self, session: Session) -> None:
         """Use it until cancelled, or until there is nothing more to do; may raise `Undecided`."""
         ...
@@ -53,7 +57,7 @@ class Participant(Protocol):
 
 
 class Link:
-    """Holds a connection for `parts`, while `run` runs.
+    """Holds a connection for `parts`, which begin with it one after the other, while `run` runs.
 
     `patience` is how many seconds the broker has for an answer.
     """
@@ -137,6 +141,8 @@ class Link:
         await session.open()
         self._connected = True
         self._events.tell(BrokerConnected(self._account.url, self._account.topic))
+        for part in self._parts:
+            await part.begin(session)
         for part in self._parts:
             tasks.create_task(part.serve(session), name=f"broker: {type(part).__name__}")
 

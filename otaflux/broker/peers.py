@@ -114,11 +114,14 @@ class Peers:
         """How many messages wait to be sent."""
         return sum(box.waiting for box in self._out.values())
 
-    async def serve(self, session: Session) -> None:
-        """Tell and hear over one connection; raises `Undecided`."""
+    async def begin(self, session: Session) -> None:
+        """Hear the others from now on."""
         await session.listen(self._hooks, lambda payload: self._hook_heard(payload, gone=False))
         await session.listen(self._deletions, lambda payload: self._hook_heard(payload, gone=True))
         await session.listen(self._actions, self._action_heard)
+
+    async def serve(self, session: Session) -> None:
+        """Tell the others over one connection, and see to what they said; raises `Undecided`."""
         async with asyncio.TaskGroup() as tasks:
             for box in self._out.values():
                 tasks.create_task(box.serve(session))

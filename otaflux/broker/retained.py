@@ -57,6 +57,9 @@ class Retained(Generic[K]):
         self._waiting: dict[K, bool] = {}  # whether it changed here
         self._sending = 0
         self._noted = asyncio.Event()
+        # The topics that were sent to first over a connection, and what they held; None where
+        # nothing was sent yet, empty once the broker was found to have it.
+        self._unproven: dict[str, bytes] | None = None
 
     @property
     def waiting(self) -> int:
@@ -68,35 +71,44 @@ class Retained(Generic[K]):
         self._waiting[key] = True
         self._noted.set()
 
+    async def begin(self, session: Session) -> None:
+        """See to the keys that changed while there was no connection, up to a batch of them."""
+        self._unproven = None
+        self._note_all()
+        await self._see_to_some(session)
+
     async def serve(self, session: Session) -> None:
         """Keep the messages as they should be, over one connection; raises `Undecided`."""
-        is_proven = False
         while True:
-            for key in self._everything():
-                self._waiting.setdefault(key, False)
             until = asyncio.get_running_loop().time() + self._again
             while await self._noted_by(until):
-                while self._waiting:
-                    sent = await self._see_to_some(session)
-                    if sent and not is_proven:
-                        if not await self._are_kept(session, sent):
-                            return
-                        is_proven = True
-                self._events.tell(BrokerWaiting(self._kind, 0))
+                if self._unproven:
+                    if not await self._are_kept(session, self._unproven):
+                        return
+                    self._unproven = {}
+                await self._see_to_some(session)
+                self._events.tell(BrokerWaiting(self._kind, len(self._waiting)))
+            self._note_all()
+
+    def _note_all(self) -> None:
+        for key in self._everything():
+            self._waiting.setdefault(key, False)
 
     async def _noted_by(self, until: float) -> bool:
         """Wait for a key that waits; whether there is one by that time of the loop."""
         self._noted.clear()
-        if not self._waiting:
+        if not (self._waiting or self._unproven):
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
                     await self._noted.wait()
-        return bool(self._waiting)
+        return bool(self._waiting or self._unproven)
 
-    async def _see_to_some(self, session: Session) -> dict[str, bytes]:
-        """See to the keys that wait longest; returns the topics sent to, and what they held."""
+    async def _see_to_some(self, session: Session) -> None:
+        """See to the keys that wait longest, up to a batch of them."""
         keys = dict(zip(self._waiting, range(BATCH), strict=False))
         batch = {key: self._waiting.pop(key) for key in keys}
+        if not batch:
+            return
         self._sending = len(batch)
         self._events.tell(BrokerWaiting(self._kind, self.waiting))
         before: dict[str, bytes] = {}
@@ -115,7 +127,8 @@ class Retained(Generic[K]):
             raise
         finally:
             self._sending = 0
-        return before
+        if before and self._unproven is None:
+            self._unproven = before
 
     async def _send(self, session: Session, topic: str, message: bytes) -> None:
         await session.publish(topic, message, retain=True)
