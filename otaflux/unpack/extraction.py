@@ -91,7 +91,7 @@ class Extraction:
 
     def _read(self, descriptor: Descriptor, source: Stream) -> Firmware | None:
         if not self._plan.unpack:
-            return self._write(source)
+            return self._write(source, descriptor)
         said = promise(descriptor, is_image=self._plan.is_image)
         says_tar = said.tar or (f"the annotation {FIRMWARE_PATH}" if self._plan.path else "")
         head = source.peek(LOOK)
@@ -101,14 +101,21 @@ class Extraction:
                 f"The layer is no gzip or zstd{_instead(head)}, but {said.compressed} says that it"
                 f" is compressed. {_MEND}"
             )
-        return self._unpack(source, 0, says_tar, is_layer=True)
+        return self._unpack(source, 0, says_tar, is_layer=True, blob=descriptor)
 
     def _unpack(
-        self, source: Stream, depth: int, says_tar: str, *, is_layer: bool
+        self,
+        source: Stream,
+        depth: int,
+        says_tar: str,
+        *,
+        is_layer: bool,
+        blob: Descriptor | None = None,
     ) -> Firmware | None:
         """Unpack as long as the bytes are packed, then write them; `depth` packings are around.
 
-        `is_layer` says that no tar is around. None where this layer of several lacks the file.
+        `is_layer` says that no tar is around, `blob` is what they are where nothing at all is. None
+        where this layer of several lacks the file.
         """
         head = source.peek(LOOK)
         packing = packing_of(head, expect_tar=bool(says_tar))
@@ -118,7 +125,7 @@ class Extraction:
                 raise Unusable(
                     f"The layer holds no tar{_instead(head)}, but {says_tar} says so. {_MEND}"
                 )
-            return self._write(source)
+            return self._write(source, blob)
         if depth == MAX_PACKINGS:
             raise Unusable(
                 f"It has more than {MAX_PACKINGS} packings inside each other. Pack it once, or set"
@@ -173,14 +180,19 @@ class Extraction:
         self._whited_out = self._whited_out or pick.hidden
         return None
 
-    def _write(self, source: Stream) -> Firmware:
-        """Sum and write what is left of `source`, instead of what was written before."""
+    def _write(self, source: Stream, blob: Descriptor | None = None) -> Firmware:
+        """Sum and write what is left of `source`, instead of what was written before.
+
+        Where that is a whole `blob` its reader has summed it already, and gives its end only if the
+        sum is the blob's digest.
+        """
         if not self._sink_is_clean:
             self._sink.restart()
         self._sink_is_clean = False
         most = self._limits.max_firmware
         head = b""
-        with SumsOf() as sums:
+        known = blob.digest.hex if blob and blob.digest.algorithm == "sha256" else ""
+        with SumsOf(known) as sums:
             for piece in _pieces(source):
                 if sums.size + len(piece) > most:
                     raise Unusable(

@@ -20,11 +20,16 @@ _AHEAD = 2  # pieces; each is held in memory until the thread took it
 
 
 class SumsOf:
-    """Sums of what `add` is given. A context manager: leaving it ends the thread."""
+    """Sums of what `add` is given. A context manager: leaving it ends the thread.
 
-    def __init__(self) -> None:
+    `sha256` is that sum in hex where somebody else computes it over the very same bytes and holds
+    them against it before they end: it is a seventh of what a pull of a plain file computes.
+    """
+
+    def __init__(self, sha256: str = "") -> None:
         self.size = 0
         self._crc32 = 0
+        self._known_sha256 = sha256
         self._sha256 = hashlib.sha256()
         # For boards and protocols that compare these; nothing here trusts them.
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -54,7 +59,8 @@ class SumsOf:
             self._pieces.put(piece)
         self.size += len(piece)
         self._crc32 = zlib.crc32(piece, self._crc32)
-        self._sha256.update(piece)
+        if not self._known_sha256:
+            self._sha256.update(piece)
 
     def sums(self) -> Sums:
         """The sums of all that was added; nothing may be added after."""
@@ -64,7 +70,7 @@ class SumsOf:
             self._crc32,
             self._md5.hexdigest(),
             self._sha1.hexdigest(),
-            self._sha256.hexdigest(),
+            self._known_sha256 or self._sha256.hexdigest(),
         )
 
     def _sum_slow_ones(self, piece: bytes | memoryview) -> None:
