@@ -150,7 +150,9 @@ def _tasted(
     annotations: Mapping[str, str],
 ) -> tuple[bytes, Firmware]:
     """The first bytes of what devices would get, and what it is. Blocks; raises `Unusable`."""
-    with tempfile.TemporaryFile() as file:
+    # DATA_DIR may be the only folder that can be written.
+    where = parts.settings.data_dir if parts.settings.data_dir.is_dir() else None
+    with tempfile.TemporaryFile(dir=where) as file:
         taste = _Taste(file)
         firmware = taste.complete(_unpacked(parts, device, tag, files, annotations, taste))
         return bytes(taste.head), firmware

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from live_log import logged
 from programs import PATIENCE, PROGRAM, Server, environment, otaflux
 
 SECRET = "s"
@@ -130,5 +131,7 @@ def test_a_hook_at_a_wrong_address_is_told_the_right_one(tmp_path: Path, path: s
             assert answer.status == 404
             assert answer.body.startswith(b"Hooks are taken at /hooks/registry")
         assert running.post("/version?device=lamp", HOOK, secret=SECRET).status == 405
+        logged(running, "hook_rejected")  # a thread writes it
+        assert running.stop() == 0
         lines = [line for line in running.log() if line["event"] == "hook_rejected"]
         assert [(line["status"], line["sender"]) for line in lines] == [(404, "127.0.0.1")]

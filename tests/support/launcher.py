@@ -66,8 +66,9 @@ class Launched:
 
     def _ended_within(self, seconds: float | None) -> int | None:
         if self.returncode is None:
-            ready, _, _ = select.select([self._answers], [], [], seconds)
-            if ready:
+            waiting = select.poll()
+            waiting.register(self._answers, select.POLLIN)
+            if waiting.poll(None if seconds is None else seconds * 1000):
                 said = self._answers.recv(MOST)
                 assert said, "the launcher has ended"
                 self.returncode = int(said)

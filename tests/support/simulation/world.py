@@ -134,7 +134,7 @@ class World:
         self._under_way.add(task)
 
     def _listens(self) -> bool:
-        """Whether a connection would be taken: not while the machine is off or the server starts."""
+        """Whether a connection would be taken: the machine is on, and the server has started."""
         return self._life is not None and not self._disk.is_off
 
     # The machine
