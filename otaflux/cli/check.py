@@ -15,6 +15,7 @@ from otaflux.cli.checks.finding import Finding
 from otaflux.cli.checks.folder import folder
 from otaflux.cli.checks.listening import address, certificate, hooks
 from otaflux.cli.checks.named import named
+from otaflux.cli.checks.signers import signers
 from otaflux.cli.checks.source import source
 from otaflux.cli.flags import EVERYTHING, uses
 from otaflux.model.names import Device
@@ -50,6 +51,8 @@ async def _findings(
     async for finding in source(settings, device):
         yield finding
     async for finding in broker(settings):
+        yield finding
+    for finding in signers(settings):
         yield finding
     yield hooks(settings)
     for finding in certificate(settings):

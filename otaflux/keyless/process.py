@@ -1,7 +1,8 @@
 """The server's side: a notary that is a child process.
 
-Threads: any number may ask, one at a time is answered; each waits `patience` seconds at most. The
-child holds nothing that has to last, so it is killed without more ado.
+Threads: any number may ask, one at a time is answered; each waits `patience` seconds at most, and
+after one that waited in vain nobody is answered for a while. The child holds nothing that has to
+last, so it is killed without more ado.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from otaflux.model.signer import IdentitySigner
 from otaflux.signature.identity import Identities, Vouched
 
 PATIENCE = 30.0  # seconds; a small board takes ten for the child's start alone
+RESPITE = 60.0  # seconds in which nothing is asked after a question that was not answered
 COMMAND = (sys.executable, "-m", "otaflux.keyless")
 _HINT = "It is asked again at the next look; `otaflux check` tries it"
 
@@ -29,12 +31,20 @@ _HINT = "It is asked again at the next look; `otaflux check` tries it"
 class NotaryProcess:
     """Judges bundles with certificates in a child, which `command` starts."""
 
-    def __init__(self, *, command: Sequence[str] = COMMAND, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        *,
+        command: Sequence[str] = COMMAND,
+        patience: float = PATIENCE,
+        respite: float = RESPITE,
+    ) -> None:
         self._command = command
         self._patience = patience
+        self._respite = respite
         self._one_at_a_time = threading.Lock()
         self._channel: socket.socket | None = None
         self._ending: Callable[[], object] = _nothing
+        self._not_before = 0.0
 
     def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
         """See `otaflux.signature.identity.Notary`. Blocks."""
@@ -75,6 +85,9 @@ class NotaryProcess:
         if not self._one_at_a_time.acquire(timeout=self._patience):
             raise Undecided("judging certificates takes too long", hint=_HINT)
         try:
+            # Who can make it hang once has more that does: each would take all its time again.
+            if time.monotonic() < self._not_before:
+                raise Undecided("judging a certificate took too long a while ago", hint=_HINT)
             for is_last in (False, True):
                 try:
                     channel = self._channel or self._start()
@@ -82,6 +95,7 @@ class NotaryProcess:
                     return receive(channel, until=until)
                 except TimeoutError:
                     self._end()
+                    self._not_before = time.monotonic() + self._respite
                     raise Undecided(
                         f"judging a certificate took more than {self._patience:g} s: was it the"
                         " pattern?",

@@ -13,9 +13,12 @@ from fake_content import Child
 from fake_faults import Status
 from fake_registry import FakeRegistry
 from programs import free_port, otaflux
+from signature_cases import ASSETS
 
 from otaflux.cli.checks.listening import certificate
+from otaflux.cli.checks.signers import signers
 from otaflux.settings import Settings
+from otaflux.signature.identity import Name
 
 DAY = 24 * 3600
 
@@ -191,3 +194,33 @@ def test_a_folder_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     done = run(tmp_path, DATA_DIR="/proc/otaflux")
     assert done.returncode == 1
     assert "FAIL  data folder /proc/otaflux: cannot be written" in done.stdout
+
+
+def test_who_may_sign_is_told() -> None:
+    """Each key with its kind and fingerprint; without any, that everything is served."""
+    (without,) = signers(Settings())
+    assert without.good is None
+    assert "everything in the registry is served" in without.says
+    for name, kind in (("a", "ECDSA P-256"), ("rsa", "RSA 2048")):
+        (told,) = signers(Settings(cosign_pub_key_path=ASSETS / "keys" / f"{name}.pub"))
+        assert told.good
+        assert told.says.startswith(f"{kind} key sha256:")
+
+
+def test_whether_certificates_can_be_judged_is_tried(tmp_path: Path) -> None:
+    """With the root that is set; a pattern that takes everybody is worth a word."""
+    root = tmp_path / "root.json"
+    root.write_bytes((ASSETS / "keyless/rekor2-dsse-happy-path/trusted_root.json").read_bytes())
+    settings = Settings(
+        cosign_identity=(Name("/.*/"),),
+        cosign_issuer=Name("https://ci.example"),
+        sigstore_trusted_root_path=root,
+    )
+    identity, pattern, judged = signers(settings)
+    assert identity.says == "identity /.*/ (issuer https://ci.example)"
+    assert pattern.says == "takes every name there is"
+    assert judged.good, judged.says
+    root.write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
+    *_, judged = signers(settings)
+    assert judged.good is False
+    assert "the trusted root cannot be used" in judged.says

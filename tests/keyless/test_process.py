@@ -83,11 +83,13 @@ def test_a_child_that_does_not_answer_is_killed() -> None:
         "channel.recv(1 << 20); import time; time.sleep(60)",
         "import time; time.sleep(60)",
     ):
-        notary = NotaryProcess(command=child(body), patience=0.5)
+        notary = NotaryProcess(command=child(body), patience=0.5, respite=30)
         begun = time.monotonic()
         with pytest.raises(Undecided, match=r"more than 0\.5 s"):
             notary.vouch(b" " * 1_000_000, ANYBODY)
         assert time.monotonic() - begun < 5
+        with pytest.raises(Undecided, match="a while ago"):
+            notary.vouch(b"", ANYBODY)
         notary.close()
 
 
