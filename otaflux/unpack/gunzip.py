@@ -6,10 +6,10 @@ it is an error, where gzip(1) only warns: bytes that nobody accounts for are no 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Generator
 
 from otaflux.errors import Unusable
+from otaflux.unpack import deflate
 from otaflux.unpack.limits import Budget, Step
 from otaflux.unpack.stream import Stream
 
@@ -34,12 +34,12 @@ def gunzip(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
 
 def _member(source: Stream, budget: Budget) -> Generator[bytes, None, None]:
     budget.count(Step.MEMBER)
-    inflater = zlib.decompressobj(_WITH_GZIP_HEADER)
+    inflater = deflate.decompressobj(_WITH_GZIP_HEADER)
     data: bytes | memoryview = source.chunk(_INPUT)
     while True:
         try:
             output = inflater.decompress(data, _OUTPUT)
-        except zlib.error as error:
+        except deflate.Corrupt as error:
             raise Unusable(f"The gzip data is corrupt ({error}): pack the file again") from None
         if output:
             budget.spend(len(output))

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-import zlib
 from types import TracebackType
 from typing import Self
 
 from otaflux.model.release import Sums
+from otaflux.unpack import deflate
 
 _AHEAD = 2  # pieces; each is held in memory until the thread took it
 
@@ -58,7 +58,7 @@ class SumsOf:
         else:
             self._pieces.put(piece)
         self.size += len(piece)
-        self._crc32 = zlib.crc32(piece, self._crc32)
+        self._crc32 = deflate.crc32(piece, self._crc32)
         if not self._known_sha256:
             self._sha256.update(piece)
 
