@@ -130,15 +130,15 @@ def configure(
     """Write lines of `level` (debug, info, warning, error, critical) and above to stdout.
 
     `form` is `json` or `console`. Commands whose stdout is their answer name another `stream`.
-    Whatever becomes of the lines, who logs neither waits nor fails. `hear` gets warnings and what
-    is worse, also where `level` leaves them out. Returns what writes them, which is to be closed at
-    the end.
+    Whatever becomes of the lines, who logs neither waits nor fails. `hear` gets all lines but those
+    for debugging, also where `level` leaves them out. Returns what writes them, which is to be
+    closed at the end.
     """
     stream = stream or sys.stdout
     writer = LineWriter(_descriptor(stream), lost=lambda count: _lost(count, form))
     colours = form == "console" and _takes_colours(stream, environ)
     lowest = logging.getLevelNamesMapping()[level.upper()]
-    heard = lowest if hear is None else min(lowest, logging.WARNING)
+    heard = lowest if hear is None else min(lowest, logging.INFO)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -163,7 +163,7 @@ def _hearing(
         _logger: Any, _method: str, line: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         level = logging.getLevelNamesMapping()[str(line["level"]).upper()]
-        if level >= logging.WARNING:
+        if level >= logging.INFO:
             hear(line)
         if level < lowest:
             raise structlog.DropEvent

@@ -161,6 +161,9 @@ class Metrics:
         self.downloads_waiting = Gauge(
             "otaflux_downloads_waiting", "Downloads that wait for a place.", registry=registry
         )
+        self.watchers = Gauge(
+            "otaflux_watchers", "Pages of operators that are kept live.", registry=registry
+        )
         self.units_looping = Counter(
             "otaflux_units_looping",
             "Times that a unit took one release a third time, or more, within a day.",

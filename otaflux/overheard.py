@@ -17,6 +17,8 @@ MOST = 50  # lines
 MAX_SHOWN = 500  # characters of a field
 _OWN = frozenset({"timestamp", "level", "event", "device", "reason", "hint", "exc_info"})
 LEVELS = frozenset({"warning", "error", "critical"})
+BESIDES = frozenset({"hook_ignored"})  # no warning, and yet why a push did not come
+ENDS = {"broker_connected": "broker_failed", "registry_answers": "registry_failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class Overheard:
         self._lock = threading.Lock()
 
     def note(self, line: Mapping[str, object]) -> None:
-        """Take a line; those below a warning are passed over."""
-        if line.get("level") not in LEVELS:
+        """Take a line; those below a warning are passed over, but for hooks that were ignored."""
+        if line.get("event") in ENDS:
+            self._end(ENDS[str(line["event"])])
+        if line.get("level") not in LEVELS and line.get("event") not in BESIDES:
             return
         said = {name: _text(value) for name, value in line.items()}
         fields = tuple((name, text) for name, text in said.items() if name not in _OWN and text)
@@ -63,6 +67,12 @@ class Overheard:
             )
             while len(self._lines) > self._most:
                 self._lines.popitem(last=False)
+
+    def _end(self, event: str) -> None:
+        """What that event said is over."""
+        with self._lock:
+            for key in [key for key in self._lines if key[0] == event]:
+                del self._lines[key]
 
     def lines(self) -> list[Warned]:
         """What was heard, the newest first."""

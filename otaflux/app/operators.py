@@ -23,6 +23,7 @@ from otaflux.takes import Takes
 from otaflux.web.observer import Everybody
 from otaflux.web.ops.attention import Attention, FaultKind
 from otaflux.web.ops.exposition import Exposition
+from otaflux.web.ops.live import Live
 from otaflux.web.ops.operators import Operators
 from otaflux.web.ops.sight import Sight
 
@@ -69,7 +70,10 @@ class OperatorSide:
         )
         self._bind()
         exposition = Exposition(seen.metrics, refresh=self._look_at_disk)
-        self.answer = Operators(self._sight, exposition).answer
+        live = Live()
+        seen.journal.listen(live.changed)
+        seen.metrics.watchers.set_function(lambda: len(live))
+        self.answer = Operators(self._sight, exposition, live).answer
 
     def _bind(self) -> None:
         """Have metrics of what is only looked up say what there is."""

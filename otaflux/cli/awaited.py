@@ -21,7 +21,7 @@ NOT_KNOWN = 404
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Awaited:
     """What is waited for; `digest` of its manifest where a tag may move, else empty."""
 
     device: Device
@@ -36,7 +36,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class IsTold:
     """Devices are told it."""
 
 
@@ -57,7 +57,7 @@ class Never:
     hint: str = ""
 
 
-Judged = Told | NotYet | Never
+Judged = IsTold | NotYet | Never
 
 
 class Wait:
@@ -85,7 +85,7 @@ class Wait:
         return judged
 
 
-def judge(status: int, said: Any, wanted: Wanted) -> Judged:
+def judge(status: int, said: Any, wanted: Awaited) -> Judged:
     """What an answer means; what is no answer of `/status` is not yet."""
     if status == NOT_KNOWN:
         return NotYet(
@@ -103,10 +103,10 @@ def judge(status: int, said: Any, wanted: Wanted) -> Judged:
         )
 
 
-def _judge_device(device: dict[str, Any], wanted: Wanted) -> Judged:
+def _judge_device(device: dict[str, Any], wanted: Awaited) -> Judged:
     told = device["channels"].get(wanted.channel)
     if told is not None and _is_it(told, wanted):
-        return Told()
+        return IsTold()
     for refused in device["refused"]:
         if refused["tag"] == wanted.tag.text and wanted.digest in {"", refused["digest"]}:
             reason, hint = f"refused: {refused['reason']}", refused["hint"]
@@ -124,7 +124,7 @@ def _judge_device(device: dict[str, Any], wanted: Wanted) -> Judged:
     return NotYet(now, "Did the hook come? Without one a re-check finds it, see RECHECK_INTERVAL")
 
 
-def _is_it(told: dict[str, Any], wanted: Wanted) -> bool:
+def _is_it(told: dict[str, Any], wanted: Awaited) -> bool:
     if wanted.digest:
         return bool(told["digest"] == wanted.digest and told["tag"] == wanted.tag.text)
     return bool(told["version"] == wanted.version.text)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from otaflux.cli.awaited import Judged, Never, NotYet, Told, Wait, Wanted, judge
+from otaflux.cli.awaited import Awaited, IsTold, Judged, Never, NotYet, Wait, judge
 from otaflux.cli.flags import uses
 from otaflux.cli.operators import OperatorsAddress
 from otaflux.cli.reference import device_and_tag
@@ -38,19 +38,19 @@ def command(
     The server asked is the one at METRICS_LISTEN_ADDR.
     """
     device, tag = device_and_tag(release, any_tag=False)
-    wanted = Wanted(device, tag, Version.parse(tag.text), _digest(digest))
+    wanted = Awaited(device, tag, Version.parse(tag.text), _digest(digest))
     address = OperatorsAddress.of(settings, url)
     waited = Wait(_timeout(timeout))
     while True:
         outcome = waited.weigh(_ask(address, wanted))
-        if isinstance(outcome, Told):
+        if isinstance(outcome, IsTold):
             return 0
         if isinstance(outcome, Never):
             raise Undecided(f"{release}: {outcome.reason}", hint=outcome.hint)
         time.sleep(EVERY)
 
 
-def _ask(address: OperatorsAddress, wanted: Wanted) -> Judged:
+def _ask(address: OperatorsAddress, wanted: Awaited) -> Judged:
     try:
         status, said = address.ask(f"/status?device={quote(wanted.device.name, safe='/')}")
     except Undecided as error:

@@ -13,7 +13,7 @@ import pytest
 from device_server import Clock
 from programs import otaflux, server
 
-from otaflux.cli.awaited import MAY_STILL_COME, Judged, Never, NotYet, Told, Wait, Wanted, judge
+from otaflux.cli.awaited import MAY_STILL_COME, Awaited, IsTold, Judged, Never, NotYet, Wait, judge
 from otaflux.cli.main import commands
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "1" * 64
 
 
-def wanted(tag: str = "1.1.0", digest: str = "") -> Wanted:
+def wanted(tag: str = "1.1.0", digest: str = "") -> Awaited:
     """Somebody waits for that release of lamp."""
-    return Wanted(Device("lamp"), Tag(tag), Version.parse(tag), digest)
+    return Awaited(Device("lamp"), Tag(tag), Version.parse(tag), digest)
 
 
 def said(told: str = "", channel: str = "stable", **more: Any) -> dict[str, Any]:
@@ -42,14 +42,14 @@ def refused(tag: str, *, final: bool, digest: str = DIGEST) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("answer", "asked", "kind", "words"),
     [
-        (said("1.1.0"), wanted(), Told, ""),
-        (said("v1.1.0"), wanted("1.1.0"), Told, ""),
-        (said("1.1.0"), wanted(digest=DIGEST), Told, ""),
+        (said("1.1.0"), wanted(), IsTold, ""),
+        (said("v1.1.0"), wanted("1.1.0"), IsTold, ""),
+        (said("1.1.0"), wanted(digest=DIGEST), IsTold, ""),
         (said("1.1.0"), wanted(digest=DIGEST.replace("1", "2")), NotYet, "told 1.1.0"),
         (said("1.0.0"), wanted(), NotYet, "told 1.0.0"),
         (said(), wanted(), NotYet, "told nothing"),
         (said("1.1.0"), wanted("1.1.0-rc.1"), NotYet, "told nothing"),
-        (said("1.1.0-rc.1", "rc"), wanted("1.1.0-rc.1"), Told, ""),
+        (said("1.1.0-rc.1", "rc"), wanted("1.1.0-rc.1"), IsTold, ""),
         (said("2.0.0"), wanted(), NotYet, "which is higher"),
         (said("1.0.0", refused=[refused("1.1.0", final=True)]), wanted(), Never, "it is cut"),
         (said("1.0.0", refused=[refused("1.1.0", final=False)]), wanted(), NotYet, "it is cut"),
@@ -69,8 +69,8 @@ def refused(tag: str, *, final: bool, digest: str = DIGEST) -> dict[str, Any]:
         (said("no version"), wanted(), NotYet, "not that of OtaFlux"),
     ],
 )
-def test_what_an_answer_means(answer: Any, asked: Wanted, kind: type, words: str) -> None:
-    """Told, not yet, or never, with the reason."""
+def test_what_an_answer_means(answer: Any, asked: Awaited, kind: type, words: str) -> None:
+    """IsTold, not yet, or never, with the reason."""
     judged = judge(200, answer, asked)
     assert isinstance(judged, kind)
     assert words in getattr(judged, "reason", "")
@@ -110,7 +110,7 @@ def test_half_a_minute_counts_from_when_the_reason_is_the_same() -> None:
     for judged in (away, coming, away):
         assert isinstance(wait.weigh(judged), NotYet)
         clock.value += MAY_STILL_COME - 1
-    assert isinstance(wait.weigh(Told()), Told)
+    assert isinstance(wait.weigh(IsTold()), IsTold)
 
 
 def test_a_job_is_green_once_devices_are_told_it_and_red_when_they_will_not_be(

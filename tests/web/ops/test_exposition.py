@@ -76,6 +76,18 @@ def test_a_registry_that_is_away_shows() -> None:
     run_watched(test, devices=("lamp",))
 
 
+def test_pages_that_are_kept_live_are_looked_up() -> None:
+    """One for each that watches."""
+
+    async def test(rig: Watched) -> None:
+        watching = asyncio.create_task(rig.get("/live"))
+        await asyncio.sleep(0.1)
+        assert await rig.metric("otaflux_watchers") == 1
+        watching.cancel()
+
+    run_watched(test)
+
+
 def test_devices_with_a_refused_release_above_their_current_one_are_counted() -> None:
     """Until a higher one can be served."""
 

@@ -1,0 +1,56 @@
+"""How times, sizes and numbers are shown to people. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from htpy import Element, span
+from htpy import time as time_element
+
+_STEPS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_UNITS = ("bytes", "KiB", "MiB", "GiB")
+
+
+def moment(at: float | None, now: float, *, never: str = "—") -> Element:
+    """How long ago something was, with the time itself where one points at it."""
+    if at is None:
+        return span(".soft")[never]
+    text = stamp(at)
+    return time_element(datetime=text, title=text.replace("T", " "))[ago(now - at)]
+
+
+def stamp(at: float) -> str:
+    """A time since the epoch (s) in ISO 8601, UTC; of a clock that was nowhere, its number."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, OSError, ValueError):
+        return f"{at:.0f}"
+
+
+def ago(seconds: float) -> str:
+    """So many seconds, in the largest unit that fits."""
+    if seconds < 1:
+        return "just now"
+    return f"{lasting(seconds)} ago"
+
+
+def lasting(seconds: float) -> str:
+    """How long something lasts."""
+    for length, unit in _STEPS:
+        count = int(seconds // length)
+        if count:
+            return f"{count} {unit}{'s' * (count != 1)}"
+    return "0 seconds"
+
+
+def size(count: int) -> str:
+    """A number of bytes."""
+    number, unit = float(count), 0
+    while number >= 1024 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - a KiB
+        number, unit = number / 1024, unit + 1
+    return f"{number:.{1 if unit else 0}f} {_UNITS[unit]}"
+
+
+def devices(count: int) -> str:
+    """So many devices."""
+    return f"{count:,} device{'s' * (count != 1)}"
