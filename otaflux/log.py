@@ -73,6 +73,7 @@ class Event(StrEnum):
     BROKER_CRASHED = "broker_crashed"
     BROKER_MESSAGE_IGNORED = "broker_message_ignored"
     HOOK_HEARD = "hook_heard"
+    DISCOVERY_FULL = "discovery_full"
     SECRET_READ_AGAIN = "secret_read_again"  # noqa: S105 - the word for an event
     SECRET_KEPT = "secret_kept"  # noqa: S105 - as above
     LOG_LINES_LOST = "log_lines_lost"

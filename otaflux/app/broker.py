@@ -8,7 +8,8 @@ from __future__ import annotations
 from otaflux.app.controller import Controller
 from otaflux.broker.account import Account
 from otaflux.broker.announcer import Announcer
-from otaflux.broker.link import Link, new_replica
+from otaflux.broker.discovery import Discovery
+from otaflux.broker.link import Link, Participant, new_replica
 from otaflux.broker.peers import Peers
 from otaflux.settings import BrokerUrl, Settings
 from otaflux.units.units import Units
@@ -52,9 +53,21 @@ def link(account: Account, settings: Settings, controller: Controller, units: Un
         events=controller.events,
         machine=controller.machine,
     )
+    parts: list[Participant] = [peers, announcer]
+    if settings.mqtt_discovery_prefix is not None:
+        parts.append(
+            Discovery(
+                settings.mqtt_discovery_prefix,
+                account,
+                controller.catalog,
+                units,
+                channel=controller.default_channel,
+                events=controller.events,
+            )
+        )
     return Link(
         account,
-        [peers, announcer],
+        parts,
         events=controller.events,
         machine=controller.machine,
         replica=replica,

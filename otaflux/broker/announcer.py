@@ -12,19 +12,18 @@ from contextlib import suppress
 
 import msgspec
 
-from otaflux.boundedmap import BoundedMap
 from otaflux.broker.retained import AGAIN, Retained
 from otaflux.broker.session import Session
+from otaflux.broker.told import DefaultReleases
 from otaflux.errors import BadName
 from otaflux.events import Events, Happening, RunEnded
 from otaflux.model.event import Priority, Touch
-from otaflux.model.names import STABLE, Channel, Device
+from otaflux.model.names import Channel, Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 from otaflux.state.catalog import Catalog
 
-MOST_GONE = 10_000  # devices that went, whose messages are to be removed
 MAX_HELD = 4096  # bytes of a retained message that are read as one of ours
 
 
@@ -45,11 +44,6 @@ class Announcement(msgspec.Struct, frozen=True):
         return cls(release.version.text, sums.size, sums.crc32, sums.sha256, url)
 
 
-def current(record: Record, channel: Channel) -> Release | None:
-    """What a device is told that names no channel."""
-    return record.current(channel) or record.current(STABLE)
-
-
 class Announcer:
     """Keeps a message for each device that has a release in `channel`.
 
@@ -67,17 +61,15 @@ class Announcer:
         events: Events,
         again: float = AGAIN,
     ) -> None:
-        self._catalog = catalog
-        self._channel = channel
+        self._releases = DefaultReleases(catalog, channel)
         self._public_url = public_url
         self._touch = touch
-        self._gone: BoundedMap[Device, None] = BoundedMap(MOST_GONE)
         self._contested: set[Device] = set()
         self._retained: Retained[Device] = Retained(
             "announcement",
             topic=lambda device: f"{topic}/{device}",
             wanted=self._wanted,
-            everything=lambda: list(catalog.devices()),
+            everything=self._releases.devices,
             events=events,
             is_contested=self._is_contested,
             again=again,
@@ -99,8 +91,6 @@ class Announcer:
         await self._retained.serve(session)
 
     def _hear_record(self, device: Device, record: Record | None) -> None:
-        if record is None:
-            self._gone.put(device, None)
         self._contested.discard(device)
         self._retained.note(device)
 
@@ -111,19 +101,14 @@ class Announcer:
             self._retained.note(happening.device)
 
     def _wanted(self, device: Device) -> bytes | None:
-        record = self._catalog.get(device)
-        if record is None:
-            return b"" if device in self._gone else None
-        self._gone.drop(device)
-        release = current(record, self._channel)
+        release = self._releases.get(device)
         if release is not None:
             return msgspec.json.encode(Announcement.of(release, self._public_url))
-        return b"" if record.ever_synced else None
+        return b"" if self._releases.are_known(device) else None
 
     def _is_contested(self, device: Device, held: bytes) -> bool:
         """Whether what the broker holds of a device may be newer than what is known here."""
-        record = self._catalog.get(device)
-        ours = current(record, self._channel) if record else None
+        ours = self._releases.get(device)
         theirs = _read(held)
         if theirs is None:
             return False

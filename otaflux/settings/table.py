@@ -203,8 +203,7 @@ class Settings:
     mqtt_discovery_prefix: str | None = _setting(
         values.topic,
         None,
-        "Topic where Home Assistant looks for entities, such as homeassistant",
-        not_built="Home Assistant's discovery is not built yet",
+        "Topic where Home Assistant looks for entities, usually homeassistant; unset: none",
     )
     shutdown_timeout: float = _setting(
         values.seconds(0, 86_400, "30"), "30", "Seconds for downloads under way when it stops"
