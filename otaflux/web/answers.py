@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import time
 from base64 import b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -67,6 +67,10 @@ class Answer:
     body: bytes = b""
     span: Span | None = None
     small: bool = False
+    # What was cut of it before, by version and whether the connection stays open.
+    _cuts: dict[tuple[bool, bool], Ready] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def etag(self) -> str:
@@ -97,6 +101,9 @@ class Answer:
 
     def _cut(self, version: tuple[int, int], *, keep_alive: bool) -> Ready:
         current = version >= (1, 1)
+        known = self._cuts.get((current, keep_alive))
+        if known is not None:
+            return known
         # Over HTTP/1.1 staying open is the rule that goes without saying, over 1.0 closing is
         # (RFC 9112 section 9.3).
         said = "" if current is keep_alive else "keep-alive" if keep_alive else "close"
@@ -105,7 +112,9 @@ class Answer:
         protocol = "HTTP/1.1" if current else "HTTP/1.0"
         before = f"{protocol} {self.status} {_PHRASES[self.status]}\r\n{lines}Date: "
         connection = f"\r\nConnection: {said}" if said else ""
-        return Ready(before.encode(), f"{connection}\r\n\r\n".encode() + self.body)
+        cut = Ready(before.encode(), f"{connection}\r\n\r\n".encode() + self.body)
+        self._cuts[current, keep_alive] = cut
+        return cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +188,17 @@ def json_body(told: object) -> Answer:
 
 def firmware(held: Firmware, *, immutable: bool = False) -> Answer:
     """All bytes of a firmware; `immutable` on the address that names its content."""
-    size = held.sums.size
+    return _firmware(held.sums.sha256, held.sums.size, immutable)
+
+
+@lru_cache(maxsize=256)
+def _firmware(sha256: str, size: int, immutable: bool) -> Answer:  # noqa: FBT001 - by position, for its cache
     return Answer(
         HTTPStatus.OK,
         (
             ("Content-Type", BYTES),
             ("Content-Length", str(size)),
-            ("ETag", f'"{held.sums.sha256[:32]}"'),
+            ("ETag", f'"{sha256[:32]}"'),
             ("Accept-Ranges", "bytes"),
             ("Cache-Control", IMMUTABLE if immutable else MUTABLE),
         ),

@@ -24,7 +24,6 @@ from otaflux.web.target import Target, decoded
 
 _PARAMETERS = frozenset({"device", "channel", "version", "unit"})
 _UNIT_HEADERS = ("x-ESP32-STA-MAC", "x-ESP8266-STA-MAC", "RAUC-Serial")
-_PROXY_HEADERS = ("Via", "Forwarded", "X-Forwarded-For")
 # Of clients that put parameters behind an address that has some; none of the names may hold them.
 _JOINT = re.compile(r"[?;&]")
 _UNIT = re.compile(r"[!-~]{1,64}")
@@ -99,20 +98,24 @@ def read(
         unit=unit,
         json=json,
         wants_digest=wants_digest(headers),
-        proxied=any(header in headers for header in _PROXY_HEADERS),
+        proxied="Via" in headers or "Forwarded" in headers or "X-Forwarded-For" in headers,
     )
 
 
 def wants_digest(headers: MultiMapping[str]) -> bool:
     """Whether `Repr-Digest` with SHA-256 is wanted (RFC 9530 section 4)."""
-    return "sha-256" in _weighted(headers.getall("Want-Repr-Digest", []), separator="=")
+    wanted = headers.getall("Want-Repr-Digest", None)
+    return wanted is not None and "sha-256" in _weighted(wanted, separator="=")
 
 
 def _query(query: str) -> dict[str, str]:
     """The parameters that mean something here; others are left alone."""
     found: dict[str, str] = {}
+    is_plain = "%" not in query and "+" not in query and query.isascii()
     for pair in query.split("&"):
-        name, _, value = (decoded(part.replace("+", " ")) for part in pair.partition("="))
+        name, _, value = pair.partition("=")
+        if not is_plain:
+            name, value = decoded(name.replace("+", " ")), decoded(value.replace("+", " "))
         if name not in _PARAMETERS:
             continue
         if name in found:
@@ -137,13 +140,21 @@ def _unit(named: str, headers: MultiMapping[str]) -> Unit:
     """
     if named and not _UNIT.fullmatch(named):
         raise BadName("A unit's name is printable ASCII without spaces, 64 characters at most")
-    names = (named, *(headers.get(header, "").strip() for header in _UNIT_HEADERS))
-    return next((Unit(name) for name in names if _UNIT.fullmatch(name)), NOBODY)
+    if named:
+        return Unit(named)
+    for header in _UNIT_HEADERS:
+        name = headers.get(header)
+        if name is not None and _UNIT.fullmatch(name.strip()):
+            return Unit(name.strip())
+    return NOBODY
 
 
 def _prefers_json(headers: MultiMapping[str]) -> bool:
     """Whether JSON is asked for by name, and text not rather (RFC 9110 section 12.5.1)."""
-    accepted = _weighted(headers.getall("Accept", []), separator=";")
+    lines = headers.getall("Accept", None)
+    if lines is None or lines == ["*/*"]:
+        return False
+    accepted = _weighted(lines, separator=";")
     json = accepted.get("application/json", 0.0)
     return json > 0 and json >= accepted.get("text/plain", 0.0)
 

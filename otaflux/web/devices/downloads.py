@@ -114,16 +114,15 @@ class Downloads:
         transport = request.transport
         try:
             if transport is not None:
-                sending = Sending(
-                    transport, self._clock, self._client(request), quick=transport in self._quick
-                )
+                was_quick = transport in self._quick
+                sending = Sending(transport, self._clock, self._client(request), quick=was_quick)
                 self._under_way[transport] = sending
                 await sending.head(request, rendered(answer, request))
                 await sending.body(request, opened.fd, span)
                 whole = True
-                if sending.quick:
+                if sending.quick and not was_quick:
                     self._quick.add(transport)
-                else:
+                elif was_quick and not sending.quick:
                     self._quick.discard(transport)
         except ConnectionError:
             pass

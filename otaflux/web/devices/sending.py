@@ -122,7 +122,6 @@ class Sending:
         """Send the head, and wait until the kernel has it: no other bytes may overtake it."""
         if self._transport.is_closing():
             raise ConnectionResetError
-        self._limit()
         await request.writer.write(head)
         await self._flushed(request)
 
@@ -130,6 +129,8 @@ class Sending:
         """Send a span of a file."""
         if self._transport.is_closing():
             raise ConnectionResetError
+        if span.length > QUEUE:
+            self._limit()
         try:
             if self._is_tls():
                 await self._by_writes(request, fd, span)
