@@ -323,11 +323,10 @@ class Journal:
         else:
             self._events.move_to_end(device)
         last = events[-1] if events else None
-        entry = Noted(self._now(), word, text, tag, hint)
         if last is not None and (last.word, last.text, last.tag) == (word, text, tag):
-            events[-1] = replace(entry, times=last.times + 1)
+            events[-1] = Noted(self._now(), word, text, tag, hint, last.times + 1)
         else:
-            events.append(entry)
+            events.append(Noted(self._now(), word, text, tag, hint))
             self._count += 1
             if len(events) > EVENTS_EACH:
                 events.popleft()

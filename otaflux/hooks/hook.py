@@ -43,7 +43,10 @@ class Keys(Lenient, frozen=True):
 
     def has(self, *names: str) -> bool:
         """Whether all of these keys are there, whatever their value."""
-        return all(getattr(self, name) is not ABSENT for name in names)
+        for name in names:  # noqa: SIM110 - asked a dozen times of each hook, and half the cost
+            if getattr(self, name) is ABSENT:
+                return False
+        return True
 
 
 class _Inside(Lenient, frozen=True):

@@ -118,6 +118,8 @@ async def read_body(
     if place is not None:
         place.grow(request.content_length or 0)
     try:
+        if request.content.is_eof() and request.content.exception() is None:
+            return request.content.read_nowait()  # small, and all there: nothing to wait for
         async with asyncio.timeout(within) as limit:
             if place is not None:
                 place.limit = limit
