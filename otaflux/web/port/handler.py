@@ -6,6 +6,8 @@ bounded (aiohttp bounds its lines), a client that is refused while it still send
 and one that takes nothing of an answer for minutes is dropped, as `sending.py` does it for
 firmware.
 
+While the server ends, a request whose head was read is read to its end and answered.
+
 Requests are read one at a time. While one that came whole waits for its answer, what is behind it
 is kept as it came, no more than one or two reads of it, and who closes the sending side gets all
 answers first.
@@ -25,7 +27,7 @@ from typing import cast
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage, StreamWriter
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR
 
@@ -56,6 +58,7 @@ class Handler(web.RequestHandler):
         "_behind",
         "_body",
         "_connections",
+        "_drops",
         "_ended",
         "_head",
         "_heard_out",
@@ -98,6 +101,7 @@ class Handler(web.RequestHandler):
         self._answered = True
         self._is_alone = False
         self._behind = b""
+        self._drops = False  # whatever comes, once nothing more is answered
         self._ended = False
         self._secure = False
         self._head = 0
@@ -126,7 +130,8 @@ class Handler(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take what came, and count what belongs to a head that is not whole yet."""
         if self._close or self._force_close:
-            return  # what comes now is dropped
+            self._feed_body(data)
+            return
         if not self._answered and self._body.is_eof():
             self._behind += data
             if data and not self._buffer_paused:
@@ -134,12 +139,14 @@ class Handler(web.RequestHandler):
             return
         if data and not self._head and self._body.is_eof():
             self._began = data[:BEGINNING]
-        is_alone = not self._head and 0 < data.find(_END) == len(data) - len(_END)
+        begins = not self._head
         self._feed(data)
         if not self._answered:
             self._head = 0
-            if is_alone:
-                self._is_alone = self._body is EMPTY_PAYLOAD
+            if begins and self._messages:
+                # What is neither head nor body is behind it; chunks are more than their body.
+                size = data.find(_END) + len(_END) + self._body.total_bytes
+                self._is_alone = size == len(data) and self._body.is_eof()
             return
         if not self._messages and self._body.is_eof():
             self._feed(b"")  # a body that nobody wanted ended here, and more may be behind it
@@ -151,6 +158,16 @@ class Handler(web.RequestHandler):
                 self._wire.write_eof()
             self.close()
             self._loop.call_later(LAST_WORDS, self._wire.close)
+
+    def _feed_body(self, data: bytes) -> None:
+        """Take the rest of a request whose head was read before the server ended; drop all else."""
+        if self._drops or self._answered or self._parser is None or self._body.is_eof():
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpProcessingError as error:
+            self._drops = True
+            self._body.set_exception(web.RequestPayloadError(error.message))
 
     def _feed(self, data: bytes) -> None:
         super().data_received(data)
@@ -302,6 +319,7 @@ class Handler(web.RequestHandler):
             self._unreadable(request.remote or "", self._began)
         if request.writer.output_size > 0:
             raise ConnectionAbortedError  # part of another answer is out, so nothing can be said
+        self._drops = True
         self.close()
         self._resume_reading_for_buffer()  # what comes now is dropped, so that no reset is sent
         return LastWords(answer, self._heard_out)

@@ -116,6 +116,49 @@ async def test_an_end_finishes_what_is_under_way(tmp_path: Path) -> None:
     await connection.close()
 
 
+@pytest.mark.parametrize("sent", ["at once", "in pieces", "in chunks", "never whole"])
+async def test_an_end_hears_out_who_is_amid_a_request(tmp_path: Path, sent: str) -> None:
+    """A hook whose body is half in is taken and answered; nothing behind it is begun."""
+    bodies: list[bytes] = []
+
+    async def hear(request: web.BaseRequest) -> web.Response:
+        try:
+            async with asyncio.timeout(1 if sent == "never whole" else 10):
+                bodies.append(await request.read())
+        except TimeoutError:
+            return web.Response(status=408)
+        return web.Response(text="taken")
+
+    body = os.urandom(50_000)
+    head, rest = b"Content-Length: %d" % len(body), body
+    if sent == "in chunks":
+        head, rest = b"Transfer-Encoding: chunked", b"c350\r\n" + body + b"\r\n0\r\n\r\n"
+    server = PortServer(tmp_path, shutdown_timeout=20, routes=[("/hear", hear)])
+    await server.__aenter__()
+    async with await server.connect() as connection, await server.connect() as another:
+        await connection.send(
+            b"POST /hear HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + rest[:99]
+        )
+        await another.send(b"POST /hear HTTP/1.1\r\nHost: x\r\nContent-Le")
+        await until(lambda: server.port_.connections == 2)
+        await asyncio.sleep(0.02)
+        ends = asyncio.create_task(server.__aexit__(None, None, None))
+        await asyncio.sleep(0.05)
+        size = 7000 if sent == "in pieces" else len(rest)
+        rest = rest[:200] if sent == "never whole" else rest
+        for start in range(99, len(rest), size):
+            await connection.send(rest[start : start + size])
+            await asyncio.sleep(0.005)
+        if sent == "at once":
+            await connection.send(POLL)
+        reply = await connection.reply()
+        assert reply.status == (408 if sent == "never whole" else 200)
+        assert await connection.is_closed()
+        assert await another.is_closed()
+        await ends
+    assert bodies == ([] if sent == "never whole" else [body])
+
+
 async def test_an_end_does_not_wait_for_ever(tmp_path: Path) -> None:
     """After `shutdown_timeout` a reader that takes nothing is cut off, and so is a handler."""
 
