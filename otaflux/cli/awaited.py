@@ -21,7 +21,7 @@ NOT_KNOWN = 404
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
+class WaitedFor:
     """What is waited for; `digest` of its manifest where a tag may move, else empty."""
 
     device: Device
@@ -85,7 +85,7 @@ class Wait:
         return judged
 
 
-def judge(status: int, said: Any, wanted: Awaited) -> Judged:
+def judge(status: int, said: Any, wanted: WaitedFor) -> Judged:
     """What an answer means; what is no answer of `/status` is not yet."""
     if status == NOT_KNOWN:
         return NotYet(
@@ -103,7 +103,7 @@ def judge(status: int, said: Any, wanted: Awaited) -> Judged:
         )
 
 
-def _judge_device(device: dict[str, Any], wanted: Awaited) -> Judged:
+def _judge_device(device: dict[str, Any], wanted: WaitedFor) -> Judged:
     told = device["channels"].get(wanted.channel)
     if told is not None and _is_it(told, wanted):
         return IsTold()
@@ -124,7 +124,7 @@ def _judge_device(device: dict[str, Any], wanted: Awaited) -> Judged:
     return NotYet(now, "Did the hook come? Without one a re-check finds it, see RECHECK_INTERVAL")
 
 
-def _is_it(told: dict[str, Any], wanted: Awaited) -> bool:
+def _is_it(told: dict[str, Any], wanted: WaitedFor) -> bool:
     if wanted.digest:
         return bool(told["digest"] == wanted.digest and told["tag"] == wanted.tag.text)
     return bool(told["version"] == wanted.version.text)

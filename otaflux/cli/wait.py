@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from otaflux.cli.awaited import Awaited, IsTold, Judged, Never, NotYet, Wait, judge
+from otaflux.cli.awaited import WaitedFor, IsTold, Judged, Never, NotYet, Wait, judge
 from otaflux.cli.flags import uses
 from otaflux.cli.operators import OperatorsAddress
 from otaflux.cli.reference import device_and_tag
@@ -38,7 +38,7 @@ def command(
     The server asked is the one at METRICS_LISTEN_ADDR.
     """
     device, tag = device_and_tag(release, any_tag=False)
-    wanted = Awaited(device, tag, Version.parse(tag.text), _digest(digest))
+    wanted = WaitedFor(device, tag, Version.parse(tag.text), _digest(digest))
     address = OperatorsAddress.of(settings, url)
     waited = Wait(_timeout(timeout))
     while True:
@@ -50,7 +50,7 @@ def command(
         time.sleep(EVERY)
 
 
-def _ask(address: OperatorsAddress, wanted: Awaited) -> Judged:
+def _ask(address: OperatorsAddress, wanted: WaitedFor) -> Judged:
     try:
         status, said = address.ask(f"/status?device={quote(wanted.device.name, safe='/')}")
     except Undecided as error:

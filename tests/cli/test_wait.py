@@ -13,7 +13,16 @@ import pytest
 from device_server import Clock
 from programs import otaflux, server
 
-from otaflux.cli.awaited import MAY_STILL_COME, Awaited, IsTold, Judged, Never, NotYet, Wait, judge
+from otaflux.cli.awaited import (
+    MAY_STILL_COME,
+    IsTold,
+    Judged,
+    Never,
+    NotYet,
+    Wait,
+    WaitedFor,
+    judge,
+)
 from otaflux.cli.main import commands
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
@@ -22,9 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "1" * 64
 
 
-def wanted(tag: str = "1.1.0", digest: str = "") -> Awaited:
+def wanted(tag: str = "1.1.0", digest: str = "") -> WaitedFor:
     """Somebody waits for that release of lamp."""
-    return Awaited(Device("lamp"), Tag(tag), Version.parse(tag), digest)
+    return WaitedFor(Device("lamp"), Tag(tag), Version.parse(tag), digest)
 
 
 def said(told: str = "", channel: str = "stable", **more: Any) -> dict[str, Any]:
@@ -69,7 +78,7 @@ def refused(tag: str, *, final: bool, digest: str = DIGEST) -> dict[str, Any]:
         (said("no version"), wanted(), NotYet, "not that of OtaFlux"),
     ],
 )
-def test_what_an_answer_means(answer: Any, asked: Awaited, kind: type, words: str) -> None:
+def test_what_an_answer_means(answer: Any, asked: WaitedFor, kind: type, words: str) -> None:
     """IsTold, not yet, or never, with the reason."""
     judged = judge(200, answer, asked)
     assert isinstance(judged, kind)
