@@ -92,8 +92,8 @@ class Discovery:
 
     def _everything(self) -> Iterator[Entity]:
         yield from map(Entity, self._releases.devices())
-        for device, units in self._shown.items():
-            for unit in units:
+        for device, units in list(self._shown.items()):
+            for unit in list(units):
                 yield Entity(device, unit)
                 yield Entity(device, unit, is_state=True)
 

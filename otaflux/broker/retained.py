@@ -18,6 +18,7 @@ from otaflux.broker import failures
 from otaflux.broker.session import BATCH, Session
 from otaflux.events import BrokerFailed, BrokerSent, BrokerWaiting, Events
 
+AT_ONCE = 500  # keys; then polls get their turn
 AGAIN = 3600.0  # seconds: a broker may lose what it holds, and others may write there
 
 K = TypeVar("K", bound=Hashable)
@@ -31,9 +32,9 @@ class Retained(Generic[K]):
     """Sends what `wanted` says, to `topic` of each key, as messages of one `kind`.
 
     `wanted` returns the message, empty where there should be none, or None where that is not known
-    here. `everything` gives all keys. `is_contested(key, held)` says of a key that did not change
-    here that what the broker holds may be better than what is wanted: it is left, and the key may
-    be noted again later.
+    here. `everything` gives all keys, whatever changes while they are gone through.
+    `is_contested(key, held)` says of a key that did not change here that what the broker holds may
+    be better than what is wanted: it is left, and the key may be noted again later.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Retained(Generic[K]):
     async def begin(self, session: Session) -> None:
         """See to the keys that changed while there was no connection, up to a batch of them."""
         self._unproven = None
-        self._note_all()
+        await self._note_all()
         await self._see_to_some(session)
 
     async def serve(self, session: Session) -> None:
@@ -88,11 +89,14 @@ class Retained(Generic[K]):
                     self._unproven = {}
                 await self._see_to_some(session)
                 self._events.tell(BrokerWaiting(self._kind, len(self._waiting)))
-            self._note_all()
+            await self._note_all()
 
-    def _note_all(self) -> None:
-        for key in self._everything():
+    async def _note_all(self) -> None:
+        """Have all keys looked at; there may be tens of thousands, so polls get their turn."""
+        for number, key in enumerate(self._everything(), 1):
             self._waiting.setdefault(key, False)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _noted_by(self, until: float) -> bool:
         """Wait for a key that waits; whether there is one by that time of the loop."""

@@ -23,7 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from otaflux.broker import failures
 from otaflux.broker.account import Account
 
-BATCH = 500  # topics of one subscription
+BATCH = 250  # topics of one subscription; packing them keeps polls waiting for some 4 ms
 AT_ONCE = 8  # publishes whose acknowledgement is awaited; above ten the library complains
 _FAILURE = 0x80  # codes of subscriptions from here on are refusals
 
