@@ -10,8 +10,8 @@ export PYTHON
 # Real programs that tests talk to, as Debian's packages; one that cannot be had skips its tests.
 PROGRAMS := buildah chromium curl docker-registry mosquitto nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
 
-# Tests on two cores; who is done takes over what the other has not begun.
-TWO := -n 2 --dist worksteal
+# Tests on two cores: three at once, for some wait. Who is done takes over what others did not begin.
+THREE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test lint programs coverage bench attacks site fuzz simulate interop lock clean
@@ -23,10 +23,10 @@ demo: $(VENV)/.run-ready ## the main job in under a minute: push, hook, polls, d
 	@$(BIN)/python demo/demo.py
 
 quick: lint ## in under two minutes: style, types, layers, docs, and all tests but those of whole programs
-	@$(BIN)/pytest -q $(TWO) --ignore tests/scenarios --ignore tests/cli
+	@$(BIN)/pytest -q $(THREE) --ignore tests/scenarios --ignore tests/cli
 
 test: programs lint ## everything that is checked: style, types, layers, docs, tests with real programs
-	@$(BIN)/pytest $(TWO)
+	@$(BIN)/pytest $(THREE)
 
 lint: $(VENV)/.dev-ready ## style and types
 	@$(BIN)/ruff check --quiet
@@ -37,7 +37,7 @@ programs: ## the real programs that tests talk to
 	@setup/debian $(PROGRAMS)
 
 coverage: programs $(VENV)/.dev-ready ## the tests, and which lines and branches none of them runs
-	@$(BIN)/pytest $(TWO) --cov --cov-report=term-missing:skip-covered
+	@$(BIN)/pytest $(THREE) --cov --cov-report=term-missing:skip-covered
 
 bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in bench/README.md
 	@setup/debian wrk
@@ -55,7 +55,7 @@ fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
 	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
 
 simulate: $(VENV)/.dev-ready ## the seeded whole-program simulation with a hundred thousand seeds: most of an hour on two cores
-	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-100000} $(BIN)/pytest $(TWO) tests/scenarios/test_simulation.py
+	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-100000} $(BIN)/pytest -n 2 tests/scenarios/test_simulation.py
 
 interop: programs $(VENV)/.dev-ready ## other real programs where they can be had; says what it ran and skipped
 	@$(BIN)/python setup/interop.py

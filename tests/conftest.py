@@ -21,6 +21,7 @@ from installed import find_program
 
 from otaflux.settings import SETTINGS
 
+WHOLE_PROGRAMS = {"scenarios", "cli", "test_setup.py", "test_readme.py"}  # folders, files
 CAP_SYS_ADMIN = 21  # the bit, by linux/capability.h
 
 
@@ -52,8 +53,13 @@ def _log_as_it_was() -> Iterator[None]:
     structlog.contextvars.clear_contextvars()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests whose real program is missing; with CI=true they are left, to fail below."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests whose real program is missing; with CI=true they are left, to fail below.
+
+    The long tests come first, so that workers who share the rest end together.
+    """
+    _share_out(items, int(getattr(config, "workerinput", {}).get("workercount", 1)))
     if not may_mount():
         lacks = pytest.mark.skip(reason="CAP_SYS_ADMIN is missing: a file system cannot be mounted")
         for item in items:
@@ -64,6 +70,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in _missing(item):
             item.add_marker(pytest.mark.skip(reason=f"{name} is not installed"))
+
+
+def _share_out(items: list[pytest.Item], workers: int) -> None:
+    """Have each of so many equal parts begin with as many tests of whole programs as the others."""
+    long = [item for item in items if WHOLE_PROGRAMS & {*item.path.parts}]
+    short = [item for item in items if not WHOLE_PROGRAMS & {*item.path.parts}]
+    items[:] = [
+        item
+        for worker in range(workers)
+        for part in (long, short)
+        for item in part[len(part) * worker // workers : len(part) * (worker + 1) // workers]
+    ]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

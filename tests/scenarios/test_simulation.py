@@ -29,7 +29,6 @@ from simulation.world import Parts, simulate
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
 PARTS = max(8, SEEDS // 1000)  # tests that share the seeds: they run beside each other, and tell
-STEPS = 40
 SHORT_STEPS = 10  # of a run in which the power goes at each operation in turn
 
 
@@ -44,7 +43,7 @@ def _quiet() -> None:
 def test_what_must_always_hold_does_whatever_happens(part: int) -> None:
     """Through faults, lost hooks and crashes nothing wrong is told, and in the end all is right."""
     seeds = range(FIRST + part, FIRST + SEEDS, PARTS)
-    crashes = sum(run_virtually(simulate(seed, Parts(), STEPS)) for seed in seeds)
+    crashes = sum(run_virtually(simulate(seed, Parts())) for seed in seeds)
     assert crashes or len(seeds) < 10, "the power never went"
 
 
@@ -52,7 +51,7 @@ def test_what_must_always_hold_does_whatever_happens(part: int) -> None:
 def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(seed: int) -> None:
     """One short scenario, again and again, cut at each operation from the first start on."""
     for operation in itertools.count():
-        if not run_virtually(simulate(seed, Parts(), SHORT_STEPS, cut_at=operation)):
+        if not run_virtually(simulate(seed, Parts(), steps=SHORT_STEPS, cut_at=operation)):
             break
     assert operation > 100
 
@@ -83,7 +82,7 @@ def test_the_simulation_bites(parts: Parts, broken: str) -> None:
 
     def many() -> None:
         for seed in range(200):
-            run_virtually(simulate(seed, parts, STEPS))
+            run_virtually(simulate(seed, parts))
 
     with pytest.raises(Broken, match=f"seed [0-9]+: {broken}") as found:
         many()

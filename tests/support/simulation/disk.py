@@ -31,6 +31,12 @@ class File:
 _Names = dict[str, File]
 
 
+def _split(path: Path) -> tuple[str, str]:
+    """Folder and name, as texts: paths are slow to take apart and to find in a dict."""
+    folder, _, name = str(path).rpartition("/")
+    return folder or "/", name
+
+
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
@@ -40,9 +46,9 @@ class MemoryDisk:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._live: dict[Path, _Names] = {Path("/"): {}, Path("/data"): {}}
-        self._lasting: dict[Path, _Names] = {Path("/"): {}, Path("/data"): {}}
-        self._later: dict[Path, list[_Names]] = {}
+        self._live: dict[str, _Names] = {"/": {}, "/data": {}}
+        self._lasting: dict[str, _Names] = {"/": {}, "/data": {}}
+        self._later: dict[str, list[_Names]] = {}
         self._off = False
         self.cut_in: int | None = None
         self.on_cut: Callable[[], object] = lambda: None
@@ -80,23 +86,26 @@ class MemoryDisk:
 
     def platter(self, path: Path) -> bytes | None:
         """What would be there for sure after a cut; None where it might not be."""
-        file = self._lasting.get(path.parent, {}).get(path.name)
+        folder, name = _split(path)
+        file = self._lasting.get(folder, {}).get(name)
         return file.synced if file is not None and file.data == file.synced else None
 
     def seen(self, path: Path) -> bytes | None:
         """What a reader sees."""
-        file = self._live.get(path.parent, {}).get(path.name)
+        folder, name = _split(path)
+        file = self._live.get(folder, {}).get(name)
         return file.data if file else None
 
     def possible(self, path: Path) -> list[bytes | None]:
         """What may be there after a cut, as far as it is whole; None where it may be missing."""
-        states = [self._lasting.get(path.parent, {}), *self._later.get(path.parent, ())]
-        files = [names.get(path.name) for names in states]
+        folder, name = _split(path)
+        states = [self._lasting.get(folder, {}), *self._later.get(folder, ())]
+        files = [names.get(name) for names in states]
         return [None if file is None else file.synced for file in files]
 
     def live_names(self, folder: Path) -> list[str]:
         """What a reader sees in a folder, without any trouble."""
-        return list(self._live[folder])
+        return list(self._live[str(folder)])
 
     def _rest_of(self, file: File) -> bytes:
         if file.data == file.synced:
@@ -116,60 +125,66 @@ class MemoryDisk:
         if self.trouble and self._chance.random() < self.trouble:
             raise _error(errno.ENOSPC)
 
-    def _folder(self, folder: Path) -> _Names:
+    def _folder(self, folder: str) -> _Names:
         if folder not in self._live:
             raise _error(errno.ENOENT)
         return self._live[folder]
 
-    def _changed(self, folder: Path) -> None:
+    def _changed(self, folder: str) -> None:
         self._later.setdefault(folder, []).append(dict(self._live[folder]))
 
     def create(self, path: Path) -> OpenFile:
         """See `disk.Disk`."""
         self._do()
-        names = self._folder(path.parent)
-        if path.name in names:
+        folder, name = _split(path)
+        names = self._folder(folder)
+        if name in names:
             raise _error(errno.EEXIST)
-        names[path.name] = file = File()
-        self._changed(path.parent)
+        names[name] = file = File()
+        self._changed(folder)
         return _OpenFile(self, file)
 
     def sync(self, path: Path) -> None:
         """See `disk.Disk`."""
         self._do()
-        if path in self._live:
-            self._lasting[path] = dict(self._live[path])
-            self._later.pop(path, None)
+        folder = str(path)
+        if folder in self._live:
+            self._lasting[folder] = dict(self._live[folder])
+            self._later.pop(folder, None)
         else:
             self.sync_file(self._find(path))
 
     def rename(self, source: Path, target: Path) -> None:
         """See `disk.Disk`; both names are in one folder, so that they change at once."""
         self._do()
-        names = self._folder(source.parent)
+        folder, name = _split(source)
+        names = self._folder(folder)
         names[target.name] = self._find(source)
-        del names[source.name]
-        self._changed(source.parent)
+        del names[name]
+        self._changed(folder)
 
     def unlink(self, path: Path) -> None:
         """See `disk.Disk`."""
         self._do()
         self._find(path)
-        del self._live[path.parent][path.name]
-        self._changed(path.parent)
+        folder, name = _split(path)
+        del self._live[folder][name]
+        self._changed(folder)
 
     def make_folder(self, path: Path) -> None:
         """See `disk.Disk`; a new folder lasts at once, which no rule here rests on."""
         self._do()
-        if path in self._live:
+        folder, _ = _split(path)
+        made = str(path)
+        if made in self._live:
             raise _error(errno.EEXIST)
-        self._folder(path.parent)
-        self._live[path], self._lasting[path] = {}, {}
+        self._folder(folder)
+        self._live[made], self._lasting[made] = {}, {}
 
     def names(self, folder: Path) -> list[str]:
         """See `disk.Disk`."""
         self._do()
-        return list(self._folder(folder))
+        return list(self._folder(str(folder)))
 
     def size(self, path: Path) -> int:
         """See `disk.Disk`."""
@@ -187,7 +202,8 @@ class MemoryDisk:
         return 1 << 40
 
     def _find(self, path: Path) -> File:
-        file = self._folder(path.parent).get(path.name)
+        folder, name = _split(path)
+        file = self._folder(folder).get(name)
         if file is None:
             raise _error(errno.ENOENT)
         return file

@@ -34,6 +34,9 @@ from simulation.senders import Hook
 
 CACHES = 0.2  # of the registries say that they only cache another
 SETTLES_IN = 100.0  # seconds: the longest backoff, two looks for a withdrawal, and runs
+# Happenings in one run, and how often: the short ones are quick and find most of what is wrong,
+# the long ones find what takes several things to go wrong one after the other.
+LENGTHS = {6: 4, 12: 3, 24: 2, 48: 2, 96: 1}
 # Seconds, and how often; after the longest no release lingers.
 PAUSES = {0.0: 9, 0.01: 9, 0.3: 9, 2.0: 9, 12.0: 9, 40.0: 9, 1000.0: 1}
 
@@ -275,16 +278,25 @@ class World:
         await self._stop()
 
 
-async def simulate(seed: int, parts: Parts, steps: int, cut_at: int | None = None) -> int:
+def length_of(seed: int) -> int:
+    """How many things happen in a seed's run."""
+    chance = random.Random(f"the length of {seed}")
+    return chance.choices([*LENGTHS], [*LENGTHS.values()])[0]
+
+
+async def simulate(
+    seed: int, parts: Parts, *, steps: int | None = None, cut_at: int | None = None
+) -> int:
     """One seed; returns how many crashes there were.
 
     Raises `Broken`, which names the seed and the last things that happened.
 
-    `cut_at` is an operation of the disk, counted from the first start, at which the power goes.
+    `steps` are as many as `length_of` says, unless they are given. `cut_at` is an operation of the
+    disk, counted from the first start, at which the power goes.
     """
     world = World(seed, parts)
     try:
-        await world.live(steps, cut_at)
+        await world.live(length_of(seed) if steps is None else steps, cut_at)
     except Broken as error:
         at = "" if cut_at is None else f", power cut at operation {cut_at}"
         raise Broken(f"seed {seed}{at}: {error}\nWhat happened last:\n{world.chronicle}") from None
