@@ -103,7 +103,8 @@ class World:
         self._promises.check_settled(when)
         await self._promises.check_pins(when, all_were_named=self._all_are_named)
         await self._stop()
-        await self._begin_anew()
+        if cut_at is None:  # else another run had the same registry already
+            await self._begin_anew()
 
     async def _pass(self, seconds: float) -> None:
         """Let all settle; where the power goes the second look at what is missing takes long."""
