@@ -143,7 +143,7 @@ class Journal:
         self._events: OrderedDict[Device, deque[Noted]] = OrderedDict()
         self._count = 0
         self._listeners: list[Callable[[Device], None]] = []
-        self.tried: set[Device] = set()  # devices that a look was made at, whatever it found
+        self.tried: set[str] = set()  # names of devices that were looked at, whatever came of it
 
     def listen(self, changed: Callable[[Device], None]) -> None:
         """Have `changed(device)` called in the step in which something happens to a device."""
@@ -189,7 +189,7 @@ class Journal:
             case FilesLeft(device, reason):
                 self._add(device, "disk_failed", reason.text, hint=reason.hint)
             case DeviceNotServed(device, why):
-                self.tried.add(device)
+                self.tried.add(device.name)
                 self._note(device).is_left_alone = why
                 self._add(device, "device_not_served", why)
             case DeviceForgotten(device):
@@ -203,7 +203,7 @@ class Journal:
             self._forget(device)
             return
         if record.ever_synced or record.channels:
-            self.tried.add(device)
+            self.tried.add(device.name)
         self._tell(device)
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
@@ -285,7 +285,7 @@ class Journal:
             del notes.looping[looping.unit]
         for channel, came in notes.came.items():
             notes.came[channel] = came or notes.looked_for
-        self.tried.add(device)
+        self.tried.add(device.name)
         if notes.trouble is not None:
             text = f"it can be looked at again, after {notes.trouble.times} that failed"
             self._add(device, "registry_answers", text)
@@ -294,7 +294,7 @@ class Journal:
 
     def _failed(self, failed: RunFailed) -> None:
         device, reason, now = failed.device, failed.reason, self._now()
-        self.tried.add(device)
+        self.tried.add(device.name)
         if reason.cause is Cause.OTHERS:
             return
         notes = self._note(device)
@@ -346,7 +346,7 @@ class Journal:
     def _forget(self, device: Device) -> None:
         self._notes.pop(device, None)
         self._count -= len(self._events.pop(device, ()))
-        self.tried.discard(device)
+        self.tried.discard(device.name)
         self._tell(device)
 
     def _tell(self, device: Device) -> None:

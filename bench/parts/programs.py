@@ -98,7 +98,7 @@ def nginx(root: Path, folder: Path) -> Iterator[Running]:
     for parent in (root, *root.parents):
         if str(parent).startswith(str(folder)):
             parent.chmod(0o755)
-    with _running([str(program("nginx")), "-c", str(config)], port) as running:
+    with launched([str(program("nginx")), "-c", str(config)], port) as running:
         yield running
 
 
@@ -117,7 +117,7 @@ def otaflux(firmware: Path, folder: Path) -> Iterator[Running]:
     environment = {"PATH": os.environ["PATH"], **settings}
     push = [*run, "push", "lamp:1.4.0", str(firmware)]
     subprocess.run(push, check=True, capture_output=True, env=environment)
-    with _running([*run, "serve"], port, env=environment) as running:
+    with launched([*run, "serve"], port, env=environment) as running:
         _wait_told(port)
         yield running
 
@@ -130,12 +130,13 @@ def scripted(
     port = free_port()
     path = Path(__file__).with_name(script)
     command = [sys.executable, str(path), str(port), str(firmware), str(folder)]
-    with _running(command, port, **streams) as it:
+    with launched(command, port, **streams) as it:
         yield it
 
 
 @contextmanager
-def _running(command: list[str], port: int, **more: Any) -> Iterator[Running]:
+def launched(command: list[str], port: int, **more: Any) -> Iterator[Running]:
+    """A program on the core of servers, once it listens on `port`."""
     pinned = ["taskset", "-c", SERVER_CORE, *command]  # which executes the command
     process = subprocess.Popen(pinned, **more)
     try:

@@ -25,7 +25,7 @@ from otaflux.web.ops.attention import Attention, FaultKind
 from otaflux.web.ops.exposition import Exposition
 from otaflux.web.ops.live import Live
 from otaflux.web.ops.operators import Operators
-from otaflux.web.ops.sight import Sight
+from otaflux.web.ops.sight import Roll, Sight
 
 DISK_LOOK = 1.0  # seconds that a scrape waits for a disk to say how much is free
 
@@ -58,6 +58,7 @@ class OperatorSide:
         self._sight = Sight(
             catalog=controller.catalog,
             roster=controller.roster,
+            roll=Roll(controller.roster, seen.journal, controller.machine),
             journal=seen.journal,
             queue=controller.queue,
             attention=Attention(controller.catalog, seen.journal),
@@ -73,7 +74,8 @@ class OperatorSide:
         live = Live()
         seen.journal.listen(live.changed)
         seen.metrics.watchers.set_function(lambda: len(live))
-        self.answer = Operators(self._sight, exposition, live).answer
+        self.operators = Operators(self._sight, exposition, live)
+        self.answer = self.operators.answer
 
     def _bind(self) -> None:
         """Have metrics of what is only looked up say what there is."""
@@ -86,15 +88,13 @@ class OperatorSide:
             (metrics.registry_away, lambda: int(queue.unreachable)),
             (metrics.downloads_under_way, lambda: downloads.under_way),
             (metrics.downloads_waiting, lambda: downloads.waiting),
-            (metrics.devices, lambda: len(sight.roster.devices())),
-            (metrics.devices_waiting, lambda: len(sight.waiting())),
+            (metrics.devices, lambda: sight.roll.count),
+            (metrics.devices_waiting, lambda: len(sight.roll.waiting)),
             (metrics.devices_failing, lambda: sight.attention.count(FaultKind.FAILING)),
             (metrics.devices_refused, lambda: sight.attention.count(FaultKind.REFUSED)),
             (
                 metrics.recheck_round_seconds,
-                lambda: max(
-                    policy.recheck_interval, len(sight.roster.devices()) / policy.registry_rate
-                ),
+                lambda: max(policy.recheck_interval, sight.roll.count / policy.registry_rate),
             ),
         ):
             gauge.set_function(value)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from otaflux.cli.awaited import WaitedFor, IsTold, Judged, Never, NotYet, Wait, judge
+from otaflux.cli.awaited import IsTold, Judged, Never, NotYet, Wait, WaitedFor, judge
 from otaflux.cli.flags import uses
 from otaflux.cli.operators import OperatorsAddress
 from otaflux.cli.reference import device_and_tag

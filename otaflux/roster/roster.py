@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from enum import StrEnum
+from itertools import chain
 
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.event import Priority
@@ -91,6 +92,11 @@ class Roster:
     def devices(self) -> frozenset[Device]:
         """All devices to keep up to date."""
         return self._devices.union(self._listed, self._named, self._catalog.devices())
+
+    def names(self) -> set[str]:
+        """The names of all of them: of very many, these cost less than the devices do."""
+        every = chain(self._devices, self._listed, self._named, self._catalog.devices())
+        return {device.name for device in every}
 
     def note_listing(self, devices: frozenset[Device]) -> None:
         """The source's listing was read, and names these and no others."""

@@ -17,7 +17,7 @@ from otaflux.web.ops.pages import frame
 from otaflux.web.ops.pages.devicepage import DevicePage
 from otaflux.web.ops.pages.overview import Overview
 from otaflux.web.ops.readiness import Readiness
-from otaflux.web.ops.sight import Roll, Sight
+from otaflux.web.ops.sight import Sight
 from otaflux.web.ops.status import Status
 from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
@@ -32,8 +32,8 @@ class Operators:
     """The addresses for operators: those that are there, and what one begins with."""
 
     def __init__(self, sight: Sight, exposition: Exposition, live: Live) -> None:
-        readiness, roll, device = Readiness(sight), Roll(sight), DevicePage(sight)
-        status, overview = Status(sight, roll, readiness), Overview(sight, roll)
+        readiness, device = Readiness(sight), DevicePage(sight)
+        status, overview = Status(sight, readiness), Overview(sight)
         self._live = live
 
         async def ready(_rest: str, _query: str) -> Answer:

@@ -9,6 +9,7 @@ at `LISTEN_ADDR`.
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import islice
 
 import msgspec
 
@@ -29,27 +30,22 @@ class Readiness:
     def is_ready(self) -> bool:
         """Whether all known devices were tried, at some time since the start."""
         if not self._ready:
-            self._ready = self._sight.listed() and not self._sight.waiting()
+            self._ready = self._sight.listed() and not self._sight.roll.waiting
         return self._ready
 
     def answer(self) -> Answer:
         """200 or 503, and who waits."""
-        ready, waiting = self.is_ready, self._sight.waiting()
+        ready, waiting = self.is_ready, self._sight.roll.waiting
         body = {
             "ready": ready,
-            "devices": len(self._sight.roster.devices()),
+            "devices": self._sight.roll.count,
             "waiting": len(waiting),
-            "waiting_for_first_look": _first(waiting),
+            "waiting_for_first_look": sorted(islice(waiting, MOST_NAMED)),
             "listing_read": self._sight.listed(),
             "registry_away": self._sight.queue.unreachable,
         }
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return json_answer(body, status)
-
-
-def _first(waiting: frozenset[object]) -> list[str]:
-    few = [str(each) for each, _ in zip(waiting, range(MOST_NAMED), strict=False)]
-    return sorted(few)
 
 
 def json_answer(value: object, status: int = HTTPStatus.OK) -> Answer:

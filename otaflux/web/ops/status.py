@@ -19,7 +19,7 @@ from otaflux.overheard import Warned
 from otaflux.web.answers import Answer
 from otaflux.web.ops.attention import MEND, Fault, Group, is_above, refused_of, verdicts_of
 from otaflux.web.ops.readiness import Readiness, json_answer
-from otaflux.web.ops.sight import Roll, Sight
+from otaflux.web.ops.sight import Sight
 
 LIMIT = 100  # devices of one answer, where `limit` says no other number
 MOST = 1000
@@ -31,9 +31,8 @@ AT_ONCE = 50  # devices; then polls get their turn
 class Status:
     """Answers `/status`."""
 
-    def __init__(self, sight: Sight, roll: Roll, readiness: Readiness) -> None:
+    def __init__(self, sight: Sight, readiness: Readiness) -> None:
         self._sight = sight
-        self._roll = roll
         self._readiness = readiness
 
     async def answer(self, query: str) -> Answer:
@@ -50,7 +49,7 @@ class Status:
             more = {"refused": self._all_refused(device), "events": events}
             return json_answer(self._head() | {"devices": [self._device(device) | more]})
         limit = _limit(asked.get("limit", [str(LIMIT)])[-1])
-        names = await self._roll.names()
+        names = await self._sight.roll.names()
         start = bisect_right(names, asked.get("after", [""])[-1])
         page = names[start : start + limit]
         devices = []
@@ -69,8 +68,8 @@ class Status:
             "ready": self._readiness.is_ready,
             "registry": sight.source,
             "registry_away": sight.queue.unreachable,
-            "devices_known": len(sight.roster.devices()),
-            "devices_waiting": len(sight.waiting()),
+            "devices_known": sight.roll.count,
+            "devices_waiting": len(sight.roll.waiting),
             "wrong": [_group(each) for each in sight.attention.groups(MOST_WRONG)],
             "warnings": [_warned(each) for each in sight.overheard.lines()],
         }

@@ -52,7 +52,7 @@ def test_ready_stays_so_when_the_registry_goes_and_devices_come() -> None:
             rig.registry.away = True
             rig.program.roster.name(Device("door"))
             _ = rig.program.touch(Touch(Device("lamp"), Priority.HOOK))
-            await asyncio.sleep(1)
+            await asyncio.sleep(3)
             answer = await rig.get("/ready")
             assert answer.status == 200
             assert json.loads(answer.body)["waiting_for_first_look"] == ["door"]

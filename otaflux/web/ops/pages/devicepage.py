@@ -35,7 +35,7 @@ class DevicePage:
         sight, now = self._sight, self._sight.machine.now()
         record, notes = sight.catalog.get(device), sight.journal.of(device)
         wrong = sight.attention.of(device)
-        waits = device not in sight.journal.tried
+        waits = device.name not in sight.journal.tried
         told = record is not None and bool(record.channels)
         channels = sorted(record.channels.items()) if record is not None else []
         return [

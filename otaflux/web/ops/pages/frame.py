@@ -32,7 +32,7 @@ TYPES = {
     "live.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-PIECES = 300  # of a page that are rendered in one go
+PIECES = 100  # of a page that are rendered in one go
 WITHOUT_SCRIPT = "30"  # seconds after which a browser without JavaScript loads the page again
 
 

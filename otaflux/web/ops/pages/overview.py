@@ -21,7 +21,7 @@ from otaflux.web.answers import Answer
 from otaflux.web.ops import advice
 from otaflux.web.ops.attention import FaultKind
 from otaflux.web.ops.pages import faults, frame, shown
-from otaflux.web.ops.sight import Roll, Sight
+from otaflux.web.ops.sight import Sight
 from otaflux.web.ops.status import asked_in
 from otaflux.wording import plain
 
@@ -60,9 +60,8 @@ class Looked:
 class Overview:
     """Answers `/`."""
 
-    def __init__(self, sight: Sight, roll: Roll) -> None:
+    def __init__(self, sight: Sight) -> None:
         self._sight = sight
-        self._roll = roll
         self._held: dict[Looked, tuple[float, asyncio.Task[str]]] = {}
 
     async def answer(self, query: str) -> Answer:
@@ -90,8 +89,10 @@ class Overview:
         start = (number - 1) * ON_A_PAGE
         some = names[start : start + ON_A_PAGE]
         rows = (self._row(Device(name)) for name in some)  # made as they are rendered
+        verdict = self._verdict()
+        await asyncio.sleep(0)
         content = [
-            self._verdict(),
+            verdict,
             self._numbers(),
             _tools(looked, len(names), start, len(some)),
             _table(rows) if some else h.p(".box.soft")[_nobody(looked)],
@@ -102,7 +103,7 @@ class Overview:
         return await frame.render(document)
 
     async def _names(self, looked: Looked) -> list[str]:
-        names = await self._roll.names()
+        names = await self._sight.roll.names()
         if looked.only_wrong:
             wrong = {device.name for device in self._sight.attention.devices()}
             names = [name for name in names if name in wrong]
@@ -115,9 +116,9 @@ class Overview:
         sight, now = self._sight, self._sight.machine.now()
         groups = sight.attention.groups(MOST_WRONG)
         wrong, _ = self._warnings(now)
-        waiting = len(sight.waiting())
+        waiting = len(sight.roll.waiting)
         if not groups and not wrong:
-            told = f"{shown.devices(len(sight.roster.devices()))} known, nothing to be done."
+            told = f"{shown.devices(sight.roll.count)} known, nothing to be done."
             first = f" {waiting:,} wait for their first look." if waiting else ""
             return h.div(".verdict.good")[h.h1["Nothing is wrong"], h.p[told, first]]
         away = sight.queue.unreachable
@@ -127,7 +128,7 @@ class Overview:
                 h.h1["The registry does not answer" if away else _wrongs(len(groups) + len(wrong))],
                 h.p(".soft")[
                     "Known devices go on being told what they were told. " if away else "",
-                    f"{shown.devices(many)} of {len(sight.roster.devices()):,} concerned."
+                    f"{shown.devices(many)} of {sight.roll.count:,} concerned."
                     if many
                     else "No device is concerned.",
                 ],
@@ -166,10 +167,10 @@ class Overview:
     def _numbers(self) -> Element:
         sight = self._sight
         numbers = (
-            (len(sight.roster.devices()), "devices"),
+            (sight.roll.count, "devices"),
             (sight.attention.count(FaultKind.FAILING), "cannot be looked at"),
             (sight.attention.count(FaultKind.REFUSED), "with a refused release"),
-            (len(sight.waiting()), "wait for a first look"),
+            (len(sight.roll.waiting), "wait for a first look"),
             (sight.queue.running, "looked at just now"),
         )
         return h.ul(".numbers")[(h.li[h.b[f"{count:,}"], h.span[what]] for count, what in numbers)]
@@ -179,7 +180,7 @@ class Overview:
         record, notes = sight.catalog.get(device), sight.journal.of(device)
         wrong = sight.attention.of(device)
         standing = record.standing(STABLE) if record is not None else None
-        waits = device not in sight.journal.tried
+        waits = device.name not in sight.journal.tried
         said = ", ".join(
             f"{version} {count:,}"
             for version, count in sorted(notes.runs.items(), key=lambda item: -item[1])[:3]
