@@ -175,12 +175,24 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     sys.exit("A server under comparison does not answer")
 
 
-def wrk(url: str, *, seconds: float, connections: int, headers: tuple[str, ...] = ()) -> float:
-    """Requests a second, from the other core; ends where answers are not 2xx or 3xx."""
+def wrk(
+    url: str,
+    *,
+    seconds: float,
+    connections: int,
+    headers: tuple[str, ...] = (),
+    script: Path | None = None,
+) -> float:
+    """Requests a second, from the other core; ends where answers are not 2xx or 3xx.
+
+    A `script` in Lua makes the requests.
+    """
     command = ["taskset", "-c", LOAD_CORE, str(program("wrk")), "-t1"]
     command += [f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     for header in headers:
         command += ["-H", header]
+    if script is not None:
+        command += ["-s", str(script)]
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
     bad = _BAD.search(done.stdout)
     if bad:

@@ -85,6 +85,9 @@ class DeviceSide:
             observer=observer,
             channels=known.channels,
             secure=secure,
+            heard=lambda device, unit, runs, told: known.units.heard(
+                device, unit, runs=runs, told=told
+            ),
             clock=machine.clock,
             now=machine.now,
         )

@@ -36,9 +36,11 @@ class Ears(Nobody):
         self.devices: set[str] = set()
         self.statuses: Counter[int] = Counter()
         self.requests = 0
+        self.polled: Counter[Polled] = Counter()
 
     def quick(self, answered: Mapping[Polled, int]) -> None:
         """Add up."""
+        self.polled.update(answered)
         for (device, _, status), count in answered.items():
             self.devices.add(device.name)
             self.statuses[status] += count

@@ -22,7 +22,8 @@ from otaflux.model.version import Version
 from otaflux.web.devices.offer import NOBODY, Unit
 from otaflux.web.target import Target, decoded
 
-_PARAMETERS = frozenset({"device", "channel", "version", "unit"})
+_PARAMETERS = frozenset({"device", "channel", "version", "unit", "current"})
+_OF_UNITS = frozenset({"unit", "current"})
 _UNIT_HEADERS = ("x-ESP32-STA-MAC", "x-ESP8266-STA-MAC", "RAUC-Serial")
 # Of clients that put parameters behind an address that has some; none of the names may hold them.
 _JOINT = re.compile(r"[?;&]")
@@ -90,6 +91,9 @@ def read(
     channel = channels.read(asked.get("channel"))
     version = Version.parse(asked["version"]) if "version" in asked else None
     unit = _unit(asked.get("unit", ""), headers)
+    runs = asked.get("current", "")
+    if runs and _UNIT.fullmatch(runs):  # what a unit runs decides nothing by being odd
+        unit = Unit(unit.name, runs)
     json = _prefers_json(headers)
     return Ask(
         _device(device or asked.get("device", "")),
@@ -120,7 +124,7 @@ def _query(query: str) -> dict[str, str]:
             continue
         if name in found:
             raise BadName(f"The query parameter '{name}' is given more than once")
-        joint = _JOINT.search(value) if name != "unit" else None
+        joint = _JOINT.search(value) if name not in _OF_UNITS else None
         if joint is not None:
             raise BadName(f"Further parameters begin with '&', not with '{joint[0]}'")
         found[name] = value

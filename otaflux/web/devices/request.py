@@ -108,16 +108,25 @@ class DeviceRequest:
 
     async def offered(self, ask: Ask) -> Offer:
         """What is told to who asks so; raises `NotFound` where there is nothing."""
-        return offered(
-            await self.record(ask.device, ask.unit.version), ask, self.parts.machine.now()
-        )
+        record = await self.record(ask.device, ask.unit.version)
+        found = offered(record, ask, self.parts.machine.now())
+        self._hear(ask, found)
+        return found
 
     async def firmware(self, ask: Ask) -> FirmwareAnswer:
         """What is delivered to who asks so; raises as `record` and `Deliveries.choose` do."""
         record = await self.record(ask.device, ask.unit.version)
         told = None if self.is_shared(ask) else self.told
         client = self.parts.origins.client(self.raw.remote or "", self.headers)
-        return self.deliveries.choose(record, ask, told, self.raw, client)
+        answer = self.deliveries.choose(record, ask, told, self.raw, client)
+        self._hear(ask, answer.offer)
+        return answer
+
+    def _hear(self, ask: Ask, told: Offer) -> None:
+        """Remember the unit that asked, where it named itself."""
+        if ask.unit.name:
+            version = told.release.version.text
+            self.parts.units.heard(ask.device, ask.unit.name, runs=ask.unit.version, told=version)
 
     def judged(self, whole: Answer) -> Answer:
         """What the request's conditions leave of an answer with a body."""

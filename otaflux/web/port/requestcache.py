@@ -30,6 +30,7 @@ from otaflux.web.answers import Answer, http_date
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
+from otaflux.web.devices.offer import NOBODY
 from otaflux.web.devices.polls import (
     HEALTH,
     closes_after,
@@ -41,11 +42,13 @@ from otaflux.web.devices.polls import (
 )
 from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
+from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
 from otaflux.web.port.parsing import whole_request
-from otaflux.web.port.unnamed import unnamed
+from otaflux.web.port.unnamed import RequestKind, unnamed
 
 MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
+KINDS = 4  # of named requests that are told apart at once
 _ENTRY = 600  # bytes that an entry takes besides its own
 
 
@@ -54,8 +57,8 @@ class CachedAnswer:
     """A request seen before, and its answer, cut where the date goes.
 
     `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
-    download place is free, `told` what the connection knows then, as was asked by `ask`. That is
-    None for `/health`, which is no device's.
+    download place is free, `told` what the connection knows then, as was asked by `ask`, and
+    `tells` the version that it is. `ask` is None for `/health`, which is no device's.
     """
 
     ask: Ask | None
@@ -65,6 +68,7 @@ class CachedAnswer:
     closes: bool
     gives_way: bool = False
     told: Release | None = None
+    tells: str = ""
 
     @property
     def device(self) -> Device | None:
@@ -76,7 +80,8 @@ class RequestCache:
     """What the fast paths of a port share.
 
     `ready_record` gives a device's record where it needs no look, `secure` says that the port has
-    TLS.
+    TLS. `heard` hears of units that name themselves; `follows_down` says that what a unit runs
+    changes no answer.
     """
 
     def __init__(
@@ -89,6 +94,8 @@ class RequestCache:
         observer: Observer,
         channels: Channels = ONLY_STABLE,
         secure: bool = False,
+        heard: HeardUnit = nobody,
+        follows_down: bool = True,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -99,6 +106,9 @@ class RequestCache:
         self._observer = observer
         self._channels = channels
         self._secure = secure
+        self._hearing = Hearing(heard)
+        self._follows_down = follows_down
+        self._kinds: tuple[RequestKind, ...] = ()
         self._now = now
         self._known: dict[bytes, CachedAnswer] = {}
         self._of: dict[Device | None, set[bytes]] = {}
@@ -119,8 +129,24 @@ class RequestCache:
         """Whose name is in it matters to no answer; look for it without, or read it."""
         if len(data) > MAX_READ:
             return None
-        key = unnamed(data)
-        return self._known.get(key) or self._read(data, key)
+        for kind in self._kinds:
+            unit = kind.name_in(data)
+            known = self._known.get(kind.key) if unit else None
+            if known is not None and known.ask is not None:
+                self._hearing.note(known.ask.device, known.tells, known.status, unit, kind.runs)
+                return known
+        return self._of_unit(data)
+
+    def _of_unit(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
+        """The same, of a kind that did not come lately."""
+        key, unit, runs = unnamed(data, with_current=self._follows_down)
+        known = self._known.get(key) or self._read(data, key)
+        if (unit or runs) and isinstance(known, CachedAnswer) and known.ask is not None:
+            self._hearing.note(known.ask.device, known.tells, known.status, unit, runs)
+            kind = RequestKind.of(data, key, unit, runs)
+            if kind is not None:
+                self._kinds = (kind, *self._kinds[: KINDS - 1])
+        return known
 
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it.
@@ -159,6 +185,11 @@ class RequestCache:
         for data in self._of.pop(device, ()):
             self._size -= _size(data, self._known.pop(data))
 
+    def close(self) -> None:
+        """Tell all that is to be told, for the server ends."""
+        self._hearing.close()
+        self.report()
+
     def report(self) -> None:
         """Tell the observer what was answered since the last time."""
         answered, self._answered = Counter(self._answered), []
@@ -170,6 +201,10 @@ class RequestCache:
         ):
             if known.ask is not None:
                 polled[known.ask.device, known.ask.unit.version, busy or known.status] += count
+        for (device, runs, status), count in self._hearing.running().items():
+            polled[device, "", status] -= count
+            polled[device, runs, status] += count
+        polled = +polled
         if polled:
             self._observer.quick(polled)
 
@@ -184,6 +219,8 @@ class RequestCache:
             return message
         if known is None:
             return message
+        if key is not data and known.ask is not None:
+            known = replace(known, ask=replace(known.ask, unit=NOBODY))  # it is anybody's from here
         self._remember(key, known)
         return known
 
@@ -211,7 +248,9 @@ class RequestCache:
         answer = version_answer(release, ask, message.headers, lambda: origin)
         known = _answer(message, answer, ask, closes=closes_after(answer))
         told = None if ask.proxied else release
-        return replace(known, gives_way=gives_way(ask, answer), told=told)
+        return replace(
+            known, gives_way=gives_way(ask, answer), told=told, tells=release.version.text
+        )
 
     def _remember(self, data: bytes, known: CachedAnswer) -> None:
         self._size += _size(data, known)

@@ -126,7 +126,7 @@ class Port:
             self._beat.cancel()
         await self._close()
         if self._cache is not None:
-            self._cache.report()
+            self._cache.close()
 
     def look(self) -> None:
         """End what is idle or stalled for too long, and warn of a certificate's end."""
