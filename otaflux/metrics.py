@@ -169,6 +169,11 @@ class Metrics:
             "Times that a unit took one release a third time, or more, within a day.",
             registry=registry,
         )
+        self.log_lines_lost = Gauge(
+            "otaflux_log_lines_lost",
+            "Lines of the log that could not be written since the start.",
+            registry=registry,
+        )
         self.firmware_bytes = Gauge(
             "otaflux_firmware_bytes", "Size of the firmware files held.", registry=registry
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from otaflux.wording import plain
@@ -40,6 +40,7 @@ class Overheard:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
+        self._lost: Callable[[], int] = lambda: 0
         self._lines: OrderedDict[tuple[object, ...], Warned] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -74,10 +75,23 @@ class Overheard:
             for key in [key for key in self._lines if key[0] == event]:
                 del self._lines[key]
 
+    def watch(self, lost: Callable[[], int]) -> None:
+        """Have `lost` say how many lines could not be written: the log itself may never say it."""
+        self._lost = lost
+
+    @property
+    def lost(self) -> int:
+        """How many lines of the log could not be written."""
+        return self._lost()
+
     def lines(self) -> list[Warned]:
         """What was heard, the newest first."""
         with self._lock:
-            return list(reversed(self._lines.values()))
+            heard = list(reversed(self._lines.values()))
+        if not self.lost:
+            return heard
+        reason = f"{self.lost} lines of the log could not be written"
+        return [Warned("", "warning", "log_lines_lost", "", reason, "", ()), *heard]
 
 
 def _text(value: object) -> str:

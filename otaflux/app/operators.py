@@ -88,6 +88,7 @@ class OperatorSide:
             (metrics.registry_away, lambda: int(queue.unreachable)),
             (metrics.downloads_under_way, lambda: downloads.under_way),
             (metrics.downloads_waiting, lambda: downloads.waiting),
+            (metrics.log_lines_lost, lambda: sight.overheard.lost),
             (metrics.devices, lambda: sight.roll.count),
             (metrics.devices_waiting, lambda: len(sight.roll.waiting)),
             (metrics.devices_failing, lambda: sight.attention.count(FaultKind.FAILING)),

@@ -30,6 +30,7 @@ def command(settings: Settings, *, origins: SettingOrigins) -> None:
     form = settings.log_format or ("console" if log.is_terminal(sys.stdout) else "json")
     overheard = Overheard()
     lines = log.configure(settings.log_level, form, environ=os.environ, hear=overheard.note)
+    overheard.watch(lambda: lines.dropped)
     patience = settings.shutdown_timeout + GRACE
     for note in origins.notes:
         click.echo(f"otaflux: {note}", err=True)

@@ -21,7 +21,13 @@ SHOWN_AS_FAULTS = frozenset(
 )
 # Lines that are said at the start alone and stay true.
 STAYS = frozenset(
-    {Event.SETTING_UNKNOWN, Event.ONLY_DEVICES, Event.ROUND_IS_LONG, Event.DOWNLOADS_CLAMPED}
+    {
+        Event.SETTING_UNKNOWN,
+        Event.ONLY_DEVICES,
+        Event.ROUND_IS_LONG,
+        Event.DOWNLOADS_CLAMPED,
+        Event.LOG_LINES_LOST,
+    }
 )
 TITLES: Mapping[str, str] = {
     Event.SETTING_UNKNOWN: "A setting is misspelt",

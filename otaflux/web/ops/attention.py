@@ -42,6 +42,7 @@ class FaultKind(IntEnum):
     NOTHING = 3
     LEFT_ALONE = 4
     ODD = 5
+    NOBODY = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from otaflux.machine import Machine
 from otaflux.overheard import Overheard
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
-from otaflux.web.ops.attention import Attention
+from otaflux.web.ops.attention import Attention, Fault, FaultKind
 from otaflux.work.queue import WorkQueue
 
 NAMES_HOLD = 2.0  # seconds that a sorted list of all devices is good for
@@ -88,3 +88,16 @@ class Sight:
     prefix: str
     listed: Callable[[], bool]
     started: float
+
+    def nobody(self) -> Fault | None:
+        """That no device is known at all, once the registry was asked; None where one is."""
+        if self.roll.count or not self.listed():
+            return None
+        where = f"{self.source}, below {self.prefix}/" if self.prefix else self.source
+        return Fault(
+            FaultKind.NOBODY,
+            f"neither DEVICES nor the catalog names a device, no hook did, and nothing is listed at"
+            f" {where}",
+            "Push a release, such as `otaflux push DEVICE:1.0.0 FILE`; if there are some, is"
+            " REPOSITORY_PREFIX right? `otaflux check` tries it",
+        )

@@ -70,9 +70,13 @@ class Status:
             "registry_away": sight.queue.unreachable,
             "devices_known": sight.roll.count,
             "devices_waiting": len(sight.roll.waiting),
-            "wrong": [_group(each) for each in sight.attention.groups(MOST_WRONG)],
+            "wrong": [*self._nobody(), *map(_group, sight.attention.groups(MOST_WRONG))],
             "warnings": [_warned(each) for each in sight.overheard.lines()],
         }
+
+    def _nobody(self) -> list[dict[str, object]]:
+        nobody = self._sight.nobody()
+        return [] if nobody is None else [_fault(nobody) | {"devices": 0, "example": None}]
 
     def _all_refused(self, device: Device) -> list[dict[str, object]]:
         """What cannot be served, of memory and of the disk; only other bytes mend what is final."""

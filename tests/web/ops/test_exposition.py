@@ -88,6 +88,19 @@ def test_pages_that_are_kept_live_are_looked_up() -> None:
     run_watched(test)
 
 
+def test_lines_of_the_log_that_were_lost_are_looked_up() -> None:
+    """And said on the page, for the log cannot say it."""
+
+    async def test(rig: Watched) -> None:
+        rig.overheard.watch(lambda: 7)
+        assert await rig.metric("otaflux_log_lines_lost") == 7
+        page = (await rig.get("/")).body.decode()
+        assert "7 lines of the log could not be written" in page
+        assert "Look at where the log goes" in page
+
+    run_watched(test)
+
+
 def test_devices_with_a_refused_release_above_their_current_one_are_counted() -> None:
     """Until a higher one can be served."""
 

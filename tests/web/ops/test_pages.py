@@ -61,7 +61,7 @@ def test_the_first_thing_is_what_is_wrong_and_what_to_do() -> None:
         main = text.split('<main id="main">')[1]
         assert main.startswith('<div class="verdict"><h1>3 things are wrong</h1>')
         order = [main.index(words) for words in (
-            "cannot be looked at</h3>", "no answer", "has a release that is refused</h3>",
+            "cannot be brought up to date</h3>", "no answer", "has a release that is refused</h3>",
             "The manifest has no layer", "Mend what the reason says", "A setting is misspelt",
             "Is REGISTRY_PASSWORD meant?", "<h2>Devices</h2>",
         )]  # fmt: skip
@@ -79,7 +79,7 @@ def test_many_devices_with_one_fault_are_one_thing() -> None:
             rig.seen.events.tell(RunFailed(Device(f"d{number}"), None, reason, 1, 0.1))
         text = await text_of(rig)
         assert "<h1>1 thing is wrong</h1>" in text
-        assert "30 devices cannot be looked at" in text
+        assert "30 devices cannot be brought up to date" in text
         wrong = await text_of(rig, "/?show=wrong")
         assert wrong.count('data-name="device"') == 30
 

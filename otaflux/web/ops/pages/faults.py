@@ -13,7 +13,7 @@ from otaflux.web.ops.attention import Fault, FaultKind, Group
 from otaflux.web.ops.pages import shown
 
 TITLES = {
-    FaultKind.FAILING: ("cannot be looked at", "cannot be looked at"),
+    FaultKind.FAILING: ("cannot be brought up to date", "cannot be brought up to date"),
     FaultKind.REFUSED: ("has a release that is refused", "have a release that is refused"),
     FaultKind.LOOPING: (
         "has units that take one release again and again",
@@ -24,7 +24,7 @@ TITLES = {
     FaultKind.ODD: ("has an odd release", "have odd releases"),
 }
 STATES = {
-    FaultKind.FAILING: ("not looked at", "bad"),
+    FaultKind.FAILING: ("failing", "bad"),
     FaultKind.REFUSED: ("release refused", "bad"),
     FaultKind.LOOPING: ("units loop", "bad"),
     FaultKind.NOTHING: ("no release", "warn"),
@@ -54,6 +54,11 @@ def group(found: Group, now: float) -> Element:
             h.a(href="/?show=wrong")["all that something is wrong with"],
         ]
     return _wrong(found.fault, heading, besides, now)
+
+
+def nobody(found: Fault, now: float) -> Element:
+    """Nothing is known to be told to anybody."""
+    return _wrong(found, "No device is known", None, now)
 
 
 def fault(found: Fault, now: float) -> Element:

@@ -117,7 +117,8 @@ class Overview:
         groups = sight.attention.groups(MOST_WRONG)
         wrong, _ = self._warnings(now)
         waiting = len(sight.roll.waiting)
-        if not groups and not wrong:
+        nobody = sight.nobody()
+        if not groups and not wrong and nobody is None:
             told = f"{shown.devices(sight.roll.count)} known, nothing to be done."
             first = f" {waiting:,} wait for their first look." if waiting else ""
             return h.div(".verdict.good")[h.h1["Nothing is wrong"], h.p[told, first]]
@@ -125,7 +126,11 @@ class Overview:
         many = len(sight.attention)
         return [
             h.div(".verdict")[
-                h.h1["The registry does not answer" if away else _wrongs(len(groups) + len(wrong))],
+                h.h1[
+                    "The registry does not answer"
+                    if away
+                    else _wrongs(len(groups) + len(wrong) + (nobody is not None))
+                ],
                 h.p(".soft")[
                     "Known devices go on being told what they were told. " if away else "",
                     f"{shown.devices(many)} of {sight.roll.count:,} concerned."
@@ -134,6 +139,7 @@ class Overview:
                 ],
             ],
             h.ul(".wrongs")[
+                faults.nobody(nobody, now) if nobody is not None else None,
                 [faults.group(each, now) for each in groups],
                 [faults.warned(each, now) for each in wrong],
             ],
@@ -168,7 +174,7 @@ class Overview:
         sight = self._sight
         numbers = (
             (sight.roll.count, "devices"),
-            (sight.attention.count(FaultKind.FAILING), "cannot be looked at"),
+            (sight.attention.count(FaultKind.FAILING), "fail"),
             (sight.attention.count(FaultKind.REFUSED), "with a refused release"),
             (len(sight.roll.waiting), "wait for a first look"),
             (sight.queue.running, "looked at just now"),
