@@ -33,7 +33,9 @@ from simulation.registry import SimulatedFolder, SimulatedRegistry
 from simulation.senders import Hook
 
 CACHES = 0.2  # of the registries say that they only cache another
-SETTLES_IN = 100.0  # seconds: the longest backoff, two looks for a withdrawal, and runs
+# Seconds: the longest backoff, two looks for a withdrawal, and runs, of which one at a slow
+# registry that gave its place back goes on after four times as long.
+SETTLES_IN = 100.0
 # Happenings in one run, and how often: the short ones are quick and find most of what is wrong,
 # the long ones find what takes several things to go wrong one after the other.
 LENGTHS = {6: 4, 12: 3, 24: 2, 48: 2, 96: 1}
@@ -98,7 +100,7 @@ class World:
         self._promises.check_settled("after all")
         for device in DEVICES:
             await self._deliver(senders.somewhere(device))
-        await self._pass(SETTLES_IN / 2)
+        await self._pass(SETTLES_IN)
         when = "after one more look"
         self._promises.check_settled(when)
         await self._promises.check_pins(when, all_were_named=self._all_are_named)
