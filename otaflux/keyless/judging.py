@@ -7,7 +7,10 @@ The library verifies chain, log entry, time stamps and envelope. Who may sign is
 from __future__ import annotations
 
 import base64
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -101,13 +104,29 @@ def _verifier(root: bytes) -> Verifier:
         if not root:
             folder = resources.files("sigstore._store") / quote(_PUBLIC_INSTANCE, safe="")
             root = (folder / "trusted_root.json").read_bytes()
-        with tempfile.NamedTemporaryFile(prefix="otaflux-root-") as file:
-            file.write(root)
-            file.flush()
-            return Verifier(trusted_root=TrustedRoot.from_file(file.name))
+        with _named(root) as path:
+            return Verifier(trusted_root=TrustedRoot.from_file(path))
     except Exception as error:
         reason = plain(str(error) or type(error).__name__, MAX_SENTENCE)
         raise RootUnreadable(f"the trusted root cannot be used: {reason}") from error
+
+
+@contextmanager
+def _named(content: bytes) -> Iterator[str]:
+    """A path to bytes, which the library wants; in memory where the system can do that.
+
+    A container may have no disk that can be written.
+    """
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("root"), "wb") as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    with tempfile.NamedTemporaryFile(prefix="otaflux-root-") as file:
+        file.write(content)
+        file.flush()
+        yield file.name
 
 
 def _names_of(cert: Certificate) -> list[str]:
@@ -125,7 +144,7 @@ def _names_of(cert: Certificate) -> list[str]:
             if name.type_id == _OTHER_NAME
         ),
     ]
-    return found[:MOST_NAMES]
+    return [_fit_to_show(name) for name in found[:MOST_NAMES]]
 
 
 def _issuer_of(cert: Certificate) -> str:
@@ -137,8 +156,15 @@ def _issuer_of(cert: Certificate) -> str:
             continue
         if isinstance(value, UnrecognizedExtension):
             raw = value.value
-            return _text_in(raw) if oid == _ISSUER else raw.decode(errors="replace")
+            return _fit_to_show(_text_in(raw) if oid == _ISSUER else raw.decode(errors="replace"))
     return ""
+
+
+def _fit_to_show(name: str) -> str:
+    """The name itself, which logs and terminals show once it is trusted."""
+    if not name.isprintable():
+        raise VerificationError(f"a name in its certificate cannot be shown: {quoted(name)}")
+    return name
 
 
 def _text_in(der: bytes) -> str:

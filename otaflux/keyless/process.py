@@ -8,6 +8,7 @@ last, so it is killed without more ado.
 from __future__ import annotations
 
 import base64
+import os
 import socket
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from otaflux.signature.identity import Identities, Vouched
 PATIENCE = 30.0  # seconds; a small board takes ten for the child's start alone
 RESPITE = 60.0  # seconds in which nothing is asked after a question that was not answered
 COMMAND = (sys.executable, "-m", "otaflux.keyless")
+# What of the environment the child gets: no setting, and so no secret.
+HANDED_ON = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TMPDIR")
 _HINT = "It is asked again at the next look; `otaflux check` tries it"
 
 
@@ -121,6 +124,7 @@ class NotaryProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env={name: os.environ[name] for name in HANDED_ON if name in os.environ},
             )
         except OSError:
             ours.close()

@@ -121,8 +121,11 @@ def _bundle(read: Object) -> Bundle:
     except ValueError as error:
         raise NotStrict(f"payload or signature: {error}") from None
     material = _object(read, "verificationMaterial")
+    payload_type = _text(envelope, "payloadType")
+    if not payload_type.isascii():
+        raise NotStrict("its payload type is no media type")
     return Bundle(
-        _text(envelope, "payloadType"),
+        payload_type,
         payload,
         signature,
         has_certificate="certificate" in material or "x509CertificateChain" in material,

@@ -11,7 +11,7 @@ from otaflux.model.artifact import Digest
 MAX_PAYLOAD = 64 * 1024
 # Bytes of a bundle. A signature by a key has some 700, by a certificate some 12,000; attestations
 # with an SBOM in them may have megabytes, and are no signatures.
-MAX_BUNDLE = 256 * 1024
+MAX_BUNDLE = 128 * 1024
 MAX_SIGNATURE = 16 * 1024  # characters of a signature in base64; RSA with 16,384 bits has 2,732
 
 SIMPLE_SIGNING_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"

@@ -133,6 +133,12 @@ def test_mail_addresses_are_identities() -> None:
     assert "'ann@ota.example'" in refusal(bundle, trust("bob@ota.example"))
 
 
+def test_a_name_that_cannot_be_shown_is_nobody() -> None:
+    """Whoever is trusted stands in logs and on terminals."""
+    bundle = OURS.bundle(statement(SUBJECT), identity="https://ci.example/a", issuer="a\x1b[31mb")
+    assert "cannot be shown: 'a\\x1b[31mb'" in refusal(bundle, trust("/.*/", issuer="/.*/"))
+
+
 def test_a_certificate_of_another_root_is_none() -> None:
     """Whatever name is in it."""
     bundle = THEIRS.bundle(statement(SUBJECT), identity=WHO)

@@ -31,7 +31,9 @@ PAYLOADS = [
     base64.b64encode(json.dumps({"_type": word, "subject": [], "predicateType": word}).encode())
     for word in ("https://in-toto.io/Statement/v1", "https://sigstore.dev/cosign/sign/v1")
 ]
-words = st.sampled_from(WORDS) | st.sampled_from([each.decode() for each in PAYLOADS])
+# Half of a pair of surrogates, which JSON can escape and no encoding can write.
+halves = st.text(st.characters(categories=["Cs"]), min_size=1, max_size=2)
+words = halves | st.sampled_from(WORDS) | st.sampled_from([each.decode() for each in PAYLOADS])
 trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=5),
@@ -58,6 +60,21 @@ def refused(data: bytes, signature: str) -> None:
 def test_any_bytes_have_a_reason(data: bytes, signature: str) -> None:
     """Bytes that are nothing."""
     refused(data, signature)
+
+
+@given(words, words, words, words)
+def test_any_words_in_an_envelope_have_a_reason(
+    kind: str, payload: str, sig: str, key: str
+) -> None:
+    """A bundle, and whatever stands in its members."""
+    document = {
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {key: {}},
+        "dsseEnvelope": {"payload": payload, "payloadType": kind, "signatures": [{"sig": sig}]},
+    }
+    refused(json.dumps(document).encode(), sig)
+    plain = json.dumps({"critical": {"image": {"docker-manifest-digest": kind}, "type": payload}})
+    refused(plain.encode(), base64.b64encode(sig.encode(errors="replace")).decode())
 
 
 @given(trees, st.sampled_from([each.decode() for each in PAYLOADS]))

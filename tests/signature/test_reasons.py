@@ -134,7 +134,7 @@ NOT_OURS = "by a key that is not trusted here"
         ([bundle(OURS, stated(), payload_type="text/plain")], "another payload type"),
         ([BundleBytes(b"<html>")], "it is no JSON"),
         ([BundleBytes(b"[]")], "it is no JSON object"),
-        ([BundleBytes(b" " * (MAX_BUNDLE + 1))], "above 262144 bytes"),
+        ([BundleBytes(b" " * (MAX_BUNDLE + 1))], "above 131072 bytes"),
         ([simple(OURS, None, payload=b" " * (MAX_PAYLOAD + 1))], "above 65536 bytes"),
         ([simple(OURS, None, payload=b"{}")], "no object 'critical'"),
         ([simple(OURS, None, payload=b'{"a": NaN}')], "NaN is no JSON"),
