@@ -176,6 +176,13 @@ def test_an_envelope_has_one_signature(signatures: Any) -> None:
     assert "cannot be read" in reason(BundleBytes(json.dumps(document).encode()))
 
 
+def test_a_good_signature_beside_another_one_is_not_taken() -> None:
+    """Which of two counts tools would read differently."""
+    document = json.loads(bundle(OURS, stated()).data)
+    document["dsseEnvelope"]["signatures"] *= 2
+    assert "not exactly one signature" in reason(BundleBytes(json.dumps(document).encode()))
+
+
 IMAGE = '{"critical": {"image": {"docker-manifest-digest": "%s", KEY: "%s"}}}'
 DOUBLED = [
     IMAGE.replace("KEY", '"docker-manifest-digest"'),
@@ -215,6 +222,9 @@ def test_digests_of_other_algorithms_are_not_mixed_up() -> None:
     with pytest.raises(Unsigned):
         TRUST.judge([bundle(OURS, stated())], long)
     assert TRUST.judge([simple(OURS, claim(long))], long)
+    # Named as the sha256 that it is not.
+    with pytest.raises(Unsigned):
+        TRUST.judge([bundle(OURS, stated(long))], long)
 
 
 class Told:
