@@ -7,7 +7,7 @@ or parsed names, and hold nothing that would have to be escaped. On one event lo
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 
 PIECE = 1000  # lines that are rendered in one go
@@ -50,6 +50,35 @@ class DeviceCounter:
             for label, count in list(self._counts.get(device, {}).items()):
                 second = f',{more[0]}="{label}"' if more else ""
                 yield f'{name}_total{{{first}="{device}"{second}}} {count}\n'
+
+
+class DeviceGauge:
+    """How many there are of something, by device and one label more, looked up at each scrape."""
+
+    def __init__(self, name: str, documentation: str, *labels: str) -> None:
+        self.name = name
+        self.labels = labels
+        self._head = f"# HELP {name} {documentation}\n# TYPE {name} gauge\n"
+        self._devices: Callable[[], Iterable[str]] = list
+        self._of: Callable[[str], Mapping[str, int]] = lambda _: {}
+
+    def look_up(
+        self, devices: Callable[[], Iterable[str]], of: Callable[[str], Mapping[str, int]]
+    ) -> None:
+        """Have the names of `devices`, and the numbers `of` each by the other label, looked up."""
+        self._devices, self._of = devices, of
+
+    def render(self) -> Iterator[str]:
+        """The text, in pieces."""
+        yield self._head
+        first, second = self.labels
+        devices = iter(list(self._devices()))
+        while some := list(islice(devices, PIECE)):
+            yield "".join(
+                f'{self.name}{{{first}="{device}",{second}="{label}"}} {count}\n'
+                for device in some
+                for label, count in self._of(device).items()
+            )
 
 
 class _Timed:

@@ -157,16 +157,26 @@ class Meter:
         """A download ended; many boards hang up on purpose, so that is no error."""
         self.metrics.downloads.labels("finished" if whole else "broken_off").inc()
 
+    def by_version(self, device: Device, counts: Mapping[str, int]) -> dict[str, int]:
+        """Numbers by versions that units say, with those that the record does not hold together."""
+        found: Counter[str] = Counter()
+        for runs, count in counts.items():
+            found[self._label(device, runs)] += count
+        return found
+
     def _count_version(self, device: Device, runs: str, count: int) -> None:
-        known = self._versions.get(device)
-        if known is None:
-            return
+        if device in self._versions:
+            self.metrics.polls_by_version.add(device.name, count, self._label(device, runs))
+
+    def _label(self, device: Device, runs: str) -> str:
+        known = self._versions.get(device, frozenset())
+        if runs in known:
+            return runs
         try:
             text = Version.parse(runs).text
         except BadName:
-            text = OTHER
-        label = text if text in known else OTHER
-        self.metrics.polls_by_version.add(device.name, count, label)
+            return OTHER
+        return text if text in known else OTHER
 
     def _weigh(self, device: Device, record: Record | None) -> None:
         """Keep the sum of all files that records name, each once."""

@@ -21,7 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from otaflux.counters import DeviceCounter, RequestTimes
+from otaflux.counters import DeviceCounter, DeviceGauge, RequestTimes
 
 QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)  # seconds; answers from memory
 PATIENT = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)  # seconds; a pull lies in between
@@ -50,6 +50,12 @@ class Metrics:
             "version",
         )
         self.by_device = (self.cache_hits, self.cache_misses, self.polls_by_version)
+        self.units = DeviceGauge(
+            "otaflux_units",
+            "Units that said which version they run, by that version.",
+            "device_id",
+            "version",
+        )
         self.cache_entries = Gauge(
             "firmware_cache_entries", "Firmware files that are held.", registry=registry
         )
@@ -185,11 +191,12 @@ class Metrics:
     def names(self) -> frozenset[str]:
         """The names of all metrics, without what Prometheus puts behind them."""
         families = {family.name for family in self.registry.collect()}
-        return frozenset({*families, *self.requests.names, *(each.name for each in self.by_device)})
+        others = (self.units, *self.by_device)
+        return frozenset({*families, *self.requests.names, *(each.name for each in others)})
 
     def render(self) -> Iterator[bytes]:
         """All of it as Prometheus' text, in pieces that take a few milliseconds each."""
         yield generate_latest(self.registry)
-        for family in (self.requests, *self.by_device):
+        for family in (self.requests, self.units, *self.by_device):
             for piece in family.render():
                 yield piece.encode()

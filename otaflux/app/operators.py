@@ -7,6 +7,7 @@ knows of it. `Observation` is there before the parts that it observes, `Operator
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -18,6 +19,7 @@ from otaflux.loglines import LogLines
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.meter import Meter
 from otaflux.metrics import Metrics
+from otaflux.model.names import Device
 from otaflux.overheard import Overheard
 from otaflux.takes import Takes
 from otaflux.web.observer import Everybody
@@ -60,6 +62,7 @@ class OperatorSide:
             roster=controller.roster,
             roll=Roll(controller.roster, seen.journal, controller.machine),
             journal=seen.journal,
+            units=edge.parts.units,
             queue=controller.queue,
             attention=Attention(controller.catalog, seen.journal),
             overheard=seen.overheard,
@@ -81,6 +84,16 @@ class OperatorSide:
         """Have metrics of what is only looked up say what there is."""
         metrics, sight = self._seen.metrics, self._sight
         queue, downloads = self._controller.queue, self._edge.downloads
+        meter, units = self._seen.meter, self._edge.parts.units
+
+        def running(name: str) -> Mapping[str, int]:
+            device = Device(name)
+            counts = units.running(device)
+            return meter.by_version(device, counts) if counts else counts
+
+        metrics.units.look_up(
+            lambda: (device.name for device in self._controller.catalog.devices()), running
+        )
         policy = self._controller.policy
         for gauge, value in (
             (metrics.queue_length, lambda: len(queue)),

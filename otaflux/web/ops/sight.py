@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from otaflux.journal import Journal
 from otaflux.machine import Machine
+from otaflux.model.names import Device
 from otaflux.overheard import Overheard
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
+from otaflux.units.units import Units
 from otaflux.web.ops.attention import Attention, Fault, FaultKind
 from otaflux.work.queue import WorkQueue
 
+MOST_VERSIONS = 20  # versions that units of one device say they run
 NAMES_HOLD = 2.0  # seconds that a sorted list of all devices is good for
 
 
@@ -80,6 +83,7 @@ class Sight:
     roster: Roster
     roll: Roll
     journal: Journal
+    units: Units
     queue: WorkQueue
     attention: Attention
     overheard: Overheard
@@ -88,6 +92,13 @@ class Sight:
     prefix: str
     listed: Callable[[], bool]
     started: float
+
+    def units_running(self, device: Device) -> dict[str, int]:
+        """How many units of a device say that they run which version, the most common first."""
+        counts = sorted(self.units.running(device).items(), key=lambda item: -item[1])
+        most = dict(counts[:MOST_VERSIONS])
+        others = sum(count for _, count in counts[MOST_VERSIONS:])
+        return most | {"other": others} if others else most
 
     def nobody(self) -> Fault | None:
         """That no device is known at all, once the registry was asked; None where one is."""

@@ -109,6 +109,7 @@ class Status:
             "polls": notes.polls,
             "downloads": {"finished": notes.downloads, "broken_off": notes.broken_off},
             "runs": dict(notes.runs),
+            "units": sight.units_running(device),
         }
 
 

@@ -101,6 +101,23 @@ def test_lines_of_the_log_that_were_lost_are_looked_up() -> None:
     run_watched(test)
 
 
+def test_units_are_looked_up_by_the_version_that_they_run() -> None:
+    """Of devices that have a record, and versions that it holds; what else is said is `other`."""
+
+    async def test(rig: Watched) -> None:
+        rig.push("lamp", "1.0.0")
+        await rig.look("lamp")
+        for device, unit, runs in (
+            ("lamp", "a", "1.0.0"), ("lamp", "b", "1.0.0"), ("lamp", "c", 'x"}'), ("door", "d", "1")
+        ):  # fmt: skip
+            rig.program.edge.parts.units.heard(Device(device), unit, runs=runs)
+        assert await rig.metric("otaflux_units", device_id="lamp", version="1.0.0") == 2
+        assert await rig.metric("otaflux_units", device_id="lamp", version="other") == 1
+        assert b"door" not in (await rig.get("/metrics")).body
+
+    run_watched(test)
+
+
 def test_devices_with_a_refused_release_above_their_current_one_are_counted() -> None:
     """Until a higher one can be served."""
 

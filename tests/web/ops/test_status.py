@@ -107,11 +107,14 @@ def test_what_units_run_and_take_again_and_again_is_shown() -> None:
         assert told is not None
         current = told.current()
         assert current is not None
+        for unit, runs in (("a", "0.9.0"), ("b", "0.9.0"), ("c", "<b>")):
+            rig.program.edge.parts.units.heard(LAMP, unit, runs=runs)
         for _ in range(3):
             rig.seen.observer.download(current, "aa:bb", whole=True, last=True)
         rig.seen.observer.download(current, "", whole=False, last=False)
         (lamp,) = (await rig.status("?device=lamp"))["devices"]
         assert lamp["runs"] == {"0.9.0": 4, "other": 1}
+        assert lamp["units"] == {"0.9.0": 2, "<b>": 1}
         assert lamp["downloads"] == {"finished": 3, "broken_off": 1}
         assert lamp["wrong"][0]["kind"] == "looping"
         rig.push("lamp", "1.0.1")
@@ -202,6 +205,7 @@ def test_every_field_is_documented_and_none_that_is_not_there() -> None:
         with pytest.raises(Unreachable):
             await rig.look("lamp")
         rig.seen.events.tell(UnitLooping(release("lamp", "1.0.0"), "a", 3))
+        rig.program.edge.parts.units.heard(LAMP, "a", runs="1.0.0")
         answer = json.loads((await rig.get("/status?device=lamp")).body)
         found = fields(answer) | fields(await rig.status())
         text = (DOCS / "operations.md").read_text()

@@ -86,6 +86,7 @@ def _facts(device: Device, record: Record | None, notes: Notes, sight: Sight, no
     kept = ", ".join(each.version.text for each in (record.kept if record is not None else ()))
     words = ", ".join(sorted(sight.roster.words(device)))
     runs = sorted(notes.runs.items(), key=lambda item: -item[1])
+    units = sight.units_running(device)
     facts: list[tuple[str, Node]] = [
         ("Known by", words or "—"),
         ("Last hook", [shown.moment(notes.hook_at, now), f" · {notes.hook}" if notes.hook else ""]),
@@ -93,8 +94,10 @@ def _facts(device: Device, record: Record | None, notes: Notes, sight: Sight, no
                        f" · {notes.looked_for}" if notes.looked_for else ""]),
         ("Last poll", [shown.moment(notes.poll_at, now), f" · {notes.polls:,} since the start"]),
         ("Downloads", f"{notes.downloads:,} sent, {notes.broken_off:,} broken off by the board"),
-        ("Units say they run",
-         ", ".join(f"{version} ({count:,} polls)" for version, count in runs) or "—"),
+        ("Units run",
+         ", ".join(f"{version}: {count:,}" for version, count in units.items()) or "—"),
+        ("Polls say they run",
+         ", ".join(f"{version}: {count:,}" for version, count in runs) or "—"),
         ("Kept besides", kept or "—"),
     ]  # fmt: skip
     return h.dl(".facts")[([h.dt[name], h.dd[value]] for name, value in facts)]

@@ -30,6 +30,7 @@ HELD = 1.0  # seconds that a page is good for
 MOST_HELD = 50  # pages
 MOST_WRONG = 20
 LATELY = 3600.0  # seconds for which a warning of the log counts as wrong
+SHOWN_VERSIONS = 3  # that units of a device say they run, in the table
 MAX_SEARCH = 200  # characters
 MAX_REASON = 100  # characters of why something is wrong, in the table
 
@@ -187,10 +188,8 @@ class Overview:
         wrong = sight.attention.of(device)
         standing = record.standing(STABLE) if record is not None else None
         waits = device.name not in sight.journal.tried
-        said = ", ".join(
-            f"{version} {count:,}"
-            for version, count in sorted(notes.runs.items(), key=lambda item: -item[1])[:3]
-        )
+        units = sight.units_running(device)
+        running = list(units.items())[:SHOWN_VERSIONS]
         return h.tr[
             h.td(".device", data_name="device")[faults.link(device.name)],
             h.td(data_name="state")[
@@ -213,7 +212,10 @@ class Overview:
                 f"{notes.downloads:,}" if notes.downloads or notes.broken_off else "—",
                 h.span(".below")[f"{notes.broken_off:,} broken off"] if notes.broken_off else None,
             ],
-            h.td(data_name="units run")[said or "—"],
+            h.td(data_name="units run")[
+                [h.div[f"{version} · {count:,}"] for version, count in running] or "—",
+                h.span(".below")["and others"] if len(units) > SHOWN_VERSIONS else None,
+            ],
         ]
 
 
