@@ -130,11 +130,15 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A release's tag is gone from its source; its file stays for a while, served to nobody."""
+    """A release's tag is gone from its source; its file stays for a while, served to nobody.
+
+    One that is `told_on` stays, and is served, because channels never fall.
+    """
 
     release: Release
     file: Path
     hooks: tuple[str, ...] = ()
+    told_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.release import Release
 from otaflux.wording import plain
 
+TOLD_ON = "; it is told on, from its file, because DOWNGRADES=never"
 MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
 SAID_AGAIN = 3600.0  # seconds after which an outage that lasts is said once more
 MOST_ALIKE = 10  # devices of which the same is said, until some are well again: more is no news
@@ -269,7 +270,7 @@ def _withdrawn(withdrawn: Withdrawn) -> None:
     log.warning(
         Event.RELEASE_WITHDRAWN,
         **_fields(withdrawn.release),
-        reason="its tag is gone",
+        reason=f"its tag is gone{TOLD_ON if withdrawn.told_on else ''}",
         file=str(withdrawn.file),
         hooks=list(withdrawn.hooks),
     )

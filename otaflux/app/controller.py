@@ -129,7 +129,7 @@ class Controller:
         Raises `Undecided` where the folder cannot be written or read.
         """
         with uncollected():
-            self._judged = await self.machine.in_thread(
+            judged = await self.machine.in_thread(
                 restore.restore,
                 self._folder.catalog,
                 self.store,
@@ -137,21 +137,25 @@ class Controller:
                 prefix=self.namespace.prefix,
                 namespace=self.namespace,
                 channels=self.policy.channels,
+                never_fall=self.policy.never_fall,
                 disk=self.machine.disk,
             )
-            records = await self.machine.in_thread(self._described)
-        self._judged = replace(self._judged, records=records)
+            self._judged = await self.machine.in_thread(self._described, judged)
         return any(record.channels for record in self._judged.records)
 
-    def _described(self) -> tuple[Record, ...]:
-        """The records that were judged, with what their firmware is. Blocks."""
-        return tuple(described_record(self.store, record) for record in self._judged.records)
+    def _described(self, judged: restore.Judged) -> restore.Judged:
+        """The records with what their firmware is, where they do not say. Blocks."""
+        records = tuple(described_record(self.store, record) for record in judged.records)
+        pairs = zip(records, judged.records, strict=True)
+        changed = {new.device for new, old in pairs if new is not old}
+        return replace(judged, records=records, unwritten=judged.unwritten | changed)
 
     async def load(self) -> None:
         """Tell what was judged to those who listen; files that nobody names any more go."""
+        self.catalog.load_floors(self._judged.evicted, self._judged.floors_elsewhere)
         with uncollected():
             for record in self._judged.records:
-                self.catalog.load(record)
+                self.catalog.load(record, is_written=record.device not in self._judged.unwritten)
         self.catalog.reserve(self._judged.elsewhere)
         if self._judged.all_read:
             with suppress(Undecided):  # what cannot be removed now is at the next start

@@ -20,7 +20,7 @@ from otaflux.policy import Policy
 from otaflux.reconcile.pull import Puller
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source
-from otaflux.settings import Settings
+from otaflux.settings import Settings, values
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.store import Store
 from otaflux.unpack.limits import Limits
@@ -61,6 +61,7 @@ class Assembly:
             channels=settings.channels,
             default_channel=settings.default_channel,
             keep_versions=settings.keep_versions,
+            never_fall=settings.downgrades == values.NEVER,
             withdraw_after=settings.withdraw_after,
             recheck_interval=settings.recheck_interval,
             registry_rate=settings.registry_rate,

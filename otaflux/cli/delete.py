@@ -29,7 +29,7 @@ MAX_NAMED = 10  # tags that are there, where the one asked for is not
 @click.argument("release", metavar="DEVICE:TAG")
 @click.option("--yes", is_flag=True, help="Do not ask first.")
 @notify.option
-@uses(*SOURCE, *JUDGING, "webhook_secret", only_with=notify.ONLY_WITH)
+@uses(*SOURCE, *JUDGING, "downgrades", "webhook_secret", only_with=notify.ONLY_WITH)
 def command(settings: Settings, release: str, *, yes: bool, notify: str | None) -> None:
     """Take DEVICE:TAG back: remove that tag from the registry or else the embedded folder.
 
@@ -59,6 +59,7 @@ async def _delete(
                 tag,
                 settings.channels,
                 parts.judged_by,
+                never_fall=parts.policy.never_fall,
             ):
                 _say(sentence)
             _say(BOARDS)

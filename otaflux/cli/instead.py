@@ -19,11 +19,18 @@ BOARDS = (
 
 
 def told_instead(
-    record: Record, tags: Iterable[Tag], tag: Tag, channels: Sequence[Channel], judged_by: str
+    record: Record,
+    tags: Iterable[Tag],
+    tag: Tag,
+    channels: Sequence[Channel],
+    judged_by: str,
+    *,
+    never_fall: bool = False,
 ) -> Iterator[str]:
     """A sentence for each channel that tells the tag, or one that says that none does.
 
     `record` is what DATA_DIR knows, empty where it knows nothing; `tags` are all that there are.
+    Where channels `never_fall`, a channel that was told the tag is told it on.
     """
     found = choice.candidates(tags)
     changes = False
@@ -37,7 +44,13 @@ def told_instead(
             continue
         changes = True
         name = "Devices" if channel == STABLE else f"Devices of channel {channel}"
-        if len(able) == 1:
+        if never_fall and _was_told(record, channel, able[0]):
+            yield (
+                f"{name} are told {tag} on, from the server's own file, until a higher release can"
+                " be used: DOWNGRADES=never. To have them told less, stop the server and"
+                f" `otaflux forget {record.device}`"
+            )
+        elif len(able) == 1:
             yield f"{name} will be told nothing: there is no lower release, so /version is 404"
         else:
             yield f"{name} will be told {_described(record, able[1])} in its place"
@@ -45,6 +58,13 @@ def told_instead(
         current = record.current(STABLE)
         told = f"; devices are told {current.tag}" if current else ""
         yield f"It is not what devices are told now{told}, so nothing changes for those that poll"
+
+
+def _was_told(record: Record, channel: Channel, candidate: Candidate) -> bool:
+    """Whether a channel was told so much, as far as DATA_DIR knows; where it does not, maybe."""
+    told = record.current(channel) or record.current(STABLE)
+    floor = record.floor(channel) or (told.order if told else None)
+    return floor is None or floor >= candidate.order
 
 
 def _is_unusable(record: Record, candidate: Candidate, channel: Channel, judged_by: str) -> bool:

@@ -32,5 +32,5 @@ def of_source(data_dir: Path, source: str, prefix: str) -> dict[Device, Record]:
     return {
         record.device: record
         for record in records(data_dir)
-        if (record.source, record.prefix) == (source, prefix)
+        if (record.source, record.prefix) == (source, prefix) and not record.is_bare
     }

@@ -111,7 +111,11 @@ def _row(
         since = min(record.channels[name].since for name in in_channels)
         moves = tag in seen.moved
         warnings = [each for each in release.warnings if not (moves and MOVED in each)]
-        if gone:
+        if any(record.channels[name].withdrawn for name in in_channels):
+            warnings.append(
+                f"withdrawn, told on because DOWNGRADES=never: its tag is gone{_from(gone)}"
+            )
+        elif gone:
             warnings.append(f"its tag is not in the {gone} any more")
         if moves:
             warnings.append(f"its {MOVED}; these are still the bytes of before{_why(reason)}")
@@ -132,6 +136,10 @@ def _row(
     return Row(tag.text, version.text, *_untold(record, candidate, channels))
 
 
+def _from(where: str) -> str:
+    return f" from the {where}" if where else ""
+
+
 def _why(reason: str) -> str:
     return f", for the new ones are unusable: {reason}" if reason else ""
 
@@ -143,6 +151,9 @@ def _untold(
     own = Channel(candidate.version.pre_release or STABLE)
     if not any(channel.takes(candidate.version) for channel in (STABLE, *channels)):
         return "pre-release", (), f"channel '{own}' is not in CHANNELS"
+    floor = record.floor(own)
+    if floor is not None and candidate.order < floor:
+        return "older", (), "not told after something higher: DOWNGRADES=never"
     current = record.current(own)
     if current is not None and candidate.order < current.order:
         return "older", (), ""

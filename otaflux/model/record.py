@@ -30,13 +30,22 @@ def is_within(seconds: float, at: float, now: float) -> bool:
     return -SET_BACK <= now - at < seconds
 
 
+def order_of(tag: Tag) -> tuple[object, ...]:
+    """Where a tag that is a version stands among the releases of a device."""
+    return (*Version.parse(tag.text).key, tag.text)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A channel's current release, since when, and whether it took the place of another."""
+    """A channel's current release, since when, and whether it took the place of another.
+
+    A `withdrawn` one is told on from its file though its tag is gone, because channels never fall.
+    """
 
     release: Release
     since: float
     replaced_another: bool = False
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,9 @@ class Record:
     those that were pulled before, highest first. `ever_synced` says whether each channel was
     settled at least once, `found_by_poll` that nothing but a poll ever named the device,
     `had_release` that it has or had one.
+
+    `floors` are the tags below which a channel does not fall, also of channels that are not set
+    now. A record has them where `DOWNGRADES=never` is set and something was told, else none.
     """
 
     device: Device
@@ -89,6 +101,17 @@ class Record:
     ever_synced: bool = False
     found_by_poll: bool = False
     had_release: bool = False
+    floors: Mapping[Channel, Tag] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it holds nothing but the floors of a device that was evicted."""
+        return (
+            bool(self.floors)
+            and self.found_by_poll
+            and not self.ever_synced
+            and not any(self.held())
+        )
 
     def standing(self, channel: Channel = STABLE) -> Standing | None:
         """What a channel is told; None where nothing is."""
@@ -98,6 +121,14 @@ class Record:
         """The release that a channel is told; None where there is none."""
         standing = self.channels.get(channel)
         return standing.release if standing else None
+
+    def floor(self, channel: Channel) -> tuple[object, ...] | None:
+        """The order below which a channel is told nothing, as `Release.order`; None without one.
+
+        A channel that was told nothing of its own yet had the stable answer.
+        """
+        tag = self.floors.get(channel) or self.floors.get(STABLE)
+        return None if tag is None else order_of(tag)
 
     def served(self) -> Iterator[Release]:
         """Every release that a pin may name: the current ones, then the kept, highest first."""

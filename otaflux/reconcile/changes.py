@@ -12,6 +12,12 @@ from otaflux.events import Moved, Published, Withdrawn
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Channel
 from otaflux.model.record import Record
+from otaflux.model.release import Release
+
+
+def _told_on(record: Record) -> set[Release]:
+    """What channels are told though its tag is gone."""
+    return {standing.release for standing in record.channels.values() if standing.withdrawn}
 
 
 def changes(
@@ -39,6 +45,10 @@ def changes(
             yield Moved(release, was, hooks)
         known.add(release)
     said = {x.release for x in before.retired if x.withdrawn} if before else set()
+    told_on = _told_on(before) if before else set()
+    for release in _told_on(after) - told_on:
+        yield Withdrawn(release, path(release.firmware.firmware_digest), hooks, told_on=True)
+    said |= told_on
     for retired in after.retired:
         if retired.withdrawn and retired.release not in said:
             file = path(retired.release.firmware.firmware_digest)

@@ -98,6 +98,13 @@ def of_channel(found: Iterable[Candidate], channel: Channel) -> tuple[Candidate,
     return tuple(each for each in found if channel.takes(each.version))
 
 
+def above(
+    candidates: Iterable[Candidate], floor: tuple[object, ...] | None
+) -> tuple[Candidate, ...]:
+    """The candidates that a channel with that floor may be told, in their order."""
+    return tuple(each for each in candidates if floor is None or each.order >= floor)
+
+
 def settle(
     found: Iterable[Candidate],
     looks: Mapping[Tag, Look],
@@ -125,21 +132,31 @@ def settle(
     return Nothing()
 
 
-def stand(record: Record, channel: Channel, release: Release | None, now: float) -> Record:
-    """The record with a channel settled; what it was told before is leaving until `keep`."""
+def stand(
+    record: Record,
+    channel: Channel,
+    release: Release | None,
+    now: float,
+    *,
+    withdrawn: bool = False,
+) -> Record:
+    """The record with a channel settled; what it was told before is leaving until `keep`.
+
+    `withdrawn` says that it is told on though its tag is gone.
+    """
     before = record.standing(channel)
     channels = dict(record.channels)
     if release is None:
         channels.pop(channel, None)
     elif before is None or _differ(before.release, release):
-        channels[channel] = Standing(release, now, replaced_another=before is not None)
+        channels[channel] = Standing(release, now, before is not None, withdrawn)
     else:
-        channels[channel] = replace(before, release=release)
+        channels[channel] = replace(before, release=release, withdrawn=withdrawn)
     leaving = tuple(x for x in record.retired if x.release != release)
     kept = tuple(x for x in record.kept if x != release)
     if before is not None and before.release != release:
         leaving = (*(x for x in leaving if x.release != before.release),)
-        leaving += (Retired(before.release, now),)
+        leaving += (Retired(before.release, now, withdrawn=before.withdrawn),)
     return replace(record, channels=MappingProxyType(channels), retired=leaving, kept=kept)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from otaflux.model import floors
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
 from otaflux.model.names import STABLE, Tag
@@ -39,6 +40,7 @@ class Publication:
         """Put a record with its kept releases sorted out; tell what changed for devices."""
         means = self._means
         before = means.catalog.get(self._touch.device)
+        record = floors.kept_to(record, never_fall=means.policy.never_fall)
         after = self.record = self.sorted_out(record, self._left)
         if before is None and after.found_by_poll and not self._looks.are_of_something:
             return

@@ -173,7 +173,9 @@ class Reconciler:
         record = means.catalog.get(device)
         if record is None:
             prefix = means.policy.namespace.prefix
-            return Record(device, means.source.name, prefix, found_by_poll=not known)
+            floors = means.catalog.floors(device)
+            name = means.source.name
+            return Record(device, name, prefix, found_by_poll=not known, floors=floors)
         return replace(record, found_by_poll=record.found_by_poll and not known)
 
     async def _remember_named(self, run: Run) -> None:

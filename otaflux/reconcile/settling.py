@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import assert_never
 
 from otaflux.errors import Undecided, Unreachable
+from otaflux.model.artifact import Gone
 from otaflux.model.look import Unfit, Usable
 from otaflux.model.names import STABLE, Channel, Tag
+from otaflux.model.record import Standing
 from otaflux.model.release import Release
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate, LookAt, Nothing, Stands
@@ -57,9 +59,11 @@ class Settling:
 
     async def _settle(self, channel: Channel, listed: ListedTags) -> None:
         shortlist = listed.shortlists[channel]
+        able = choice.above(shortlist.candidates, self._out.record.floor(channel))
+        goes_on = shortlist.is_cut and len(able) == len(shortlist.candidates)
         while True:
             told = self._out.record.current(channel)
-            step = choice.settle(shortlist.candidates, self._looks.found, told, self._out.gone)
+            step = choice.settle(able, self._looks.found, told, self._out.gone)
             match step:
                 case LookAt(candidate):
                     if not self._left:
@@ -72,7 +76,7 @@ class Settling:
                     await self._stand(channel, release)
                     return
                 case Nothing():
-                    if shortlist.is_cut:
+                    if goes_on:
                         await self._cut_short(channel, shortlist)
                     else:
                         await self._stand(channel, None)
@@ -128,11 +132,28 @@ class Settling:
         )
         return replace(release, warnings=tuple(dict.fromkeys((*release.warnings, *warnings))))
 
+    def _is_withdrawn(self, before: Standing | None, release: Release | None) -> bool:
+        """Whether a channel is told on what its source has no more, or had no more before."""
+        if before is None or release is None or before.release.tag != release.tag:
+            return False
+        if release.tag in self._out.gone:
+            return True
+        return before.withdrawn and isinstance(self._looks.found.get(release.tag), Gone)
+
     async def _stand(self, channel: Channel, release: Release | None) -> None:
         """Have a channel told that release, or nothing; with the last all are settled."""
         self.progress.pop(channel, None)
         self._settled.add(channel)
-        record = choice.stand(self._out.record, channel, release, self._means.machine.now())
+        before = self._out.record.standing(channel)
+        if release is None and before is not None and self._means.policy.never_fall:
+            release = before.release  # told on, from its file
+        record = choice.stand(
+            self._out.record,
+            channel,
+            release,
+            self._means.machine.now(),
+            withdrawn=self._is_withdrawn(before, release),
+        )
         if self._settled.issuperset(self._channels):
             record = replace(record, ever_synced=True)
         await self._out.publish(record)

@@ -72,7 +72,7 @@ class Evictions:
         """Forget a device, in a run of its own; returns whether the disk let it go."""
         try:
             self._roster.forget(device)  # before: a hook that names it meanwhile counts
-            files = await self._catalog.forget(device)
+            files = await self._catalog.evict(device)
             self._events.tell(DeviceForgotten(device, reason))
             await self._in_thread(self._store.remove_unreferenced, files, self._catalog.references)
         except DiskFailed as error:

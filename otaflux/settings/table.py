@@ -141,6 +141,11 @@ class Settings:
     poll_interval: int = _setting(
         values.integer(1, 86_399), "300", "Seconds between polls of clients that ask the server"
     )
+    downgrades: str = _setting(
+        values.downgrades,
+        values.FOLLOW,
+        "follow the registry down as well as up, or never tell a channel less than before",
+    )
     keep_versions: int = _setting(
         values.integer(0, 1000), "3", "Older releases of a device kept on disk"
     )

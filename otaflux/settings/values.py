@@ -20,6 +20,7 @@ from otaflux.model.names import STABLE, Channel, Device
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+FOLLOW, NEVER = "follow", "never"
 LEVELS = {
     "trace": "debug",
     "debug": "debug",
@@ -180,6 +181,13 @@ def log_format(value: str) -> str:
     """How a log line is written."""
     if value.lower() not in {"json", "console"}:
         raise Wrong("json or console")
+    return value.lower()
+
+
+def downgrades(value: str) -> str:
+    """Whether channels fall."""
+    if value.lower() not in {FOLLOW, NEVER}:
+        raise Wrong("follow or never")
     return value.lower()
 
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, KeysView
+from collections.abc import Callable, Iterable, KeysView, Mapping
 from pathlib import Path
 
 from otaflux.errors import DiskUnsure, Undecided
 from otaflux.files import durable
 from otaflux.machine import REAL_MACHINE, Machine
+from otaflux.model import floors
 from otaflux.model.artifact import Digest
-from otaflux.model.names import Device
+from otaflux.model.names import Channel, Device, Tag
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired, is_within
 from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
 
 UNCONFIRMED = 24 * 3600  # seconds, at most, that a disk may fail before somebody sees to it
+MOST_FLOORS = 10_000  # of devices that were evicted; some 300 bytes each, and a file
 ONE_WRITE = 60.0  # seconds: what left within them of the last may have left with the same write
 
 Listener = Callable[[Device, Record | None], None]
@@ -43,6 +45,9 @@ class Catalog:
         # What left with the last write of a record that was loaded, which may be one that the disk
         # never confirmed: until the end of the server before this one it was told.
         self._left_last: dict[Device, frozenset[Release]] = {}
+        # Floors of devices without a record: evicted ones, and those of another source or prefix.
+        self._evicted: dict[Device, Mapping[Channel, Tag]] = {}
+        self._elsewhere: Mapping[Device, Mapping[Channel, Tag]] = {}
 
     def path(self, device: Device) -> Path:
         """Where a device's record lies, or would."""
@@ -115,12 +120,34 @@ class Catalog:
         """Have `hear(device, record)` called in the step in which a record changes or goes."""
         self._listeners.append(hear)
 
-    def load(self, record: Record) -> None:
-        """Take in a record that lies on the disk already."""
+    def floors(self, device: Device) -> Mapping[Channel, Tag]:
+        """Below what the channels of a device without a record do not fall."""
+        return self._evicted.get(device) or self._elsewhere.get(device) or floors.NONE
+
+    def load_floors(
+        self,
+        evicted: Mapping[Device, Mapping[Channel, Tag]],
+        elsewhere: Mapping[Device, Mapping[Channel, Tag]],
+    ) -> None:
+        """Take in floors that lie on the disk: of devices that were evicted, and of other sources'.
+
+        Records are loaded after them.
+        """
+        self._evicted = dict(evicted)
+        self._elsewhere = elsewhere
+
+    def load(self, record: Record, *, is_written: bool = True) -> None:
+        """Take in a record that lies on the disk already.
+
+        One that `is_written` otherwise there is written with the next `put`.
+        """
+        if not is_written:
+            self._unsure[record.device] = files = _files(record)
+            self._name(files)
         self._loaded_at, self._loaded_on = self._machine.clock(), self._machine.now()
         if record.retired:
             self._left_last[record.device] = _left_last(record, self._loaded_on)
-        self._swap(record.device, record)
+        self._swap(record.device, record, is_on_disk=is_written)
 
     def reserve(self, files: Iterable[Digest]) -> None:
         """Have files count as named that records of other settings name, which are not told."""
@@ -157,13 +184,33 @@ class Catalog:
                 self._unsure[device] = unsure
             raise
         self._swap(device, record)
+        self._evicted.pop(device, None)
         return (before | _files(old)) - files
+
+    async def evict(self, device: Device) -> frozenset[Digest]:
+        """As `forget`, but for below what its channels do not fall, if anything.
+
+        Of very many devices that were evicted those are forgotten that were so first.
+        """
+        record = self._records.get(device)
+        if record is None or not record.floors:
+            return await self.forget(device)
+        bare = Record(
+            device, record.source, record.prefix, found_by_poll=True, floors=record.floors
+        )
+        files = await self.put(bare)
+        self._swap(device, None)
+        self._evicted[device] = bare.floors
+        while len(self._evicted) > MOST_FLOORS:
+            await self.forget(next(iter(self._evicted)))
+        return files
 
     async def forget(self, device: Device) -> frozenset[Digest]:
         """Remove a device's record for good, then tell it; returns which files it named."""
         machine = self._machine
         await machine.in_thread(durable.remove, self.path(device), disk=machine.disk)
         files = _files(self._records.get(device)) | self._unsure.get(device, frozenset())
+        self._evicted.pop(device, None)
         self._swap(device, None)
         return files
 

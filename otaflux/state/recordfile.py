@@ -10,7 +10,7 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
      "kept": [{…}], "leaving": [{"release": {…}, "at": 1790000000.5, "withdrawn": false,
      "moved": false}],
      "verdicts": [{"tag": "1.5.0", "manifest_digest": "sha256:…", "reason": "…", "judged_by": "…"}],
-     "looked": true, "found_by_poll": false, "had_release": true}}
+     "looked": true, "found_by_poll": false, "had_release": true, "floors": {"stable": "1.4.0"}}}
 
 Releases that left carry no notes (summary, page, warnings): nobody reads them, and a burst of
 pushes makes many. What came later may be missing: `had_release` is whether there is one then, and
@@ -68,6 +68,7 @@ class _Standing(msgspec.Struct, forbid_unknown_fields=True):
     release: _Release
     since: float
     replaced_another: bool
+    withdrawn: bool = False
 
 
 class _Leaving(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,6 +96,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     looked: bool
     found_by_poll: bool
     had_release: bool | None = None
+    floors: dict[str, str] = {}
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -122,7 +124,9 @@ def write_record(record: Record) -> bytes:
         record.source,
         record.prefix,
         {
-            str(channel): _Standing(_written_release(s.release), s.since, s.replaced_another)
+            str(channel): _Standing(
+                _written_release(s.release), s.since, s.replaced_another, s.withdrawn
+            )
             for channel, s in record.channels.items()
         },
         tuple(map(_written_release, record.kept)),
@@ -137,6 +141,7 @@ def write_record(record: Record) -> bytes:
         record.ever_synced,
         record.found_by_poll,
         record.had_release,
+        {str(channel): tag.text for channel, tag in record.floors.items()},
     )
     body = msgspec.json.format(msgspec.json.encode(held), indent=1)
     head = f'{{"format": {FORMAT}, "checksum": "{_checksum(body)}", "record":\n'
@@ -169,7 +174,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             MappingProxyType(
                 {
                     Channel(channel): Standing(
-                        _read_release(device, s.release), s.since, s.replaced_another
+                        _read_release(device, s.release), s.since, s.replaced_another, s.withdrawn
                     )
                     for channel, s in held.channels.items()
                 }
@@ -186,6 +191,9 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             held.looked,
             held.found_by_poll,
             _had_release(held),
+            MappingProxyType(
+                {Channel(channel): _read_version(tag) for channel, tag in held.floors.items()}
+            ),
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadName) as error:
         raise BadRecord(f"not a record of format {FORMAT}: {error}") from error
@@ -199,6 +207,12 @@ def _had_release(held: _Record) -> bool:
     if held.had_release is None:
         return bool(held.channels or held.kept or held.leaving)
     return held.had_release
+
+
+def _read_version(text: str) -> Tag:
+    tag = Tag.parse(text)
+    Version.parse(tag.text)
+    return tag
 
 
 def _without_notes(release: Release) -> Release:

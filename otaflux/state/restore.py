@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,8 +19,9 @@ from otaflux.errors import DiskFailed, Undecided
 from otaflux.files import durable
 from otaflux.files.disk import REAL_DISK, Disk, Irregular
 from otaflux.log import Event, FoldedBatch
+from otaflux.model import floors
 from otaflux.model.artifact import Digest
-from otaflux.model.names import STABLE, Channel, Namespace, NotServed
+from otaflux.model.names import STABLE, Channel, Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.state.recordfile import MAX_RECORD, BadRecord, read_record
@@ -33,6 +35,9 @@ class Judged:
     records: tuple[Record, ...]
     elsewhere: frozenset[Digest]
     all_read: bool = True  # else a record may name files that nothing here does
+    unwritten: frozenset[Device] = frozenset()  # whose record lies otherwise on the disk
+    evicted: Mapping[Device, Mapping[Channel, Tag]] = field(default_factory=dict)  # their floors
+    floors_elsewhere: Mapping[Device, Mapping[Channel, Tag]] = field(default_factory=dict)
 
 
 def restore(
@@ -43,9 +48,13 @@ def restore(
     prefix: str,
     namespace: Namespace,
     channels: Collection[Channel],
+    never_fall: bool = False,
     disk: Disk = REAL_DISK,
 ) -> Judged:
     """Read and judge every record below `folder`; leftovers of a crash go. Blocks.
+
+    Where channels `never_fall`, each has what it is told by its record for its floor, if nothing
+    higher is written there; else there are no floors.
 
     Raises `Undecided` where the folder cannot be written or read.
     """
@@ -56,6 +65,9 @@ def restore(
         names = disk.names(folder)
     records: list[Record] = []
     elsewhere: set[Digest] = set()
+    unwritten: set[Device] = set()
+    evicted: dict[Device, Mapping[Channel, Tag]] = {}
+    floors_elsewhere: dict[Device, Mapping[Channel, Tag]] = {}
     all_read = True
     with (
         FoldedBatch(Event.RECORD_DAMAGED, level=logging.ERROR) as damaged,
@@ -72,13 +84,32 @@ def restore(
                 continue
             if record is None:
                 continue
+            kept = floors.kept_to(record, never_fall=never_fall)
             reason = _foreign(record, source, prefix, namespace)
-            if reason:
+            if record.is_bare and not never_fall:
+                with suppress(DiskFailed):  # it is passed over at the next start too
+                    durable.remove(path, disk=disk)
+            elif record.is_bare and not reason:
+                evicted[record.device] = record.floors
+            elif reason:
+                if kept.floors:
+                    floors_elsewhere[record.device] = kept.floors
                 left_out.say(device=record.device.name, reason=reason)
                 elsewhere.update(release.firmware.firmware_digest for release in record.held())
             else:
-                records.append(_judge(record, store, channels, missing))
-    return Judged(tuple(records), frozenset(elsewhere), all_read)
+                judged = _judge(record, store, channels, missing)
+                kept = replace(judged, floors=record.floors)
+                records.append(floors.kept_to(kept, never_fall=never_fall))
+                if records[-1].floors != record.floors:
+                    unwritten.add(record.device)
+    return Judged(
+        tuple(records),
+        frozenset(elsewhere),
+        all_read,
+        frozenset(unwritten),
+        evicted,
+        floors_elsewhere,
+    )
 
 
 def _read(path: Path, disk: Disk, damaged: FoldedBatch) -> Record | None:

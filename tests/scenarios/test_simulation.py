@@ -15,9 +15,11 @@ import structlog
 from simulation.chronicle import MOST
 from simulation.loop import run_virtually
 from simulation.planted import (
+    AmnesicProgram,
     CredulousProgram,
     CredulousRegistry,
     DeafRegistry,
+    FallingProgram,
     ForgetfulDisk,
     ForgetfulProgram,
     HastyProgram,
@@ -28,6 +30,7 @@ from simulation.world import Parts, simulate
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
+FALLING_SEEDS = SEEDS // 4  # of them again with a registry that wants channels to fall
 PARTS = max(8, SEEDS // 1000)  # tests that share the seeds: they run beside each other, and tell
 SHORT_STEPS = 10  # of a run in which the power goes at each operation in turn
 
@@ -45,6 +48,15 @@ def test_what_must_always_hold_does_whatever_happens(part: int) -> None:
     seeds = range(FIRST + part, FIRST + SEEDS, PARTS)
     crashes = sum(run_virtually(simulate(seed, Parts())) for seed in seeds)
     assert crashes or len(seeds) < 10, "the power never went"
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_channel_falls_whatever_the_registry_does(part: int) -> None:
+    """Where `DOWNGRADES=never` says so, and a registry deletes, replays and reorders."""
+    seeds = range(FIRST + part, FIRST + FALLING_SEEDS, PARTS)
+    for seed in seeds:
+        run_virtually(simulate(seed, Parts(never_fall=True), STEPS))
 
 
 @pytest.mark.parametrize("seed", [26, 9, 28])
@@ -66,6 +78,8 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         (Parts(program=CredulousProgram), "5: .* was withdrawn"),
         (Parts(registry=DeafRegistry), "5: .* was withdrawn"),
         (Parts(program=NostalgicProgram), "5: after .*, a pin of"),
+        (Parts(program=FallingProgram, never_fall=True), "10: .* was told"),
+        (Parts(program=AmnesicProgram, never_fall=True), "(6|10): .* was told"),
     ],
     ids=[
         "a touch during a run is lost",
@@ -75,6 +89,8 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         "any hook counts as the word of a deletion",
         "that it is a cache is not heard",
         "the old bytes of a moved tag are kept",
+        "channels fall",
+        "what is told on is forgotten at a start",
     ],
 )
 def test_the_simulation_bites(parts: Parts, broken: str) -> None:

@@ -24,7 +24,7 @@ from otaflux.web.devices.ask import Ask, wants_digest
 from otaflux.web.devices.conditions import RangeKind, reach, weigh
 from otaflux.web.devices.continuity import Downloader, DownloadMemory, Told
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.offer import Offer, Unit, nothing_in, offer, same_content
+from otaflux.web.devices.offer import Offer, Unit, lowers, nothing_in, offer, same_content
 from otaflux.web.devices.polls import offered
 from otaflux.web.observer import Observer
 from otaflux.web.written import Written
@@ -97,11 +97,12 @@ class Deliveries:
         if ask.version is not None:
             return FirmwareAnswer.of(offered(record, ask, self._now()))
         if told is not None and told.pinned:
-            return FirmwareAnswer.of(Offer(told.release, ask.unit))
+            return FirmwareAnswer.of(_unlowered(record, Offer(told.release, ask.unit)))
         reached = reach(request.headers, head=request.method == "HEAD")
         downloader = Downloader(record.device, ask.channel, ask.unit.name or address)
         part = Part(downloader, reached, address, told.at if told else None)
-        return FirmwareAnswer.of(self._begun_or_offered(record, ask, part, told), part)
+        found = _unlowered(record, self._begun_or_offered(record, ask, part, told))
+        return FirmwareAnswer.of(found, part)
 
     def _begun_or_offered(self, record: Record, ask: Ask, part: Part, told: Told | None) -> Offer:
         begun = self._memory.release_of(part.downloader) if part.reach in _HOLDS_TOGETHER else None
@@ -113,7 +114,7 @@ class Deliveries:
         if told is not None and part.reach is not RangeKind.LATER:
             return Offer(told.release, ask.unit)
         if found is None:
-            raise nothing_in(record)
+            raise nothing_in(record, unit=ask.unit)
         return found
 
     async def send(self, request: web.BaseRequest, delivery: FirmwareAnswer) -> web.StreamResponse:
@@ -151,3 +152,10 @@ class Deliveries:
             replaced=None if is_current else told_at,
             address=part.address,
         )
+
+
+def _unlowered(record: Record, found: Offer) -> Offer:
+    """The offer; raises `NotFound` where the unit says that it runs more, and nobody may fall."""
+    if lowers(record, found.release, found.unit):
+        raise nothing_in(record, unit=found.unit)
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otaflux.errors import BadName, Busy, NotFound
+from otaflux.errors import BadName, Busy, NotFound, NothingHigher
 from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.record import Record, Standing, is_within
 from otaflux.model.release import Release
@@ -26,6 +26,18 @@ class Unit:
     name: str = ""
     version: str = ""
     md5: str = ""
+
+    def runs_above(self, release: Release) -> bool:
+        """Whether it says that it runs more than this release; a version that is none says nothing.
+
+        Build identifiers count where both name some: builds put commits there that tags lack.
+        """
+        try:
+            runs = Version.parse(self.version)
+        except BadName:
+            return False
+        mine, theirs = runs.key, release.version.key
+        return mine > theirs if mine[-1] and theirs[-1] else mine[:-1] > theirs[:-1]
 
     def runs(self, release: Release) -> bool:
         """Whether it says that it runs this release; a version that is none says nothing."""
@@ -58,18 +70,26 @@ def offer(
     """What a unit that asks for a channel is told; None where there is nothing for it.
 
     A channel that has nothing of its own yet has the stable answer. A `pin` names exactly one of
-    the releases that are served. `now` is in seconds since the epoch, as the record's times are,
+    the releases that are served. Where channels never fall (the record has floors then), no unit is
+    told less than it says it runs. `now` is in seconds since the epoch, as the record's times are,
     so that what was replaced lately is known after a restart too.
     """
     if record is None:
         return None
     if pin is not None:
         pinned = record.pinned(pin)
-        return Offer(pinned, unit) if pinned is not None else None
-    standing = record.standing(channel) or record.standing(STABLE)
-    if standing is None:
+        if pinned is None or lowers(record, pinned, unit):
+            return None
+        return Offer(pinned, unit)
+    standing = record.standing(channel) or _stable_for(record, channel)
+    if standing is None or lowers(record, standing.release, unit):
         return None
     return Offer(standing.release, unit, _replaced_lately(record, standing, now))
+
+
+def lowers(record: Record, release: Release, unit: Unit) -> bool:
+    """Whether a unit is not told a release because it says that it runs more."""
+    return bool(record.floors) and unit.runs_above(release)
 
 
 def nothing_for(device: Device, pin: Version | None = None) -> NotFound:
@@ -78,8 +98,13 @@ def nothing_for(device: Device, pin: Version | None = None) -> NotFound:
     return NotFound(f"No firmware for device '{device}'{which}")
 
 
-def nothing_in(record: Record, pin: Version | None = None) -> NotFound | Busy:
-    """Why a record has nothing for who asks: there is nothing, or it is not known yet."""
+def nothing_in(record: Record, pin: Version | None = None, unit: Unit = NOBODY) -> NotFound | Busy:
+    """Why a record has nothing for who asks: there is nothing, or it is not known yet.
+
+    `NothingHigher` where the unit says what it runs, and nobody is told less than that.
+    """
+    if record.floors and unit.version:
+        return NothingHigher(str(nothing_for(record.device, pin)))
     if record.ever_synced:
         return nothing_for(record.device, pin)
     return Busy(
@@ -94,6 +119,14 @@ def same_content(one: Release | None, other: Release | None) -> bool:
         and other is not None
         and one.firmware.sums.sha256 == other.firmware.sums.sha256
     )
+
+
+def _stable_for(record: Record, channel: Channel) -> Standing | None:
+    """The stable answer, for a channel that has none of its own; unless that were a fall."""
+    standing, floor = record.standing(STABLE), record.floor(channel)
+    if standing is not None and floor is not None and standing.release.order < floor:
+        return None
+    return standing
 
 
 def _replaced_lately(record: Record, standing: Standing, now: float) -> bool:

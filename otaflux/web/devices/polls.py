@@ -42,7 +42,7 @@ def offered(record: Record, ask: Ask, now: float) -> Offer:
     """What is told to who asks so; raises `NotFound` where there is nothing."""
     found = offer(record, ask.channel, ask.unit, now, pin=ask.version)
     if found is None:
-        raise nothing_in(record, ask.version)
+        raise nothing_in(record, ask.version, ask.unit)
     return found
 
 

@@ -42,6 +42,7 @@ class Luck:
         deliver: Callable[[Hook, float], Coroutine[Any, Any, None]],
         ask_for_stranger: Callable[[], Coroutine[Any, Any, None]],
         later: Callable[[Coroutine[Any, Any, None]], None],
+        replays: bool = False,
     ) -> None:
         self._registry = registry
         self._disk = disk
@@ -52,6 +53,8 @@ class Luck:
         self.later = later
         self.may_cut = True
         self.night = 0.0  # seconds in which nothing else happens
+        self._replays = replays
+        self._snapshots: list[tuple[Device, dict[Tag, Content]]] = []
         self._number = 0
         self._lost: set[tuple[Device, Tag]] = set()  # at some time; two times would look like one
 
@@ -70,6 +73,9 @@ class Luck:
             self._cut_soon: 2,
             self._cut: 1,
         }
+        if self._replays:
+            happenings[self._snap] = 4
+            happenings[self._replay] = 4
         self._chance.choices([*happenings], [*happenings.values()])[0]()
 
     def _push(self) -> None:
@@ -88,6 +94,30 @@ class Luck:
         else:
             self.later(self.put_later(device, tag, content, self._chance.choice(AHEAD)))
         self._send(self.pushed(device, tag, content))
+
+    def _snap(self) -> None:
+        """Whoever took the registry over remembers what it was."""
+        device = self._chance.choice(DEVICES)
+        self._snapshots.append((device, dict(self._registry.tags_of[device])))
+
+    def _replay(self) -> None:
+        """The registry is what it was once, or has its tags the other way round."""
+        if not self._snapshots:
+            return
+        device, before = self._chance.choice(self._snapshots)
+        now = self._registry.tags_of[device]
+        self._chronicle.note("{} is as it was: {}", device, sorted(before))
+        if self._chance.random() < 0.3:
+            contents = list(before.values())
+            self._chance.shuffle(contents)
+            before = dict(zip(before, contents, strict=True))
+        for tag in sorted(set(now) - set(before)):
+            self._registry.delete(device, tag)
+        for tag, content in sorted(before.items()):
+            if now.get(tag) != content:
+                self._registry.put(device, tag, content)
+        self._send(senders.removed(device))
+        self._send(senders.somewhere(device))
 
     async def put_later(self, device: Device, tag: Tag, content: Content, delay: float) -> None:
         """The registry comes later than its hook."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from otaflux.model.artifact import Artifact, Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
+from otaflux.policy import Policy
 from otaflux.registry.source import Unchanged
 from otaflux.work.outcome import Outcome
 from simulation.disk import File, MemoryDisk
@@ -64,6 +65,31 @@ class NostalgicProgram(Program):
             if left and not record.kept:
                 await self.catalog.put(replace(record, kept=(left[-1],)))
         return outcome
+
+
+class FallingProgram(Program):
+    """Channels fall, whatever the settings say."""
+
+    def __init__(
+        self,
+        registry: SimulatedRegistry,
+        disk: MemoryDisk,
+        chance: random.Random,
+        rules: Policy = FEW_LOOKS,
+    ) -> None:
+        super().__init__(registry, disk, chance, replace(rules, never_fall=False))
+
+
+class AmnesicProgram(Program):
+    """What is told on though its tag is gone is told until the next start."""
+
+    async def load(self) -> None:
+        """Leave it out, and that it was told."""
+        await super().load()
+        for record in list(self.catalog.records()):
+            channels = {name: each for name, each in record.channels.items() if not each.withdrawn}
+            if len(channels) < len(record.channels):
+                self.catalog.lose(replace(record, channels=channels, floors={}))
 
 
 class DeafRegistry(SimulatedRegistry):

@@ -54,6 +54,7 @@ RULES = Policy(
     folder_looks=5.0,
 )
 FEW_LOOKS = replace(RULES, most_looks=3)  # so that runs give their places back
+NEVER_FALL = replace(FEW_LOOKS, never_fall=True)
 METER = Meter(Metrics(CollectorRegistry()))
 
 

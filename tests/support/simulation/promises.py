@@ -88,8 +88,16 @@ class Promises:
     """What one server told so far, and what is wrong about it."""
 
     def __init__(
-        self, registry: SimulatedRegistry, clock: Callable[[], float], chronicle: Chronicle
+        self,
+        registry: SimulatedRegistry,
+        clock: Callable[[], float],
+        chronicle: Chronicle,
+        *,
+        never_fall: bool = False,
     ) -> None:
+        self._never_fall = never_fall
+        self._highest: dict[tuple[Device, str], Release] = {}  # told in the catalog
+        self._answered: dict[tuple[Device, str], int] = {}  # told in an answer
         self._registry = registry
         self._clock = clock
         self._chronicle = chronicle
@@ -119,12 +127,39 @@ class Promises:
             now = record.current(channel) if record else None
             before = self._told.get((device, channel))
             self._told[device, channel] = now
+            self._check_floor(device, channel, record)
             if _told(now) == _told(before):
                 continue
             if now is not None:
                 self._check_published(channel, now)
             if before is not None and (now is None or rank(now.tag) < rank(before.tag)):
                 self._check_gone(before)
+
+    def _check_floor(self, device: Device, channel: str, record: Record | None) -> None:
+        """10: what a channel tells never falls, where that is asked for."""
+        now = (record.current(channel) or record.current(STABLE)) if record else None
+        highest = self._highest.get((device, channel))
+        if self._never_fall and highest and (now is None or rank(now.tag) < rank(highest.tag)):
+            self._broken.append(
+                f"10: {device} {channel} was told {_short(highest)}, and then {now and _short(now)}"
+            )
+        elif now is not None:
+            self._highest[device, channel] = now
+
+    def _check_answer(self, device: Device, channel: str, answer: Answer, *, as_json: bool) -> None:
+        """10: nor does any answer."""
+        if not self._never_fall or answer.status != 200:
+            return
+        text = answer.body.decode()
+        version = json.loads(text)["version"] if as_json else text.split("\n", 1)[0]
+        place = [_version(tag) for tag in ORDERED].index(version)
+        highest = self._answered.get((device, channel), -1)
+        if place < highest:
+            self._broken.append(
+                f"10: {device} {channel} was told {_version(ORDERED[highest])} by an answer, and"
+                f" then {version}"
+            )
+        self._answered[device, channel] = max(place, highest)
 
     def _check_gone(self, release: Release) -> None:
         """What is withdrawn was gone for as long as it takes, by all that the registry said."""
@@ -190,6 +225,7 @@ class Promises:
         # It took some steps of the loop, and in one of them the record may have changed.
         if not any(self._agrees(answer, each, as_json=as_json) for each in (before, told)):
             self._broken.append(f"2: {device} {channel} is {_told(told)}, and was told {answer}")
+        self._check_answer(device, channel, answer, as_json=as_json)
         if as_json and answer.status == 200:
             times_set = self.disk.times_set
             await asyncio.sleep(chance.choice([0.0, 100.0, LINGERS]))
@@ -256,6 +292,7 @@ class Promises:
                 if now is not None:
                     self._check_whole(now)
                 self._told[device, channel] = now
+                self._check_floor(device, channel, record)
         self._check_swept()
 
     def _check_swept(self) -> None:
@@ -285,6 +322,8 @@ class Promises:
             record = program.catalog.get(device)
             for channel in EVERY_CHANNEL:
                 told = _told(record.current(channel) if record else None)
+                if self._never_fall and told is None and record is not None:
+                    told = _told(record.current(STABLE))  # which may be above all of its own
                 should = self._should_be_told(device, channel)
                 if told != should:
                     raise Broken(f"5: {when}, {device} {channel} is told {told}, not {should}")
@@ -298,10 +337,12 @@ class Promises:
             tags = self._registry.tags_of[device]
             current = {self._should_be_told(device, channel) for channel in EVERY_CHANNEL}
             must = {told[0] for told in current if told}
+            told_on = {told[0]: self._registry.contents[told[1]] for told in current if told}
             for tag in ORDERED:
                 version = _version(tag)
                 same = [each for each in tags if _version(each) == version]
                 contents = [tags[each] for each in same]
+                contents += [told_on[each] for each in told_on if _version(each) == version]
                 if not all_were_named:
                     contents += self._registry.pushed_as(device, same)
                 able = {f"{version}\n{crc32(x.data)}\n{len(x.data)}".encode() for x in contents}
@@ -311,6 +352,14 @@ class Promises:
                     raise Broken(f"5: {when}, a pin of {device} {tag} is told {answer}")
 
     def _should_be_told(self, device: Device, channel: str) -> Told | None:
+        best = self._best(device, channel)
+        highest = self._highest.get((device, channel)) if self._never_fall else None
+        if highest is not None and (best is None or rank(best[0]) < rank(highest.tag)):
+            return _told(highest)
+        return best
+
+    def _best(self, device: Device, channel: str) -> Told | None:
+        """The highest that the registry has."""
         tags = self._registry.tags_of[device]
         for tag in reversed(ORDERED):
             if tag in tags and tags[tag].good and (channel != STABLE or tag not in PRE):

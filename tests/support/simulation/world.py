@@ -19,7 +19,7 @@ from simulation import senders
 from simulation.chronicle import Chronicle
 from simulation.disk import MemoryDisk, PowerCut
 from simulation.luck import AHEAD, Luck
-from simulation.program import RECHECK, Program
+from simulation.program import NEVER_FALL, RECHECK, Program
 from simulation.promises import (
     DEVICES,
     EVERY_CHANNEL,
@@ -45,11 +45,15 @@ PAUSES = {0.0: 9, 0.01: 9, 0.3: 9, 2.0: 9, 12.0: 9, 40.0: 9, 1000.0: 1}
 
 @dataclass(frozen=True)
 class Parts:
-    """Which parts to build with; a test puts a broken one in. None is either kind of registry."""
+    """Which parts to build with; a test puts a broken one in. None is either kind of registry.
+
+    With `never_fall` the settings say so, and the registry does what makes channels fall.
+    """
 
     disk: type[MemoryDisk] = MemoryDisk
     registry: type[SimulatedRegistry] | None = None
     program: type[Program] = Program
+    never_fall: bool = False
 
 
 class World:
@@ -68,7 +72,7 @@ class World:
             self._registry.is_cache = True
         self._registry.note = self.chronicle.note
         self._disk = parts.disk(self._chance)
-        self._promises = Promises(self._registry, self._clock, self.chronicle)
+        self._promises = self._new_promises()
         self._under_way: set[asyncio.Task[None]] = set()
         self._luck = Luck(
             self._registry,
@@ -78,6 +82,7 @@ class World:
             deliver=self._deliver,
             ask_for_stranger=lambda: self._poll(STRANGER, EVERY_CHANNEL[0]),
             later=self._later,
+            replays=parts.never_fall,
         )
         self._all_are_named = self._chance.random() < 0.5
         self._program: Program
@@ -149,7 +154,8 @@ class World:
         """Start the server, as often as the power goes while it starts."""
         self._life = None
         while True:
-            self._program = self._parts.program(self._registry, self._disk, self._chance)
+            rules = {"rules": NEVER_FALL} if self._parts.never_fall else {}
+            self._program = self._parts.program(self._registry, self._disk, self._chance, **rules)
             self._promises.program, self._promises.disk = self._program, self._disk
             self.chronicle.note("the server starts")
             try:
@@ -164,6 +170,10 @@ class World:
         await self._program.wire.open()
         self._life = asyncio.ensure_future(self._program.run())
         self._disk.on_cut = self._life.cancel
+
+    def _new_promises(self) -> Promises:
+        never_fall = self._parts.never_fall
+        return Promises(self._registry, self._clock, self.chronicle, never_fall=never_fall)
 
     async def _stop(self) -> None:
         assert self._life is not None
@@ -273,7 +283,7 @@ class World:
         self._registry.staleness = 0.0
         self._disk = self._parts.disk(self._chance)
         self.chronicle.note("another server begins with an empty folder")
-        self._promises = Promises(self._registry, self._clock, self.chronicle)
+        self._promises = self._new_promises()
         await self._start()
         await asyncio.sleep(SETTLES_IN)
         self._promises.check()

@@ -8,15 +8,17 @@ in the ESP8266 core's documentation. Tasmota appends the image's name in bracket
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from multidict import MultiMapping
 
-from otaflux.errors import NotFound
+from otaflux.errors import NotFound, NothingHigher
 from otaflux.web.answers import Answer, not_modified, plain_text
 from otaflux.web.devices.delivery import FirmwareAnswer
 from otaflux.web.devices.offer import Offer, Unit
 from otaflux.web.devices.request import DeviceRequest
 
+_MODES = {"sketch", "version"}
 _HEADERS = tuple(
     tuple(prefix + name for name in ("mode", "version", "sketch-md5", "STA-MAC"))
     for prefix in ("x-ESP32-", "x-ESP8266-")
@@ -37,11 +39,16 @@ def is_spoken(headers: MultiMapping[str]) -> bool:
     return read(headers) is not None
 
 
-async def firmware(request: DeviceRequest) -> FirmwareAnswer:
+async def firmware(request: DeviceRequest) -> Answer | FirmwareAnswer:
     """The firmware with the sum that the board checks, or that it has it already."""
     running, ask = read(request.headers) or Running(), request.ask()
     unit = Unit(ask.unit.name, running.version, running.sketch_md5)
-    answered = await request.firmware(replace(ask, unit=unit))
+    try:
+        answered = await request.firmware(replace(ask, unit=unit))
+    except NothingHigher:
+        if running.mode in _MODES:
+            return Answer(HTTPStatus.NOT_MODIFIED, ())
+        raise
     whole = answer(running.mode, answered.offer, answered.whole)
     return replace(answered, whole=whole)
 
