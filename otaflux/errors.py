@@ -6,7 +6,7 @@ A branch stands for what the caller does next, so there are three and no more:
     ├── Refused              what a device, a hook or a person sent is wrong: 4xx, or exit 2
     │   ├── BadName          a device, repository, tag, version or channel that cannot be one
     │   ├── NotFound         nothing is under that name or address
-    │   │   └── NothingHigher … but what is lower than what a unit says it runs
+    │   │   └── NothingHigher  … but what is lower than what a unit says it runs
     │   ├── WrongMethod      the address is there, but not for that method
     │   ├── Superseded       the rest of a download whose firmware is another by now
     │   ├── BadSetting       a setting that is wrong, or not built yet

@@ -17,7 +17,6 @@ from otaflux.freed import uncollected
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device
-from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile.described import described_record
 from otaflux.reconcile.pull import Puller
@@ -31,6 +30,7 @@ from otaflux.roster.wake import Wake
 from otaflux.state import restore
 from otaflux.state.catalog import Catalog
 from otaflux.state.datafolder import DataFolder
+from otaflux.state.restore import Judged
 from otaflux.state.scrub import Scrub
 from otaflux.state.store import Store
 from otaflux.work.outcome import Outcome
@@ -109,7 +109,7 @@ class Controller:
             machine=machine,
         )
         self._scrub = Scrub(self.catalog, self.store, self.touch, machine=machine)
-        self._judged = restore.Judged((), frozenset())
+        self._judged = Judged((), frozenset())
 
     def touch(self, touch: Touch) -> asyncio.Future[Outcome]:
         """Put a reason to look into the queue. See `WorkQueue.touch`."""
@@ -143,7 +143,7 @@ class Controller:
             self._judged = await self.machine.in_thread(self._described, judged)
         return any(record.channels for record in self._judged.records)
 
-    def _described(self, judged: restore.Judged) -> restore.Judged:
+    def _described(self, judged: Judged) -> Judged:
         """The records with what their firmware is, where they do not say. Blocks."""
         records = tuple(described_record(self.store, record) for record in judged.records)
         pairs = zip(records, judged.records, strict=True)

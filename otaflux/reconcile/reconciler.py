@@ -46,7 +46,7 @@ SOONEST_ON = 1.0  # seconds until a run goes on that looked at as many tags as i
 SHARE_ON = 4.0  # … and so many times what it took: it has a fifth of a place
 
 
-class Awaited:
+class MissingSignatures:
     """The devices of which a signature is missing, and how many looks found it so."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Reconciler:
         self._evictions = evictions
         self._events = self._means.events
         self._clock = machine.clock
-        self._awaited = Awaited()
+        self._awaited = MissingSignatures()
 
     def awaits_signature(self, device: Device) -> bool:
         """Whether a release of that device waits for its signature."""

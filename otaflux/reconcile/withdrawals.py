@@ -73,7 +73,7 @@ class Withdrawals:
         return frozenset(
             tag
             for tag, missing in self._missing.get(device, {}).items()
-            if missing.last - missing.first >= self._apart(missing)
+            if missing.last >= missing.first + self._apart(missing)
         )
 
     def only(self, device: Device, served: Collection[Tag]) -> None:
@@ -86,12 +86,13 @@ class Withdrawals:
 
         The others wait for re-checks: a look of their own would be soon enough for none of them.
         """
+        # Compared as `gone` does it, to the last digit: a look made then is one that settles it.
         waits = [
             missing.first + self._apart(missing) - missing.last
             for missing in self._missing.get(device, {}).values()
-            if missing.by_word and missing.last - missing.first < self._apart(missing)
+            if missing.by_word and missing.last < missing.first + self._apart(missing)
         ]
-        return max(0.0, *waits) if waits else None
+        return max(waits, default=None)
 
     def _apart(self, missing: _Missing) -> float:
         """Seconds that the first and the last look have to be apart."""

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from held_releases import release
 from programs import PATIENCE, PROGRAM, Server, environment, free_port, otaflux, server
 from real_registry import Notify, docker_registry
 
-from otaflux.model.names import Device, Tag
+from otaflux.cli.instead import told_instead
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.record import Record, Standing
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import File
 
@@ -270,3 +273,29 @@ async def test_a_deletion_with_notify_is_withdrawn_soon(tmp_path: Path) -> None:
                 running.told("lamp", "1.0.0", within=60)
 
         await asyncio.to_thread(follow)
+
+
+@pytest.mark.parametrize(
+    ("known", "tags", "said"),
+    [
+        (("1.0.0", None), ("1.0.0", "0.9.0"), "told 1.0.0 on, from the server's own file"),
+        (("1.0.0", "2.0.0"), ("1.0.0", "0.9.0"), "told 1.0.0 on, from the server's own file"),
+        ((None, None), ("1.0.0", "0.9.0"), "told 1.0.0 on, from the server's own file"),
+        (("0.9.0", None), ("1.0.0", "0.9.0"), "told 0.9.0 in its place"),
+    ],
+)
+def test_where_channels_never_fall_it_is_told_on(
+    known: tuple[str | None, str | None], tags: tuple[str, ...], said: str
+) -> None:
+    """What was told, or may have been; what nobody was told yet goes as ever."""
+    told, floor = known
+    record = Record(
+        Device("lamp"),
+        "here",
+        channels={STABLE: Standing(release(told, b"told"), 1.0)} if told else {},
+        floors={STABLE: Tag(floor)} if floor else {},
+    )
+    (sentence,) = told_instead(record, map(Tag, tags), Tag("1.0.0"), (), "now", never_fall=True)
+    assert said in sentence
+    (follows,) = told_instead(record, map(Tag, tags), Tag("1.0.0"), (), "now")
+    assert "told 0.9.0" in follows

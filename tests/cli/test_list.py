@@ -11,7 +11,13 @@ from typing import Any
 
 from fake_faults import Page, Status
 from fake_registry import FakeRegistry
+from held_releases import release
 from programs import PATIENCE, Server, otaflux, server
+
+from otaflux.cli.shelf import Seen, shelf_of
+from otaflux.model.artifact import Listing
+from otaflux.model.names import STABLE, Tag
+from otaflux.model.record import Record, Standing
 
 BROKEN = b"\x1f\x8b\x08 no gzip at all"
 
@@ -288,3 +294,18 @@ def test_the_catalog_of_another_registry_is_told(tmp_path: Path) -> None:
     assert "is of the embedded folder, and http://127.0.0.1:1 is asked here" in done.stderr
     assert "server's settings" in done.stderr
     assert "is asked here" not in otaflux("list", cwd=tmp_path, **mine).stderr
+
+
+def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
+    """With `DOWNGRADES=never` devices are told what its registry has no more, and nothing lower."""
+    told = release("2.0.0", b"told")
+    standing = Standing(told, 1_790_000_000.0, withdrawn=True)
+    record = Record(told.device, "here", channels={STABLE: standing}, floors={STABLE: told.tag})
+    seen = Seen(Listing((Tag("1.0.0"),)))
+    high, low = shelf_of(record, seen, (), "now", where="registry").releases
+    assert (high.tag, high.state) == ("2.0.0", "current")
+    assert high.warnings == (
+        "withdrawn, told on because DOWNGRADES=never: its tag is gone from the registry",
+    )
+    assert (low.tag, low.state) == ("1.0.0", "older")
+    assert "DOWNGRADES=never" in low.reason

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from device_server import release
 
-from otaflux.model.names import Device
+from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.record import Record, Retired, Standing
 from otaflux.model.release import Release
 from otaflux.model.version import Version
@@ -86,3 +86,42 @@ def test_boards_may_be_amid_what_was_replaced_lately(
     found = offer(held, "stable", NOBODY, NOW)
     assert found is not None
     assert found.replaced_lately is lately
+
+
+@pytest.mark.parametrize(
+    ("runs", "version", "is_above"),
+    [
+        ("2.0.0", "1.9.9", True),
+        ("v2.0.0", "1.9.9", True),
+        ("2.0.0", "2.0.0", False),
+        ("2.0.0", "2.0.1", False),
+        ("2.0.0", "2.0.0-rc.1", True),
+        ("2.0.0-rc.1", "2.0.0", False),
+        ("2.0.0+8", "2.0.0+7", True),
+        ("2.0.0 8", "2.0.0+10", False),
+        ("2.0.0+gabcdef", "2.0.0", False),
+        ("2.0.0", "2.0.0+7", False),
+        ("", "1.0.0", False),
+        ("none", "1.0.0", False),
+        ("2.0", "1.0.0", False),
+        ("9" * 200, "1.0.0", False),
+    ],
+)
+def test_no_unit_is_told_less_than_it_says_it_runs(runs: str, version: str, is_above: bool) -> None:
+    """Only where channels do not fall; what is no version says nothing, pins are no exception."""
+    told_now = release(version=version)
+    free = Record(LAMP, "test", channels={"stable": Standing(told_now, 0.0)})
+    bound = replace(free, floors={STABLE: told_now.tag})
+    unit = Unit("u", version=runs)
+    for pin in (None, told_now.version):
+        assert offer(free, STABLE, unit, NOW, pin=pin) is not None
+        assert (offer(bound, STABLE, unit, NOW, pin=pin) is None) is is_above
+        assert offer(bound, STABLE, NOBODY, NOW, pin=pin) is not None
+
+
+def test_the_stable_answer_is_no_fall_for_another_channel() -> None:
+    """A channel that lost its own release is told the stable one only if that is not lower."""
+    lost = replace(BOTH, channels={"stable": Standing(ONE, 0.0)})
+    assert told(replace(lost, floors={Channel("beta"): TWO.tag}), "beta") is None
+    assert told(replace(lost, floors={Channel("beta"): ONE.tag}), "beta") == ONE
+    assert told(replace(lost, floors={STABLE: ONE.tag}), "beta") == ONE

@@ -13,6 +13,7 @@ import os
 import random
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from device_port import PortServer
 from device_server import Connection, release, sums
 from swu import HARDWARE, Signer
 
-from otaflux.model.names import Device
+from otaflux.model.names import STABLE, Device
 from otaflux.web.devices.continuity import Downloader
 
 IMAGE = b"\xe9" + random.Random(1).randbytes(70_000)  # begins as an ESP image does
@@ -160,6 +161,41 @@ async def test_arduino_asks_for_the_version(server: PortServer) -> None:
         assert headers["x-version"] == "1.0.0"
         assert headers["x-MD5"] == sums(IMAGE).md5
         assert len(body) < 100
+
+
+async def test_a_board_that_runs_more_has_nothing_to_do(server: PortServer) -> None:
+    """With `DOWNGRADES=never`: 304 for Arduino, 404 for who says `current=`; others are told."""
+    bound = server.catalog.get(ONE.device)
+    assert bound is not None
+    server.catalog.load(replace(bound, floors={STABLE: ONE.tag}))
+    for chip, mode in (("ESP32", "sketch"), ("ESP8266", "version")):
+        request = arduino("/firmware?device=lamp", chip=chip, mode=mode, version="1.1.0")
+        assert (await exchange(server, request))[0] == 304
+        request = arduino("/firmware?device=lamp", chip=chip, mode=mode, version="0.9.0")
+        assert (await exchange(server, request))[0] == 200
+    assert (await exchange(server, arduino("/firmware?device=lamp", mode="spiffs")))[0] == 404
+    async with await server.connect() as board:
+        for target in ("/version?device=lamp", "/firmware?device=lamp"):
+            for _ in range(2):  # from memory, too
+                assert (await board.get(f"{target}&current=1.0.0")).status == 200
+            assert (await server.get(f"{target}&current=1.1.0-rc.1")).status == 404
+            assert (await server.get(f"{target}&version=1.0.0&current=1.1.0")).status == 404
+            assert (await board.get(target)).status == 200
+
+
+async def test_what_is_held_together_lowers_nobody_either(server: PortServer) -> None:
+    """What the connection was told before, or a download that was begun, is no exception."""
+    bound = server.catalog.get(ONE.device)
+    assert bound is not None
+    server.catalog.load(replace(bound, floors={STABLE: ONE.tag}))
+    async with await server.connect() as board:
+        assert (await board.get("/version?device=lamp")).status == 200
+        assert (await board.get("/firmware?device=lamp&current=2.0.0")).status == 404
+    begins = {"Range": "bytes=0-99"}
+    assert (await server.get("/firmware?device=lamp", begins)).status == 206
+    later = {"Range": "bytes=100-199"}
+    assert (await server.get("/firmware?device=lamp", later)).status == 206
+    assert (await server.get("/firmware?device=lamp&current=2.0.0", later)).status == 404
 
 
 @pytest.mark.parametrize("mode", ["spiffs", "littlefs", "other"])

@@ -42,7 +42,8 @@ def is_spoken(headers: MultiMapping[str]) -> bool:
 async def firmware(request: DeviceRequest) -> Answer | FirmwareAnswer:
     """The firmware with the sum that the board checks, or that it has it already."""
     running, ask = read(request.headers) or Running(), request.ask()
-    unit = Unit(ask.unit.name, running.version, running.sketch_md5)
+    version = running.version or ask.unit.version
+    unit = Unit(ask.unit.name, version, running.sketch_md5)
     try:
         answered = await request.firmware(replace(ask, unit=unit))
     except NothingHigher:
