@@ -38,7 +38,10 @@ from otaflux.work.queue import WorkQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of devices and their units, and where what is not known is looked for."""
+    """What is known of devices and their units, and where what is not known is looked for.
+
+    `follows_down` says that what a unit runs changes nothing of what it is told.
+    """
 
     catalog: Catalog
     store: Store
@@ -48,6 +51,7 @@ class Known:
     channels: Channels
     machine: Machine
     units: Units
+    follows_down: bool = True
 
 
 class DeviceSide:
@@ -88,6 +92,7 @@ class DeviceSide:
             heard=lambda device, unit, runs, told: known.units.heard(
                 device, unit, runs=runs, told=told
             ),
+            follows_down=known.follows_down,
             clock=machine.clock,
             now=machine.now,
         )
@@ -152,6 +157,7 @@ class Edge(DeviceSide):
             channels=Channels(controller.channels, controller.default_channel),
             machine=machine,
             units=units,
+            follows_down=not controller.policy.never_fall,
         )
 
         def client(request: web.BaseRequest) -> str:

@@ -25,7 +25,7 @@ from otaflux.events import (
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority, Touch
-from otaflux.model.names import Channel, Device, NotServed
+from otaflux.model.names import Channel, Device, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile import again, choice
@@ -203,10 +203,15 @@ class Reconciler:
     def _until_next(self, run: Run) -> float | None:
         """Seconds until another look is worth it, sooner than a re-check; None where none is."""
         hook_at = run.touch.last_hook_at
-        settled = {*served_tags(run.record), *run.gone}
+        # What is told on though its tag is gone may come back as anything else may come.
+        settled = {*served_tags(run.record), *run.gone} - _told_on(run.record)
         return again.seconds_until(
             second_look=self._means.withdrawals.until_second_look(run.device),
             hook_age=None if hook_at is None else self._clock() - hook_at,
             is_ahead=choice.is_ahead(run.touch, run.looks.found, run.looks.digests, settled),
             awaited=self._awaited.note(run.device, is_missing=run.looks.awaits_signature),
         )
+
+
+def _told_on(record: Record) -> set[Tag]:
+    return {each.release.tag for each in record.channels.values() if each.withdrawn}

@@ -226,6 +226,7 @@ class DeviceServer:
     sender: Any = field(default_factory=PlainSender)
     secure: bool = False
     most_units: int = 1000
+    follows_down: bool = True
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
@@ -247,6 +248,7 @@ class DeviceServer:
                 channels=Channels(self.channels, self.default_channel),
                 machine=self.machine,
                 units=self.units,
+                follows_down=self.follows_down,
             ),
             self.sender,
             origins=self.origins,

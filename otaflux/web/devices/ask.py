@@ -12,7 +12,7 @@ units are named as Arduino's `HTTPUpdate` and RAUC name them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from multidict import MultiMapping
 

@@ -163,11 +163,20 @@ async def test_arduino_asks_for_the_version(server: PortServer) -> None:
         assert len(body) < 100
 
 
-async def test_a_board_that_runs_more_has_nothing_to_do(server: PortServer) -> None:
-    """With `DOWNGRADES=never`: 304 for Arduino, 404 for who says `current=`; others are told."""
-    bound = server.catalog.get(ONE.device)
-    assert bound is not None
-    server.catalog.load(replace(bound, floors={STABLE: ONE.tag}))
+@pytest.fixture
+async def unfalling(tmp_path: Path) -> AsyncIterator[PortServer]:
+    """The same, with `DOWNGRADES=never`."""
+    async with PortServer(tmp_path, follows_down=False) as running:
+        running.publish(ONE)
+        bound = running.catalog.get(ONE.device)
+        assert bound is not None
+        running.catalog.load(replace(bound, floors={STABLE: ONE.tag}))
+        yield running
+
+
+async def test_a_board_that_runs_more_has_nothing_to_do(unfalling: PortServer) -> None:
+    """304 for Arduino, 404 for who says `current=`; others are told."""
+    server = unfalling
     for chip, mode in (("ESP32", "sketch"), ("ESP8266", "version")):
         request = arduino("/firmware?device=lamp", chip=chip, mode=mode, version="1.1.0")
         assert (await exchange(server, request))[0] == 304
@@ -183,11 +192,9 @@ async def test_a_board_that_runs_more_has_nothing_to_do(server: PortServer) -> N
             assert (await board.get(target)).status == 200
 
 
-async def test_what_is_held_together_lowers_nobody_either(server: PortServer) -> None:
+async def test_what_is_held_together_lowers_nobody_either(unfalling: PortServer) -> None:
     """What the connection was told before, or a download that was begun, is no exception."""
-    bound = server.catalog.get(ONE.device)
-    assert bound is not None
-    server.catalog.load(replace(bound, floors={STABLE: ONE.tag}))
+    server = unfalling
     async with await server.connect() as board:
         assert (await board.get("/version?device=lamp")).status == 200
         assert (await board.get("/firmware?device=lamp&current=2.0.0")).status == 404
