@@ -203,6 +203,25 @@ def test_plain_polls_are_counted_by_device_status_and_what_units_run() -> None:
     counted(test)
 
 
+def test_polls_of_a_real_fast_path_reach_metrics_and_notes() -> None:
+    """What the request cache answers is told once a second, with what units say they run."""
+
+    async def test(rig: Counted) -> None:
+        rig.push("lamp", "1.0.0")
+        await rig.look("lamp")
+        for query in ("", "", "&current=1.0.0&unit=a"):
+            assert (await rig.program.wire.get(f"/version?device=lamp{query}")).status == 200
+        rig.program.edge.cache.report()
+        polls = {"method": "GET", "path": "/version", "status": "200"}
+        assert rig("http_requests_total", **polls) == 3
+        assert rig("firmware_cache_hit_total", device_id="lamp") == 3
+        assert rig("otaflux_polls_by_version_total", device_id="lamp", version="1.0.0") == 1
+        notes = rig.seen.journal.of(LAMP)
+        assert (notes.polls, notes.runs) == (3, {"1.0.0": 1})
+
+    counted(test)
+
+
 def test_downloads_are_counted_by_how_they_ended() -> None:
     """A board that hangs up is no error, and counted."""
 

@@ -416,3 +416,22 @@ def test_a_line_end_is_no_part_of_a_secret_in_either_form(
     for form in ({name: f" two words {end}"}, {f"{name}_FILE": str(tmp_path / "secret")}):
         secret = getattr(read({}, {**login, **form}), field)
         assert secret.current().reveal() == " two words "
+
+
+@pytest.mark.parametrize(
+    ("devices", "operators", "is_wrong"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:80", True),
+        ("0.0.0.0:80", "127.0.0.1:80", True),
+        ("127.0.0.1:80", "[::]:80", True),
+        ("127.0.0.1:80", "127.0.0.2:80", False),
+        ("0.0.0.0:80", "0.0.0.0:81", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+    ],
+)
+def test_both_ports_on_one_address_are_refused(
+    devices: str, operators: str, is_wrong: bool
+) -> None:
+    """With one line that names both; a port of 0 is another each time."""
+    found = complaints({"LISTEN_ADDR": devices, "METRICS_LISTEN_ADDR": operators})
+    assert [line.partition(":")[0] for line in found] == ["METRICS_LISTEN_ADDR"] * is_wrong

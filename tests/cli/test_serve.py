@@ -74,6 +74,16 @@ def test_an_address_that_is_taken_is_refused(tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert "LISTEN_ADDR" in done.stderr
+        other["LISTEN_ADDR"] = f"127.0.0.1:{free_port()}"
+        done = otaflux(cwd=tmp_path, **other)
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("otaflux: METRICS_LISTEN_ADDR: found 127.0.0.1:")
+        other["METRICS_LISTEN_ADDR"] = other["LISTEN_ADDR"]
+        done = otaflux(cwd=tmp_path, **other)
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert "expected another port than LISTEN_ADDR" in line
 
 
 def test_a_registry_that_is_away_does_not_stop_the_start(tmp_path: Path) -> None:

@@ -47,11 +47,11 @@ def group(found: Group, now: float) -> Element:
         besides: Node = None
     else:
         heading = [f"{shown.devices(found.count)} {many}"]
-        besides = h.p(".small.soft")[
-            "Such as ",
+        besides = [
+            " such as ",
             link(found.example.name),
             " · ",
-            h.a(href="/?show=wrong")["all that something is wrong with"],
+            h.a(href="/?show=wrong")["show all"],
         ]
     return _wrong(found.fault, heading, besides, now)
 
@@ -102,8 +102,9 @@ def _wrong(found: Fault, heading: Node, besides: Node, now: float) -> Element:
         h.h3[heading],
         h.p(".why")[[h.code[found.tag], " "] if found.tag else None, found.reason],
         _to_do(found.hint),
-        h.p(".small.soft")["since ", shown.moment(since, now)] if since else None,
-        besides,
+        h.p(".small.soft")[["since ", shown.moment(since, now)] if since else None, besides]
+        if since or besides
+        else None,
     ]
 
 
