@@ -111,7 +111,7 @@ def test_every_route_is_documented() -> None:
     paths = re.findall(r"^  (/[^:]*):", page("openapi.yaml"), re.MULTILINE)
     assert paths
     for path in paths:
-        written = re.sub(r"\{(device|hex|source)\}", lambda m: NAMES[m[1]], path)
+        written = re.sub(r"\{(\w+)\}", lambda m: NAMES.get(m[1], m[1].upper()), path)
         assert written in text, path
     for source in hooks.SOURCES:
         assert f"`{source}`" in page("hooks.md")
@@ -176,7 +176,15 @@ def test_decisions_are_numbered_and_say_what_is_bad() -> None:
         assert "- Bad:" in path.read_text(), path.name
 
 
-BROUGHT = {"gzip", "tar", "bash", "openssl", "promtool", "systemd-analyze"}  # with others of them
+BROUGHT = {
+    "gzip",
+    "tar",
+    "bash",
+    "openssl",
+    "promtool",
+    "systemd-analyze",
+    "systemd-nspawn",
+}  # with others of them
 
 
 def test_every_real_program_is_installed_by_make() -> None:

@@ -27,6 +27,7 @@ from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import PATIENCE, FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.devices.request import Parts
+from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
 from otaflux.web.hooks.receiver import Receiver, address_of
 from otaflux.web.observer import Everybody, Nobody, Observer, Polled
@@ -96,7 +97,8 @@ class DeviceSide:
             clock=machine.clock,
             now=machine.now,
         )
-        for part in (self.cache, self.memory):
+        self.zigbee = ZigbeeFiles(known.store, machine)
+        for part in (self.cache, self.memory, self.zigbee):
             known.catalog.listen(part.hear)
         self.parts = Parts(
             catalog=known.catalog,
@@ -109,6 +111,7 @@ class DeviceSide:
             observer=observer,
             channels=known.channels,
             units=known.units,
+            zigbee=self.zigbee,
             machine=machine,
         )
         self.devices = Devices(self.parts)

@@ -84,6 +84,17 @@ class Release:
         return hash((self.tag.text, self.manifest_digest.hex))
 
     @property
+    def file_name(self) -> str:
+        """What clients call the file that go by names: `lamp.bin` of the device `acme/lamp`."""
+        return self.device.name.rpartition("/")[2] + self.firmware.extension
+
+    @property
+    def file_name_with_version(self) -> str:
+        """The same for those who look for the version in it: `lamp_1.4.0.bin`."""
+        last = self.device.name.rpartition("/")[2]
+        return f"{last}_{self.version}{self.firmware.extension}"
+
+    @property
     def order(self) -> tuple[object, ...]:
         """Sorts releases of a device: version, then build identifiers, then the tag's text."""
         return (*self.version.key, self.tag.text)

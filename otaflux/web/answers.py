@@ -217,6 +217,17 @@ def part(whole: Answer, span: Span) -> Answer:
     return Answer(HTTPStatus.PARTIAL_CONTENT, (*headers, content_range), span=span)
 
 
+def no_content() -> Answer:
+    """204: there is nothing for who asked. No body, and no length of one."""
+    return Answer(HTTPStatus.NO_CONTENT, (("Cache-Control", MUTABLE),))
+
+
+def redirect(url: str, status: int) -> Answer:
+    """An empty answer that leads to `url`, which holds no byte that ends a line."""
+    headers = (("Location", url), ("Content-Length", "0"), ("Cache-Control", MUTABLE))
+    return Answer(status, headers)
+
+
 def not_modified(whole: Answer) -> Answer:
     """304: the client has it already. No body, so no length of one."""
     return Answer(

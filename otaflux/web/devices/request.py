@@ -15,17 +15,20 @@ from multidict import MultiMapping
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import Device
 from otaflux.model.record import Record
+from otaflux.model.release import Firmware
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
+from otaflux.units.seen import Protocol
 from otaflux.units.units import Units
-from otaflux.web.answers import Answer
+from otaflux.web.answers import Answer, content_path
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
 from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
-from otaflux.web.devices.offer import Offer
+from otaflux.web.devices.offer import Offer, Unit
 from otaflux.web.devices.polls import judged, offered
+from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 from otaflux.web.target import Target
@@ -39,7 +42,8 @@ class Parts:
     """What answers to devices are made from.
 
     `last_told` is shared with the request cache; `last_told`, `memory` and `first_looks` hear of
-    changed records. `channels` are those that polls may name, `units` is who was heard of.
+    changed records. `channels` are those that polls may name, `units` is who was heard of,
+    `zigbee` what the index of Zigbee files lists.
     """
 
     catalog: Catalog
@@ -51,6 +55,7 @@ class Parts:
     origins: Origins
     observer: Observer
     units: Units
+    zigbee: ZigbeeFiles
     channels: Channels = ONLY_STABLE
     machine: Machine = REAL_MACHINE
 
@@ -143,6 +148,16 @@ class DeviceRequest:
     def is_shared(self, ask: Ask) -> bool:
         """Whether many clients may share the connection."""
         return ask.proxied or self.parts.origins.trusts(self.raw.remote or "")
+
+    def link(self, firmware: Firmware) -> str:
+        """The address of those bytes, whole, for clients that follow nothing else."""
+        return self.origin() + content_path(firmware)
+
+    def heard(self, protocol: Protocol, device: Device, unit: Unit, told: Offer | None) -> None:
+        """Remember that a unit which names itself asked, what it runs and what it was told."""
+        if unit.name:
+            version = told.release.version.text if told else ""
+            self.parts.units.heard(device, unit.name, protocol, runs=unit.version, told=version)
 
     def origin(self) -> str:
         """Scheme and host that links begin with, without a slash at the end."""

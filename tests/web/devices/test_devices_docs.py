@@ -10,7 +10,10 @@ from otaflux.web.refusals import STATUS
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parent.parent.parent / "docs" / "devices.md").read_text()
-BOARDS = (HERE / "test_protocols.py").read_text()
+BOARDS = "".join(
+    (HERE / f"test_{name}.py").read_text()
+    for name in ("protocols", "other_protocols", "real_clients")
+)
 
 
 def test_every_client_of_the_table_has_its_test() -> None:

@@ -10,7 +10,17 @@ from collections.abc import Iterable, Mapping
 from multidict import MultiMapping
 
 from otaflux.errors import NotFound
-from otaflux.web.devices.protocols import arduino, esphome, plain
+from otaflux.web.devices.protocols import (
+    arduino,
+    arduino_json,
+    esphome,
+    github,
+    memfault,
+    plain,
+    swupdate,
+    sysupdate,
+    zigbee,
+)
 from otaflux.web.devices.protocols.route import Route
 
 ROUTES = (
@@ -22,6 +32,14 @@ ROUTES = (
     Route("/firmware/{device}/firmware.bin", plain.firmware),
     Route("/firmware/sha256/{hex}", plain.content),
     Route("/esphome/{device}/manifest.json", esphome.manifest),
+    Route("/api/v0/releases/latest/url", memfault.latest),
+    Route("/repos/{device}/releases/latest", github.latest),
+    Route("/swupdate", swupdate.general),
+    Route("/sysupdate/{device}/SHA256SUMS", sysupdate.sums),
+    Route("/sysupdate/{device}/{name}", sysupdate.file),
+    Route("/esp32fota/{device}.json", arduino_json.esp32fota),
+    Route("/ota-pull/{device}.json", arduino_json.ota_pull),
+    Route("/zigbee/index.json", zigbee.index),
 )
 
 

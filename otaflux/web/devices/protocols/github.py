@@ -1,0 +1,41 @@
+"""The shape of GitHub's latest release, for the many updaters that know how to ask GitHub.
+
+The tag is as it was pushed; the first asset is called `firmware.bin`, the second by the device and
+what the bytes are. A device of two parts is organisation and repository, one of one part is
+`otaflux/D`. Source: esp_ghota, which reads `tag_name`, `assets[].name` and `assets[].url` and gets
+that address with `Accept: application/octet-stream`; GitHub's REST API for the rest.
+"""
+
+from __future__ import annotations
+
+from otaflux.model.names import Device
+from otaflux.units.seen import Protocol
+from otaflux.web.answers import Answer, json_body
+from otaflux.web.devices.ask import Ask
+from otaflux.web.devices.offer import NOBODY
+from otaflux.web.devices.request import DeviceRequest
+
+ONE_PART = "otaflux/"  # stands in the place of an organisation
+
+
+async def latest(request: DeviceRequest) -> Answer:
+    """The release that the device is told, with its bytes as assets."""
+    ask = Ask(_device(request), request.parts.channels.default)
+    found = await request.offered(ask)
+    request.heard(Protocol.GITHUB, ask.device, NOBODY, found)
+    release = found.release
+    link, size = request.link(release.firmware), release.firmware.sums.size
+    names = ("firmware.bin", release.file_name)
+    assets = [
+        {"name": name, "url": link, "browser_download_url": link, "size": size} for name in names
+    ]
+    return request.judged(json_body({"tag_name": release.tag.text, "assets": assets}))
+
+
+def _device(request: DeviceRequest) -> Device:
+    """Who is meant: the whole path where there is such a device, else what follows `otaflux/`."""
+    named = request.named["device"]
+    whole = Device.parse(named)
+    if named.startswith(ONE_PART) and request.parts.catalog.get(whole) is None:
+        return Device.parse(named.removeprefix(ONE_PART))
+    return whole

@@ -1,0 +1,95 @@
+"""The Zigbee files that devices are told: one index for all of them, kept as records change.
+
+On the event loop. SHA-512 is a sum that this index alone needs: it is computed in a thread when the
+index is asked for first, one file after the other, and kept by content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from otaflux.boundedmap import BoundedMap
+from otaflux.errors import Busy
+from otaflux.files import durable
+from otaflux.machine import Machine
+from otaflux.model.artifact import Digest
+from otaflux.model.image import ZigbeeHeader
+from otaflux.model.names import Device
+from otaflux.model.record import Record
+from otaflux.model.release import Release
+from otaflux.state.store import Store
+
+MOST = 10_000  # files in the index; a sum each, some 300 bytes
+PIECE = 1 << 20  # bytes read at once
+PATIENCE = 5.0  # seconds that who asks waits for sums; then they go on without him
+
+
+class ZigbeeFiles:
+    """What the index lists: the current stable release of each device whose file is Zigbee's."""
+
+    def __init__(self, store: Store, machine: Machine, *, patience: float = PATIENCE) -> None:
+        self._store = store
+        self._machine = machine
+        self._patience = patience
+        self._current: dict[Device, Release] = {}
+        self._sums: BoundedMap[Digest, str] = BoundedMap(MOST)
+        self._summing: asyncio.Task[None] | None = None
+
+    def hear(self, device: Device, record: Record | None) -> None:
+        """A record changed, or went."""
+        release = record.current() if record is not None else None
+        if release is None or header_of(release) is None:
+            self._current.pop(device, None)
+        elif device in self._current or len(self._current) < MOST:
+            self._current[device] = release
+
+    async def listed(self) -> list[tuple[Release, ZigbeeHeader, str]]:
+        """Each release with its header and its SHA-512 in hex, by the devices' names.
+
+        Raises `Busy` while sums of many files are computed.
+        """
+        if any(self._sums.get(each.firmware.firmware_digest) is None for each in self._releases()):
+            await self._sum_all()
+        listed = []
+        for release in sorted(self._releases(), key=lambda each: each.device.name):
+            header, sha512 = header_of(release), self._sums.get(release.firmware.firmware_digest)
+            if header is not None and sha512 is not None:  # else its file went meanwhile
+                listed.append((release, header, sha512))
+        return listed
+
+    def _releases(self) -> list[Release]:
+        return list(self._current.values())
+
+    async def _sum_all(self) -> None:
+        """Sum what is not summed yet: one task for all who ask, which goes on without them."""
+        if self._summing is None or self._summing.done():
+            self._summing = asyncio.create_task(self._sum_missing(), name="sums for Zigbee")
+        try:
+            async with asyncio.timeout(self._patience):
+                await asyncio.shield(self._summing)
+        except TimeoutError:
+            raise Busy(
+                "The sums of the Zigbee files are computed", retry_after=self._patience
+            ) from None
+
+    async def _sum_missing(self) -> None:
+        for release in self._releases():
+            digest = release.firmware.firmware_digest
+            if self._sums.get(digest) is None:
+                size = release.firmware.sums.size
+                self._sums.put(digest, await self._machine.in_thread(self._sum, digest, size))
+
+    def _sum(self, digest: Digest, size: int) -> str:
+        """The SHA-512 of a file. Blocks; raises `DiskFailed`."""
+        sha512 = hashlib.sha512()
+        with durable.explained(f"read {digest}"):
+            for offset in range(0, size, PIECE):
+                sha512.update(self._store.read(digest, min(PIECE, size - offset), offset))
+        return sha512.hexdigest()
+
+
+def header_of(release: Release) -> ZigbeeHeader | None:
+    """The header of a Zigbee file; None where it is none."""
+    image = release.firmware.image
+    return image.zigbee if image is not None else None

@@ -1,0 +1,221 @@
+"""Protocols of which a client sends one request: the bytes of each, and what each must not get."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from device_port import PortServer
+from device_server import release
+from zigbee_files import zigbee, zigbee_file
+
+from otaflux.model.names import Device
+from otaflux.work.outcome import Done
+
+ORIGIN = "http://ota"  # the Host that these clients send
+OLD = release("acme/lamp", "1.9.0", b"old" * 100)
+NEW = release("acme/lamp", "1.10.0+b7", b"new" * 100, tag="v1.10.0_b7")
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[PortServer]:
+    """A port whose device acme/lamp is told 1.10.0+b7 and keeps 1.9.0."""
+    async with PortServer(tmp_path) as server:
+        server.publish(OLD)
+        server.publish(NEW, kept=(OLD,))
+        yield server
+
+
+async def fetched(server: PortServer, url: str) -> bytes:
+    """What is at a link of an answer."""
+    assert url.startswith(ORIGIN)
+    return (await server.get(url.removeprefix(ORIGIN))).body
+
+
+MEMFAULT = "/api/v0/releases/latest/url?device_serial=S1&hardware_version=H&software_type=acme/lamp"
+
+
+async def test_memfault_gets_an_address(server: PortServer) -> None:
+    """As the SDK asks on ESP-IDF; the unit, what it runs and was told are remembered."""
+    headers = {"Memfault-Project-Key": "K", "Accept": "text/plain"}
+    reply = await server.get(f"{MEMFAULT}&current_version=1.9.0", headers)
+    assert (reply.status, reply["Content-Length"]) == (200, str(len(reply.body)))
+    assert await fetched(server, reply.body.decode()) == b"new" * 100
+    seen = server.units.find(Device("acme/lamp"), "S1")
+    assert seen is not None
+    assert (seen.runs, seen.told) == ("1.9.0", "1.10.0+b7")
+
+
+async def test_memfault_has_nothing_to_do(server: PortServer) -> None:
+    """204 without a body where the unit runs it, however its version is written."""
+    for runs in ("1.10.0%2Bb7", "v1.10.0_b7"):
+        reply = await server.get(f"{MEMFAULT}&current_version={runs}")
+        assert (reply.status, reply.body) == (204, b"")
+        assert "Content-Length" not in reply.names
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "software_type=", "software_type=A%20B", "software_type=lamp&software_type=fan"],
+)
+async def test_memfault_names_no_device(server: PortServer, query: str) -> None:
+    """What cannot be a device is 400."""
+    assert (await server.get(f"/api/v0/releases/latest/url?{query}")).status == 400
+
+
+async def test_github(server: PortServer) -> None:
+    """`tag_name` as pushed, `firmware.bin` first, and short links to the bytes."""
+    reply = await server.get("/repos/acme/lamp/releases/latest")
+    told = json.loads(reply.body)
+    assert told["tag_name"] == "v1.10.0_b7"
+    assert [asset["name"] for asset in told["assets"]] == ["firmware.bin", "lamp.bin"]
+    for asset in told["assets"]:
+        assert asset["url"] == asset["browser_download_url"]
+        assert len(asset["url"]) < 128
+        headers = {"Accept": "application/octet-stream"}
+        path = asset["url"].removeprefix(ORIGIN)
+        assert (await server.get(path, headers)).body == b"new" * 100
+    assert (await server.get("/repos/acme/lamp/releases/latest", {"If-None-Match": reply["ETag"]})
+            ).status == 304  # fmt: skip
+
+
+async def test_github_for_devices_of_one_part(server: PortServer) -> None:
+    """They are at `otaflux/D`, unless a device is called so."""
+    server.publish(release("fan", "2.0.0", b"fan"))
+    server.publish(release("otaflux/hub", "3.0.0", b"hub"))
+    told = json.loads((await server.get("/repos/otaflux/fan/releases/latest")).body)
+    assert told["tag_name"] == "2.0.0"
+    told = json.loads((await server.get("/repos/otaflux/hub/releases/latest")).body)
+    assert told["tag_name"] == "3.0.0"
+
+
+async def test_swupdate_general(server: PortServer) -> None:
+    """302 to the bytes, 404 where the unit runs them; other words count for nothing."""
+    asked = "/swupdate?device=acme/lamp&unit=U1&hw=rev-b&hw=rev-c&version="
+    reply = await server.get(f"{asked}1.9.0")
+    assert (reply.status, reply.body) == (302, b"")
+    assert await fetched(server, reply["Location"]) == b"new" * 100
+    assert (await server.get(f"{asked}1.10.0_b7")).status == 404
+    assert (await server.get("/swupdate?device=")).status == 400
+
+
+async def test_swupdate_is_never_told_to_wait(tmp_path: Path) -> None:
+    """No `Retry-After`, which it would keep as its interval: what is not known yet is 404."""
+    async with PortServer(tmp_path, patience=0.01) as server:
+        reply = await server.get("/swupdate?device=new")
+        assert reply.status == 404
+        assert "Retry-After" not in reply.names
+
+
+async def test_sysupdate(server: PortServer) -> None:
+    """A line for the current and each kept release, as systemd reads it, and the files behind."""
+    lines = (await server.get("/sysupdate/acme/lamp/SHA256SUMS")).body.decode()
+    expected = [("lamp_1.10.0+b7.bin", b"new" * 100), ("lamp_1.9.0.bin", b"old" * 100)]
+    assert lines == "".join(
+        f"{hashlib.sha256(content).hexdigest()} *{name}\n" for name, content in expected
+    )
+    for name, content in expected:
+        assert (await server.get(f"/sysupdate/acme/lamp/{name}")).body == content
+    part = await server.get("/sysupdate/acme/lamp/lamp_1.9.0.bin", {"Range": "bytes=3-5"})
+    assert (part.status, part.body) == (206, b"old")
+    for name in ("lamp_1.8.0.bin", "SHA256SUMS.gpg", "..%2flamp_1.9.0.bin"):
+        assert (await server.get(f"/sysupdate/acme/lamp/{name}")).status in {400, 404}
+
+
+async def test_sysupdate_lists_nothing_of_other_channels(tmp_path: Path) -> None:
+    """A pre-release of a channel is no file for those who follow the stable one."""
+    async with PortServer(tmp_path, channels=frozenset({"beta"})) as server:
+        server.publish(OLD)
+        server.publish(release("acme/lamp", "2.0.0-beta.1", b"beta"), channel="beta")
+        lines = (await server.get("/sysupdate/acme/lamp/SHA256SUMS")).body.decode()
+        assert [line.split("*")[1] for line in lines.splitlines()] == ["lamp_1.9.0.bin"]
+        assert (await server.get("/sysupdate/acme/lamp/lamp_2.0.0-beta.1.bin")).status == 404
+        lines = (await server.get("/sysupdate/acme/lamp/SHA256SUMS?channel=beta")).body.decode()
+        assert lines.count("\n") == 2
+
+
+async def test_esp32fota(server: PortServer) -> None:
+    """One object with type, version and address; `?id=` is the unit."""
+    told = json.loads((await server.get("/esp32fota/acme/lamp.json?id=24:0A")).body)
+    assert (told["type"], told["version"]) == ("acme/lamp", "1.10.0+b7")
+    assert await fetched(server, told["url"]) == b"new" * 100
+    assert server.units.find(Device("acme/lamp"), "24:0A") is not None
+
+
+async def test_ota_pull(server: PortServer) -> None:
+    """One configuration for every board."""
+    told = json.loads((await server.get("/ota-pull/acme/lamp.json")).body)
+    (entry,) = told["Configurations"]
+    assert set(entry) == {"Version", "URL"}
+    assert await fetched(server, entry["URL"]) == b"new" * 100
+
+
+async def test_the_zigbee_index(server: PortServer) -> None:
+    """One array for all devices, from the files' own headers; others are not in it."""
+    bulb, plug = zigbee_file(0x01020304, hardware=(1, 9)), zigbee_file(5)
+    server.publish(zigbee("zb/bulb", "1.2.3", bulb))
+    server.publish(zigbee("zb/plug", "0.0.5", plug))
+    first, second = json.loads((await server.get("/zigbee/index.json")).body)
+    url = first.pop("url")
+    assert first == {
+        "fileName": "bulb_1.2.3.ota",
+        "fileVersion": 0x01020304,
+        "fileSize": len(bulb),
+        "imageType": 7,
+        "manufacturerCode": 0x1234,
+        "otaHeaderString": "Lamp OTA",
+        "hardwareVersionMin": 1,
+        "hardwareVersionMax": 9,
+        "sha512": hashlib.sha512(bulb).hexdigest(),
+    }
+    assert await fetched(server, url) == bulb
+    assert second["sha512"] == hashlib.sha512(plug).hexdigest()
+    assert "hardwareVersionMin" not in second
+
+
+async def test_the_zigbee_index_follows(server: PortServer) -> None:
+    """What is told now is in it, and nothing else; with none it is an empty array."""
+    assert (await server.get("/zigbee/index.json")).body == b"[]"
+    server.publish(zigbee("zb/bulb", "1.0.0", zigbee_file(1)))
+    server.publish(zigbee("zb/bulb", "2.0.0", zigbee_file(2)))
+    replies = await asyncio.gather(*(server.get("/zigbee/index.json") for _ in range(5)))
+    for reply in replies:
+        assert [entry["fileVersion"] for entry in json.loads(reply.body)] == [2]
+    server.publish(release("zb/bulb", "3.0.0", b"no Zigbee file"))
+    assert (await server.get("/zigbee/index.json")).body == b"[]"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/repos/acme/nobody/releases/latest",
+        "/sysupdate/nobody/SHA256SUMS",
+        "/esp32fota/nobody.json",
+        "/ota-pull/nobody.json",
+        "/swupdate?device=nobody",
+        "/api/v0/releases/latest/url?software_type=nobody",
+    ],
+)
+async def test_nothing_there(server: PortServer, path: str) -> None:
+    """A device that does not exist is 404, after one look that says so."""
+    asking = asyncio.create_task(server.get(path))
+    await server.queue.touched.wait()
+    (touch,) = server.queue.touches
+    server.queue.end(touch.device.name, Done())
+    assert (await asking).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/repos/A%00/b/releases/latest", "/sysupdate/%ff/SHA256SUMS", "/esp32fota/a%20b.json",
+     "/ota-pull/-.json?unit=%00", "/swupdate?device=../x", "/zigbee/index.json/"],
+)  # fmt: skip
+async def test_odd_names(server: PortServer, path: str) -> None:
+    """What cannot be a name is refused in a short text."""
+    reply = await server.get(path)
+    assert reply.status in {200, 400, 404}
+    assert len(reply.body) < 200
