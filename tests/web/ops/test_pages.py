@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 from device_server import release
@@ -14,7 +15,7 @@ from otaflux.errors import Unreachable
 from otaflux.events import Cause as Why
 from otaflux.events import HookAccepted, Reason, RunFailed, UnitLooping
 from otaflux.model.event import Action
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import STABLE, Device, Tag
 
 LAMP = Device("lamp")
 HOSTILE = "<script>alert('x')</script> \"&amp;' <img src=x onerror=alert(1)>"
@@ -68,6 +69,44 @@ def test_the_first_thing_is_what_is_wrong_and_what_to_do() -> None:
         assert order == sorted(order)
 
     run_watched(test, "lamp", "door", devices=("lamp", "door"))
+
+
+def test_five_planted_faults_are_found_at_a_look() -> None:
+    """Among thirty devices that are fine: each names its device, and says what to do."""
+
+    async def test(rig: Watched) -> None:
+        for number in range(30):
+            rig.push(f"d{number}", "1.0.0")
+            await rig.look(f"d{number}")
+        rig.push("d3", "2.0.0", Shape.BAD)
+        await rig.look("d3")
+        rig.seen.events.tell(UnitLooping(release("d5", "1.0.0"), "aa:bb", 3))
+        odd = rig.program.catalog.get(Device("d7"))
+        assert odd is not None
+        standing = odd.channels[STABLE]
+        warned = replace(
+            standing.release, warnings=("the image says version 0.9.0, the tag 1.0.0",)
+        )
+        rig.program.catalog.load(replace(odd, channels={STABLE: replace(standing, release=warned)}))
+        reason = Reason(Why.REGISTRY, "the registry refuses the login", "Look at REGISTRY_PASSWORD")
+        rig.seen.events.tell(RunFailed(Device("d9"), None, reason, 1, 0.1))
+        await rig.look("empty")
+        text = (await text_of(rig)).split("<h2>Devices</h2>")[0]
+        assert "<h1>5 things are wrong</h1>" in text
+        assert re.findall(r'<h3><a href="/device/([a-z0-9]+)">', text) == [
+            "d9", "d3", "d5", "empty", "d7",
+        ]  # fmt: skip
+        assert text.count("What to do: ") == 5
+        for words in (
+            "refuses the login",
+            "no layer",
+            "three times",
+            "0.9.0",
+            "there is no release",
+        ):
+            assert words in text
+
+    run_watched(test, *(f"d{number}" for number in range(30)), "empty", devices=("empty",))
 
 
 def test_many_devices_with_one_fault_are_one_thing() -> None:
