@@ -68,6 +68,7 @@ class Event(StrEnum):
     LIBRARY_SAID = "library_said"
     CONNECTIONS_CROWDED = "connections_crowded"
     DEVICE_NOT_SERVED = "device_not_served"
+    DEVICE_REJECTED = "device_rejected"
     BROKER_CONNECTED = "broker_connected"
     BROKER_FAILED = "broker_failed"
     BROKER_CRASHED = "broker_crashed"

@@ -21,6 +21,7 @@ from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store
 from otaflux.units.units import Units
+from otaflux.web.devices.admission import EVERYBODY, Admission
 from otaflux.web.devices.ask import Channels
 from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
@@ -58,7 +59,8 @@ class Known:
 class DeviceSide:
     """What answers devices; its parts hear of each record from the moment they are built.
 
-    `secure` says that the port has TLS, `observer` hears of requests, and `patience` is how many
+    `secure` says that the port has TLS, `observer` hears of requests, `admission` says who may
+    ask, and `patience` is how many
     seconds a poll waits for a first look.
     """
 
@@ -70,6 +72,7 @@ class DeviceSide:
         origins: Origins,
         observer: Observer,
         secure: bool = False,
+        admission: Admission = EVERYBODY,
         patience: float = PATIENCE,
     ) -> None:
         machine = known.machine
@@ -94,6 +97,7 @@ class DeviceSide:
                 device, unit, runs=runs, told=told
             ),
             follows_down=known.follows_down,
+            admission=admission,
             clock=machine.clock,
             now=machine.now,
         )
@@ -112,6 +116,7 @@ class DeviceSide:
             channels=known.channels,
             units=known.units,
             zigbee=self.zigbee,
+            admission=admission,
             machine=machine,
         )
         self.devices = Devices(self.parts)
@@ -149,6 +154,7 @@ class Edge(DeviceSide):
         observer: Observer,
         downloads: int,
         secure: bool,
+        admission: Admission = EVERYBODY,
     ) -> None:
         machine = controller.machine
         known = Known(
@@ -168,7 +174,9 @@ class Edge(DeviceSide):
 
         sender = Downloads(downloads, client=client, clock=machine.clock)
         observer = Everybody(observer, _Polls(controller.roster))
-        super().__init__(known, sender, origins=origins, observer=observer, secure=secure)
+        super().__init__(
+            known, sender, origins=origins, observer=observer, secure=secure, admission=admission
+        )
 
         def touch(touch: Touch) -> None:
             _ = controller.touch(touch)  # nobody waits: the hook is answered before its run

@@ -30,6 +30,7 @@ from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
 from otaflux.units.saver import Saver
 from otaflux.units.units import Units
+from otaflux.web.devices.admission import Admission
 from otaflux.web.origin import Origins
 from otaflux.web.port.openfiles import make_room
 from otaflux.web.port.server import Port
@@ -94,6 +95,11 @@ class _Server:
             observer=seen.observer,
             downloads=room.downloads,
             secure=settings.tls_cert_path is not None,
+            admission=Admission(
+                tokens=self._device_tokens,
+                by_certificate=settings.tls_client_ca_path is not None,
+                now=REAL_MACHINE.now,
+            ),
         )
         self._port = Port(
             self._edge.answer,
@@ -101,7 +107,9 @@ class _Server:
             settings.listen_addr.port,
             cache=self._edge.cache,
             downloads=self._edge.downloads,
-            certificate=Certificate(settings.tls_cert_path, settings.tls_key_path)
+            certificate=Certificate(
+                settings.tls_cert_path, settings.tls_key_path, settings.tls_client_ca_path
+            )
             if settings.tls_cert_path and settings.tls_key_path
             else None,
             unreadable=self._edge.unreadable,
@@ -121,6 +129,10 @@ class _Server:
     def _secrets(self) -> list[str]:
         secret = self._settings.webhook_secret
         return secret.current().reveal().split() if secret else []
+
+    def _device_tokens(self) -> list[str]:
+        tokens = self._settings.device_tokens
+        return tokens.current().reveal().split() if tokens else []
 
     async def restore(self) -> None:
         """Judge what lies in the folder, and tell what may be told."""

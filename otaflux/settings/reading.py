@@ -217,7 +217,12 @@ def _credentials(settings: Settings) -> str:
 def _certificate(settings: Settings) -> str:
     cert, key = settings.tls_cert_path, settings.tls_key_path
     if cert is None and key is None:
-        return ""
+        if settings.tls_client_ca_path is None:
+            return ""
+        return (
+            f"TLS_CLIENT_CA_PATH: found '{settings.tls_client_ca_path}', expected TLS_CERT_PATH and"
+            " TLS_KEY_PATH beside it, for clients show certificates over TLS alone"
+        )
     if cert is None or key is None:
         given, missing = ("KEY", "CERT") if cert is None else ("CERT", "KEY")
         return f"TLS_{missing}_PATH: found none, expected one, for TLS_{given}_PATH is set"

@@ -65,6 +65,12 @@ def _secret(text: str) -> Current[Secret]:
     return Fixed(Secret(text))
 
 
+def _secrets(text: str) -> Current[Secret]:
+    if not text.split():
+        raise values.Wrong("one or more secrets, white space between")
+    return Fixed(Secret(text))
+
+
 _NO_KEYS = "signatures are not checked yet, so everything would be served unsigned"
 
 
@@ -111,6 +117,12 @@ class Settings:
         values.file, None, "PEM file with the certificate (and chain) for LISTEN_ADDR"
     )
     tls_key_path: Path | None = _setting(values.file, None, "PEM file with the certificate's key")
+    tls_client_ca_path: Path | None = _setting(
+        values.certificates, None, "PEM file with roots whose client certificates count as tokens"
+    )
+    device_tokens: Current[Secret] | None = _setting(
+        _secrets, None, "Secrets that devices have to send, white space between", secret=True
+    )
     public_url: str | None = _setting(
         values.public_url, None, "Address that links to firmware carry, http(s)://host"
     )

@@ -163,8 +163,11 @@ def version_text(release: Release) -> Answer:
     return replace(told, small=True)
 
 
-def version_json(release: Release, origin: str) -> Answer:
-    """The same and more for programs; `origin` is the scheme and host that its link carries."""
+def version_json(release: Release, origin: str, path: str = "") -> Answer:
+    """The same and more for programs; `origin` is the scheme and host that its link carries.
+
+    `path` is the link's, where it is not the plain one.
+    """
     sums = release.firmware.sums
     told = {
         "device": release.device.name,
@@ -176,7 +179,7 @@ def version_json(release: Release, origin: str) -> Answer:
         "sha1": sums.sha1,
         "sha256": sums.sha256,
         "manifest_digest": str(release.manifest_digest),
-        "url": origin + content_path(release.firmware),
+        "url": origin + (path or content_path(release.firmware)),
     }
     return json_body(told).with_headers(("Vary", "Accept"))
 

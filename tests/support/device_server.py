@@ -36,6 +36,7 @@ from otaflux.state.catalog import Catalog
 from otaflux.state.store import Opened, Store
 from otaflux.units.units import Units
 from otaflux.web.answers import Answer, Span
+from otaflux.web.devices.admission import EVERYBODY, Admission
 from otaflux.web.devices.ask import Channels
 from otaflux.web.observer import Nobody
 from otaflux.web.origin import Origins
@@ -227,6 +228,7 @@ class DeviceServer:
     secure: bool = False
     most_units: int = 1000
     follows_down: bool = True
+    admission: Admission = EVERYBODY
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
@@ -254,6 +256,7 @@ class DeviceServer:
             origins=self.origins,
             observer=self.observer,
             secure=self.secure,
+            admission=self.admission,
             patience=self.patience,
         )
         self.memory = self.side.memory

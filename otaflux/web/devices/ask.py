@@ -106,6 +106,11 @@ def read(
     )
 
 
+def can_name_unit(text: str) -> bool:
+    """Whether a text can be a unit's name."""
+    return _UNIT.fullmatch(text) is not None
+
+
 def wants_digest(headers: MultiMapping[str]) -> bool:
     """Whether `Repr-Digest` with SHA-256 is wanted (RFC 9530 section 4)."""
     wanted = headers.getall("Want-Repr-Digest", None)

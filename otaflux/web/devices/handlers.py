@@ -6,10 +6,15 @@ is not known yet. An answer is a value until it is sent; what went wrong becomes
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import web
 
-from otaflux.errors import WrongMethod
-from otaflux.web.answers import Answer
+from otaflux.errors import Unproven, WrongMethod
+from otaflux.folded import Folded
+from otaflux.log import Event
+from otaflux.web.answers import Answer, failed
+from otaflux.web.devices.admission import Admitted, unit_of
 from otaflux.web.devices.delivery import Deliveries
 from otaflux.web.devices.polls import VERSION, closes_after
 from otaflux.web.devices.protocols.route import Route
@@ -19,6 +24,9 @@ from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
 from otaflux.web.written import Written
 
+# RFC 9110 section 11.6.1 wants one.
+CHALLENGE = ("WWW-Authenticate", 'Bearer realm="otaflux", Basic realm="otaflux"')
+
 
 class Devices:
     """The addresses for devices; `answer` handles any request that is for nobody else."""
@@ -26,6 +34,7 @@ class Devices:
     def __init__(self, parts: Parts, *, routes: tuple[Route, ...] = ROUTES) -> None:
         self._parts = parts
         self._routes = routes
+        self._rejections = Folded(Event.DEVICE_REJECTED, parts.machine.clock)
         self._deliveries = Deliveries(
             parts.catalog,
             parts.store,
@@ -48,10 +57,15 @@ class Devices:
         response: web.StreamResponse
         try:
             target = Target.parse(request.raw_path)
+            proof, unit = self._admit(request, target)
             route, named = find(target.path, request.headers, self._routes)
             name = route.name
-            asked = DeviceRequest(request, target, named, told, self._parts, self._deliveries)
+            asked = DeviceRequest(
+                request, target, named, told, self._parts, self._deliveries, proof, unit
+            )
             response = await self._answered(route, asked)
+        except Unproven as error:
+            response = self._refused(request, error)
         except ConnectionError:
             raise  # the client is gone: nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
@@ -59,6 +73,23 @@ class Devices:
         seconds = self._parts.machine.clock() - began
         self._parts.observer.request(name, request.method, response.status, seconds)
         return response
+
+    def _admit(self, request: web.BaseRequest, target: Target) -> tuple[Admitted, str]:
+        """How it proves itself, and the unit that its certificate names; raises `Unproven`."""
+        admission = self._parts.admission
+        certificate = None
+        if admission.by_certificate and request.transport is not None:
+            certificate = request.transport.get_extra_info("peercert")
+        proof = admission.check(target, request.headers, certified=bool(certificate))
+        return proof, unit_of(certificate)
+
+    def _refused(self, request: web.BaseRequest, error: Unproven) -> web.StreamResponse:
+        """The answer to who may not ask: short, and the connection ends."""
+        client = self._parts.origins.client(request.remote or "", request.headers)
+        self._rejections.note(client, client=client, reason=str(error))
+        answer = failed(HTTPStatus.UNAUTHORIZED, str(error)).with_headers(CHALLENGE)
+        shown = answer.without_body() if request.method == "HEAD" else answer
+        return Written(shown, close=True)
 
     async def _answered(self, route: Route, asked: DeviceRequest) -> web.StreamResponse:
         if asked.raw.method not in route.methods:

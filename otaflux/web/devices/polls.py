@@ -52,11 +52,18 @@ def version_answer(
     headers: MultiMapping[str],
     origin: Callable[[], str],
     *,
+    link: Callable[[str], str] = str,
     head: bool = False,
 ) -> Answer:
-    """`/version` of a release; `origin` is asked for what links begin with, where there is one."""
-    text = answers.version_text
-    whole = answers.version_json(release, origin()) if ask.json else text(release)
+    """`/version` of a release; `origin` is asked for what links begin with, where there is one.
+
+    `link` makes a path what a link carries of it.
+    """
+    if ask.json:
+        path = link(answers.content_path(release.firmware))
+        whole = answers.version_json(release, origin(), path)
+    else:
+        whole = answers.version_text(release)
     return judged(headers, whole, head=head)
 
 

@@ -7,7 +7,7 @@ at its device, everything else is memory.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -21,7 +21,8 @@ from otaflux.state.store import Store
 from otaflux.units.seen import Protocol
 from otaflux.units.units import Units
 from otaflux.web.answers import Answer, content_path
-from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, read
+from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
+from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, can_name_unit, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
 from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
@@ -57,6 +58,7 @@ class Parts:
     units: Units
     zigbee: ZigbeeFiles
     channels: Channels = ONLY_STABLE
+    admission: Admission = EVERYBODY
     machine: Machine = REAL_MACHINE
 
 
@@ -64,6 +66,7 @@ class Parts:
 class DeviceRequest:
     """See the module's docstring.
 
+    `proof` is how it may ask at all, and `certified_unit` the unit that its certificate names.
     `named` holds what the address names, such as `device`; `told` is what `/version` told on this
     connection directly before.
     """
@@ -74,6 +77,8 @@ class DeviceRequest:
     told: Told | None
     parts: Parts
     deliveries: Deliveries
+    proof: Admitted = Admitted.NOTHING
+    certified_unit: str = ""
 
     @property
     def headers(self) -> MultiMapping[str]:
@@ -93,7 +98,15 @@ class DeviceRequest:
     def ask(self) -> Ask:
         """What is asked about a device; raises `BadName` where a name cannot be one."""
         named = self.named.get("device", "")
-        return read(self.target, self.headers, device=named, channels=self.parts.channels)
+        ask = read(self.target, self.headers, device=named, channels=self.parts.channels)
+        if not can_name_unit(self.certified_unit):
+            return ask
+        return replace(ask, unit=replace(ask.unit, name=self.certified_unit))
+
+    def signed(self, path: str) -> str:
+        """A path as a link in the answer carries it: signed, where this request proved itself."""
+        proven = self.proof in {Admitted.TOKEN, Admitted.CERTIFICATE}
+        return self.parts.admission.signed(path) if proven else path
 
     async def record(self, device: Device, runs: str = "") -> Record:
         """What is known of a device, after its first look where nothing was.
@@ -151,7 +164,7 @@ class DeviceRequest:
 
     def link(self, firmware: Firmware) -> str:
         """The address of those bytes, whole, for clients that follow nothing else."""
-        return self.origin() + content_path(firmware)
+        return self.origin() + self.signed(content_path(firmware))
 
     def heard(self, protocol: Protocol, device: Device, unit: Unit, told: Offer | None) -> None:
         """Remember that a unit which names itself asked, what it runs and what it was told."""

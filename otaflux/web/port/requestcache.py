@@ -27,6 +27,7 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.web import answers
 from otaflux.web.answers import Answer, http_date
+from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
@@ -45,6 +46,7 @@ from otaflux.web.origin import Origins
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
 from otaflux.web.port.parsing import whole_request
 from otaflux.web.port.unnamed import RequestKind, unnamed
+from otaflux.web.target import Target
 
 MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
@@ -81,7 +83,7 @@ class RequestCache:
 
     `ready_record` gives a device's record where it needs no look, `secure` says that the port has
     TLS. `heard` hears of units that name themselves; `follows_down` says that what a unit runs
-    changes no answer.
+    changes no answer; `admission` says who may ask.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class RequestCache:
         secure: bool = False,
         heard: HeardUnit = nobody,
         follows_down: bool = True,
+        admission: Admission = EVERYBODY,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -108,6 +111,8 @@ class RequestCache:
         self._secure = secure
         self._hearing = Hearing(heard)
         self._follows_down = follows_down
+        self._admission = admission
+        self._tokens = tuple(admission.tokens())
         self._kinds: tuple[RequestKind, ...] = ()
         self._now = now
         self._known: dict[bytes, CachedAnswer] = {}
@@ -215,7 +220,7 @@ class RequestCache:
             return None
         try:
             known = self._of_health(message) or self._of_poll(message)
-        except (Refused, Busy):
+        except (Refused, Busy):  # also of who may not ask
             return message
         if known is None:
             return message
@@ -236,7 +241,7 @@ class RequestCache:
         Raises `Refused`.
         """
         ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
-        if ask is None:
+        if ask is None or not self._is_proven(message, ask):
             return None
         record = self._ready_record(ask.device)
         if record is None:
@@ -251,6 +256,25 @@ class RequestCache:
         return replace(
             known, gives_way=gives_way(ask, answer), told=told, tells=release.version.text
         )
+
+    def _is_proven(self, message: RawRequestMessage, ask: Ask) -> bool:
+        """Whether whoever sends the same bytes proves itself by them, and will tomorrow.
+
+        Certificates are of connections, and links hold for a day, the one in an answer too.
+        """
+        if self._admission.is_open:
+            return True
+        proof = self._admission.check(Target.parse(message.path), message.headers)
+        return proof is Admitted.TOKEN and not ask.json
+
+    def forget_tokens(self) -> None:
+        """Forget what was answered to whom, once other tokens count; to be called each second."""
+        tokens = tuple(self._admission.tokens())
+        if tokens != self._tokens:
+            self._tokens = tokens
+            self._known.clear()
+            self._of.clear()
+            self._size, self._kinds = 0, ()
 
     def _remember(self, data: bytes, known: CachedAnswer) -> None:
         self._size += _size(data, known)

@@ -145,6 +145,7 @@ class Port:
             seconds += 1
             try:
                 if self._cache is not None:
+                    self._cache.forget_tokens()
                     self._cache.report()
                 if self._downloads is not None:
                     self._downloads.make_way()

@@ -29,16 +29,21 @@ class _Pair:
 
 
 class Certificate:
-    """A certificate with its chain, and its key; raises `Undecided` where it cannot be read."""
+    """A certificate with its chain, and its key; raises `Undecided` where it cannot be read.
 
-    def __init__(self, chain: Path, key: Path) -> None:
-        self._newest: Current[_Pair] = Reread("TLS_CERT_PATH", [chain, key], _pair)
+    `client_ca` has roots whose certificates clients may show; those of others end the handshake.
+    """
+
+    def __init__(self, chain: Path, key: Path, client_ca: Path | None = None) -> None:
+        files = [chain, key] if client_ca is None else [chain, key, client_ca]
+        self._newest: Current[_Pair] = Reread("TLS_CERT_PATH", files, _pair)
 
     def context(self) -> ssl.SSLContext:
         """A context for a server, each of whose handshakes uses the newest pair."""
         context = _bare_context()
         context.sni_callback = self._choose
-        self._newest.current()
+        # Whether clients are asked for theirs is taken from here, the roots from the newest.
+        context.verify_mode = self._newest.current().context.verify_mode
         return context
 
     def validity(self) -> Validity | None:
@@ -58,10 +63,13 @@ def _bare_context() -> ssl.SSLContext:
 
 def _pair(contents: Sequence[bytes]) -> _Pair:
     """What a pair's files make; raises `OSError` (`ssl.SSLError`) where they are none."""
-    chain, key = contents
+    chain, key, *roots = contents
     context = _bare_context()
     with _file(chain) as chain_path, _file(key) as key_path:
         context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
+    for each in roots:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=each.decode("ascii", errors="ignore"))
     try:
         return _Pair(context, validity.of_chain(chain))
     except ValueError:  # OpenSSL takes it, and it judges

@@ -19,6 +19,8 @@ from structlog.testing import capture_logs
 from waiting import until
 
 from otaflux.errors import Undecided
+from otaflux.model.names import Device
+from otaflux.web.devices.admission import Admission
 from otaflux.web.devices.sending import STALLED
 from otaflux.web.port.expiry import DAILY
 from otaflux.web.port.tls import Certificate
@@ -321,3 +323,37 @@ async def test_a_client_that_hangs_up_under_tls_is_no_error(tmp_path: Path, pair
                 await until(lambda: server.sender.under_way == 0 and not server.port_.connections)
         assert server.sender.broken_off == 2
         assert logs == []
+
+
+async def test_a_client_certificate_counts_as_a_token_and_names_the_unit(
+    tmp_path: Path, pair: Pair
+) -> None:
+    """One of the root that is set; of another the handshake fails, and without one it is 401."""
+    roots, others = trustme.CA(), trustme.CA()
+    client_ca = tmp_path / "clients.pem"
+    client_ca.write_bytes(roots.cert_pem.bytes())
+    server = PortServer(
+        tmp_path,
+        certificate=Certificate(pair.chain, pair.key, client_ca),
+        admission=Admission(by_certificate=True),
+    )
+    answered = {}
+    async with server:
+        server.publish(release("lamp", "1.0.0"))
+        for name, authority in (("none", None), ("good", roots), ("other", others)):
+            context = pair.client()
+            if authority is not None:
+                authority.issue_cert("x", common_name="pump-7").configure_cert(context)
+            try:
+                stream = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+                async with Connection(*stream) as connection:
+                    for _ in range(2):
+                        reply = await connection.get("/version?device=lamp&unit=made-up")
+                        answered[name] = reply.status
+                        if reply.status != 200:
+                            break
+            except (OSError, asyncio.IncompleteReadError):
+                answered[name] = 0
+    assert answered == {"none": 401, "good": 200, "other": 0}
+    assert server.units.find(Device("lamp"), "pump-7") is not None
+    assert server.units.find(Device("lamp"), "made-up") is None

@@ -41,15 +41,19 @@ MAX_REPEATED = 100  # characters of a summary or page that every one of several 
 async def manifest(request: DeviceRequest) -> Answer:
     """The manifest of what a device is told."""
     offer = await request.offered(request.ask())
-    return request.judged(manifest_of(offer.release, request.public_url))
+    path = request.signed(content_path(offer.release.firmware))
+    return request.judged(manifest_of(offer.release, request.public_url, path))
 
 
-def manifest_of(release: Release, public_url: str | None) -> Answer:
-    """The manifest of a release. Its link goes to the content, below `public_url` where set."""
+def manifest_of(release: Release, public_url: str | None, path: str = "") -> Answer:
+    """The manifest of a release. Its link goes to the content, below `public_url` where set.
+
+    `path` is the link's, where it is not the plain one.
+    """
     chip = release.firmware.chip
     families = (chip.family,) if chip else BESIDES
     ota = {
-        "path": (public_url or "").rstrip("/") + content_path(release.firmware),
+        "path": (public_url or "").rstrip("/") + (path or content_path(release.firmware)),
         "md5": release.firmware.sums.md5,
     }
     # A board holds all of the manifest in memory at once: what each build repeats is short.

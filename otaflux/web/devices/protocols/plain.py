@@ -26,7 +26,12 @@ async def version(request: DeviceRequest) -> Answer:
     ask = request.ask()
     offer = await request.offered(ask)
     answer = version_answer(
-        offer.release, ask, request.headers, request.origin, head=request.is_head
+        offer.release,
+        ask,
+        request.headers,
+        request.origin,
+        link=request.signed,
+        head=request.is_head,
     )
     if gives_way(ask, answer) and request.parts.downloads.puts_off():
         return answers.busy()

@@ -1,0 +1,173 @@
+"""Who may ask as a device: by a token, by a client certificate, or by a link that we signed.
+
+Trust: nothing of a request is believed. A token is compared with each that counts in constant time,
+and by its SHA-256, so that neither its length nor how much of it is right can be timed. It is never
+logged, and in no link: what a link carries is an HMAC of its path, whose key comes from a token, so
+that replicas with the same tokens take each other's links, and that holds for a day. With no token
+and no certificates asked for, everybody may ask. On the event loop.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import parse_qsl
+
+from multidict import MultiMapping
+
+from otaflux.errors import Unproven
+from otaflux.web.target import Target
+
+OPEN = frozenset({"/health"})  # for who watches the process
+HOLDS = 25  # hours; whole ones, so that a link holds for a day at least
+MAX_QUERY = 4096  # characters that are searched for a token; its line may have twice that
+
+_SCHEMES = frozenset({"bearer", "targettoken", "gatewaytoken"})
+_PROJECT_KEYS_AT = "/api/v0/"  # Memfault's addresses, whose clients have one header for it
+_SIGNATURE = re.compile(r"([0-9a-f]{1,8})\.([A-Za-z0-9_-]{22})")
+_PURPOSE = b"otaflux: links for devices"
+
+Tokens = Callable[[], Sequence[str]]
+
+
+class Admitted(Enum):
+    """How a request proved itself; `NOTHING` where nothing is asked for."""
+
+    NOTHING = "nothing"
+    TOKEN = "token"  # noqa: S105 - the word for it
+    CERTIFICATE = "certificate"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """`tokens` gives those that count now, `now` the time since the epoch.
+
+    `by_certificate` says that client certificates count, which the port has judged.
+    """
+
+    tokens: Tokens = lambda: ()
+    by_certificate: bool = False
+    now: Callable[[], float] = lambda: 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may ask."""
+        return not self.by_certificate and not self.tokens()
+
+    def check(
+        self, target: Target, headers: MultiMapping[str], *, certified: bool = False
+    ) -> Admitted:
+        """How a request proves that it may ask; raises `Unproven`.
+
+        `certified` says that its connection has a client certificate that counts.
+        """
+        secrets = [_bytes(token) for token in self.tokens()]
+        if target.path in OPEN or not (secrets or self.by_certificate):
+            return Admitted.NOTHING
+        shown = list(_shown(target, headers))
+        held = [_holds(token, secrets) for token in shown if token]
+        if any(held):
+            return Admitted.TOKEN
+        if self.by_certificate and certified:
+            return Admitted.CERTIFICATE
+        signed = list(_parameters(target.query, "sig"))
+        if signed and self._is_signed(target.path, signed[0], secrets):
+            return Admitted.LINK
+        if any(shown):
+            raise Unproven("The token is wrong: it is none of those that count here")
+        if signed:
+            raise Unproven("The link holds no more: ask again for one")
+        raise Unproven(
+            "A token is missing: send it as 'Authorization: Bearer', as the password of Basic, or"
+            " as ?token="
+        )
+
+    def signed(self, path: str) -> str:
+        """The path with a signature that holds for a day; as it is where there are no tokens."""
+        tokens = self.tokens()
+        if not tokens:
+            return path
+        until = f"{int(self.now() // 3600) + HOLDS:x}"
+        mac = _mac(_bytes(tokens[0]), Target.parse(path).path, until)
+        return f"{path}?sig={until}.{mac}"
+
+    def _is_signed(self, path: str, signature: str, secrets: Sequence[bytes]) -> bool:
+        found = _SIGNATURE.fullmatch(signature)
+        if found is None or int(found[1], 16) * 3600 < self.now():
+            return False
+        macs = [_mac(secret, path, found[1]) for secret in secrets]
+        same = [hmac.compare_digest(mac, found[2]) for mac in macs]
+        return any(same)
+
+
+EVERYBODY = Admission()
+
+
+def unit_of(certificate: object) -> str:
+    """The common name of a client certificate, as `ssl` gives it; empty where it has none."""
+    subject = certificate.get("subject", ()) if isinstance(certificate, dict) else ()
+    for names in subject:
+        for kind, name in names:
+            if kind == "commonName":
+                return str(name)
+    return ""
+
+
+def _mac(token: bytes, path: str, until: str) -> str:
+    key = hmac.digest(token, _PURPOSE, "sha256")
+    mac = hmac.digest(key, f"{until} {path}".encode("utf-8", "surrogatepass"), "sha256")
+    return base64.urlsafe_b64encode(mac[:16]).decode().rstrip("=")
+
+
+def _holds(proof: bytes, secrets: Sequence[bytes]) -> bool:
+    """Whether a proof is one of the secrets; looks at each, so that nothing can be timed."""
+    digest = hashlib.sha256(proof).digest()
+    same = [hmac.compare_digest(digest, hashlib.sha256(secret).digest()) for secret in secrets]
+    return any(same)
+
+
+def _shown(target: Target, headers: MultiMapping[str]) -> Iterator[bytes]:
+    """Every token that the request shows."""
+    for value in headers.getall("Authorization", []):
+        scheme, _, credentials = value.strip().partition(" ")
+        if scheme.lower() in _SCHEMES:
+            yield _bytes(credentials.strip())
+        elif scheme.lower() == "basic":
+            yield _password(credentials.strip())
+    if target.path.startswith(_PROJECT_KEYS_AT):
+        for value in headers.getall("Memfault-Project-Key", []):
+            yield _bytes(value.strip())
+    for value in _parameters(target.query, "token"):
+        # Tokens have no white space, so a space was a plus that somebody did not encode.
+        yield _bytes(value.replace(" ", "+"))
+
+
+def _parameters(query: str, name: str) -> Iterator[str]:
+    if name not in query:
+        return
+    for key, value in parse_qsl(query[:MAX_QUERY], errors="surrogateescape"):
+        if key == name:
+            yield value
+
+
+def _password(credentials: str) -> bytes:
+    """The password of Basic credentials (RFC 7617); empty where they are none."""
+    try:
+        return base64.b64decode(_bytes(credentials), validate=True).partition(b":")[2]
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes that a text was: what is no UTF-8 became surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # other surrogates, which no bytes become
+        return text.encode("utf-8", "surrogatepass")
