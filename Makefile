@@ -13,6 +13,9 @@ PROGRAMS := buildah chromium curl docker-registry mosquitto nginx-light openssl 
 # Tests on two cores: three at once, for some wait. Who is done takes over what others did not begin.
 THREE := -n 3 --dist worksteal
 
+# What `quick` leaves out: whole programs, installations, and what pages have people type.
+WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py test_site.py
+
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test lint programs coverage bench attacks site fuzz simulate interop lock clean
 
@@ -23,7 +26,7 @@ demo: $(VENV)/.run-ready ## the main job in under a minute: push, hook, polls, d
 	@$(BIN)/python demo/demo.py
 
 quick: lint ## in under two minutes: style, types, layers, docs, and all tests but those of whole programs
-	@$(BIN)/pytest -q $(THREE) --ignore tests/scenarios --ignore tests/cli
+	@$(BIN)/pytest -q $(THREE) $(WHOLE_PROGRAMS:%=--ignore tests/%)
 
 test: programs lint ## everything that is checked: style, types, layers, docs, tests with real programs
 	@$(BIN)/pytest $(THREE)

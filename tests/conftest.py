@@ -21,7 +21,11 @@ from installed import find_program
 
 from otaflux.settings import SETTINGS
 
-WHOLE_PROGRAMS = {"scenarios", "cli", "test_setup.py", "test_readme.py"}  # folders, files
+# Folders and files of tests that take long; `make quick` leaves them out.
+WHOLE_PROGRAMS = {
+    *("scenarios", "cli"),
+    *("test_setup.py", "test_readme.py", "test_tutorial.py", "test_site.py"),
+}
 CAP_SYS_ADMIN = 21  # the bit, by linux/capability.h
 
 
