@@ -122,6 +122,9 @@ class Notes:
     is_left_alone: str = ""  # why the device is not served
 
 
+_NOTHING = Notes()  # read by whoever asks, and never written
+
+
 class Journal:
     """Remembers; `of` and `events` tell.
 
@@ -151,7 +154,7 @@ class Journal:
 
     def of(self, device: Device) -> Notes:
         """What is remembered of a device; empty notes where nothing is."""
-        return self._notes.get(device) or Notes()
+        return self._notes.get(device) or _NOTHING
 
     def events(self, device: Device) -> Iterator[Noted]:
         """What happened to a device, the newest first."""

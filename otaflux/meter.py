@@ -117,14 +117,14 @@ class Meter:
             self._told.add(device)
         else:
             self._told.discard(device)
-        self._weigh(device, record)
+        held = tuple(record.held()) if record is not None else ()
+        self._weigh(device, held)
         if record is None:
             self._versions.pop(device, None)
             for counter in self.metrics.by_device:
                 counter.drop(device.name)
         else:
-            held = dict.fromkeys(release.version.text for release in record.held())
-            self._versions[device] = frozenset(list(held)[:MOST_VERSIONS])
+            self._versions[device] = frozenset(each.version.text for each in held[:MOST_VERSIONS])
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """One request was answered; `path` is one of a few addresses, or `other`."""
@@ -178,13 +178,10 @@ class Meter:
             return OTHER
         return text if text in known else OTHER
 
-    def _weigh(self, device: Device, record: Record | None) -> None:
+    def _weigh(self, device: Device, held: tuple[Release, ...]) -> None:
         """Keep the sum of all files that records name, each once."""
         before = self._files.pop(device, {})
-        sizes = {
-            release.firmware.firmware_digest: release.firmware.sums.size
-            for release in (record.held() if record else ())
-        }
+        sizes = {each.firmware.firmware_digest: each.firmware.sums.size for each in held}
         for digest, size in sizes.items():
             self._bytes += 0 if self._named[digest] else size
             self._named[digest] += 1

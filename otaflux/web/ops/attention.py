@@ -66,15 +66,14 @@ class Group:
 
 
 class Attention:
-    """Keeps what is wrong; `hear` is for the catalog, `changed` for the journal."""
+    """Keeps what is wrong; `changed` is for the journal."""
 
     def __init__(self, catalog: Catalog, journal: Journal) -> None:
         self._catalog = catalog
         self._journal = journal
         self._faults: dict[Device, tuple[Fault, ...]] = {}
         self._alike: dict[tuple[FaultKind, str], dict[Device, Fault]] = {}
-        catalog.listen(lambda device, _: self.changed(device))
-        journal.listen(self.changed)
+        journal.listen(self.changed)  # it hears of records too
 
     def __len__(self) -> int:
         """How many devices something is wrong with."""
