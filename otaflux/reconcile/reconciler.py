@@ -158,12 +158,16 @@ class Reconciler:
         """Where a run may look at no more: it gives its place back and goes on from there.
 
         With less of a hurry than a hook, and so that it has a part of a place and not all of it.
-        What hooks named counts on while that may still be on its way.
+        What hooks named counts on while that may still be on its way, and what was not looked at
+        yet in any case: the listing may not show it.
         """
         later = max(SOONEST_ON, SHARE_ON * seconds)
         touch = replace(run.touch, priority=max(run.touch.priority, Priority.START))
         if wait is None:
-            return Again(later, replace(touch, tags=(), claimed=()), is_settled=False)
+            found = run.looks.found
+            tags = tuple(tag for tag in touch.tags if tag not in found)
+            claimed = tuple((tag, digest) for tag, digest in touch.claimed if tag not in found)
+            return Again(later, replace(touch, tags=tags, claimed=claimed), is_settled=False)
         return Again(min(later, wait), touch, is_settled=False)
 
     def _record(self, device: Device) -> Record:

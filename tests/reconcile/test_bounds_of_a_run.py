@@ -151,6 +151,25 @@ def test_other_channels_get_their_turn() -> None:
     house(test)
 
 
+def test_what_a_hook_named_is_looked_at_though_the_listing_never_shows_it() -> None:
+    """A run that was full before it came to that tag leaves the name to the one that goes on."""
+
+    async def test(at: House) -> None:
+        at.program.roster.name(LAMP)
+        at.push(*bad(RULES.most_looks + 10))
+        at.push("1.0.0", shape=Shape.PLAIN)
+        await asyncio.sleep(60)
+        at.push("1.5.0", shape=Shape.PLAIN)
+        at.registry.stale_for = 30.0
+        again: Outcome = await at.look(Priority.HOOK, "1.5.0")
+        while isinstance(again, Again):
+            at.looked.clear()
+            again = await at.program.bring_up_to_date(again.touch)
+        assert at.told() == "1.5.0"
+
+    house(test)
+
+
 def test_a_hooks_hurry_ends_with_its_first_run() -> None:
     """What goes on takes no place that is kept for hooks."""
 
