@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 export PYTHON
 
 # Real programs that tests talk to, as Debian's packages; one that cannot be had skips its tests.
-PROGRAMS := buildah chromium curl docker-registry mosquitto nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
+PROGRAMS := buildah chromium curl docker-registry groff mosquitto nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
 
 # Tests on two cores: three at once, for some wait. Who is done takes over what others did not begin.
 THREE := -n 3 --dist worksteal
@@ -17,7 +17,7 @@ THREE := -n 3 --dist worksteal
 WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py test_site.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint programs coverage bench attacks site fuzz simulate interop lock clean
+.PHONY: help demo quick test lint programs coverage bench attacks site man fuzz simulate interop lock clean
 
 help: ## this list
 	@awk -F ":.*## " '/^[a-z]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ attacks: $(VENV)/.dev-ready ## attacks on a real server, and what they take: som
 site: $(VENV)/.dev-ready ## docs/ as a site with search, in build/site
 	@$(BIN)/sphinx-build -E -n -q -W --keep-going -b html -c setup/site docs build/site
 	@echo "build/site/index.html"
+
+man: $(VENV)/.run-ready ## the man pages, from the commands
+	@$(BIN)/python setup/man.py
 
 fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
 	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done

@@ -1,0 +1,32 @@
+"""The man pages say what the commands say, and are whole for those who show them."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAN = ROOT / "share/man/man1"
+
+
+def test_the_pages_are_those_of_the_commands() -> None:
+    """Each command has its page, as `make man` makes it, and there is none besides."""
+    made = runpy.run_path(str(ROOT / "setup/man.py"))["pages"]()
+    kept = {path.name: path.read_text() for path in MAN.glob("*.1")}
+    assert kept == made, "run `make man`"
+
+
+@pytest.mark.real("groff")
+def test_groff_takes_them() -> None:
+    """Without a warning, each in one go."""
+    for path in sorted(MAN.glob("*.1")):
+        done = subprocess.run(
+            ["groff", "-man", "-ww", "-Tutf8", "-z", path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), path.name
