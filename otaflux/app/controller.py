@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 from otaflux.errors import Undecided
 from otaflux.events import Events
@@ -18,7 +17,7 @@ from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device
 from otaflux.policy import Policy
-from otaflux.reconcile.described import described_record
+from otaflux.reconcile.described import described_record, is_described
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
 from otaflux.reconcile.streams import Streams
@@ -129,7 +128,7 @@ class Controller:
         Raises `Undecided` where the folder cannot be written or read.
         """
         with uncollected():
-            judged = await self.machine.in_thread(
+            self._judged = await self.machine.in_thread(
                 restore.restore,
                 self._folder.catalog,
                 self.store,
@@ -140,15 +139,7 @@ class Controller:
                 never_fall=self.policy.never_fall,
                 disk=self.machine.disk,
             )
-            self._judged = await self.machine.in_thread(self._described, judged)
         return any(record.channels for record in self._judged.records)
-
-    def _described(self, judged: Judged) -> Judged:
-        """The records with what their firmware is, where they do not say. Blocks."""
-        records = tuple(described_record(self.store, record) for record in judged.records)
-        pairs = zip(records, judged.records, strict=True)
-        changed = {new.device for new, old in pairs if new is not old}
-        return replace(judged, records=records, unwritten=judged.unwritten | changed)
 
     async def load(self) -> None:
         """Tell what was judged to those who listen; files that nobody names any more go."""
@@ -167,7 +158,17 @@ class Controller:
             tasks.create_task(self.queue.run(), name="work queue")
             tasks.create_task(self.wake.run(), name="wake")
             tasks.create_task(self._scrub.run(), name="scrub")
+            tasks.create_task(self._describe(), name="images")
             tasks.create_task(self._mind_logins(), name="logins")
+
+    async def _describe(self) -> None:
+        """Learn what firmware is by its bytes, of records that an older version wrote."""
+        for record in tuple(self.catalog.records()):
+            described = record
+            if not is_described(record):
+                described = await self.machine.in_thread(described_record, self.store, record)
+            if described is not record and self.catalog.get(record.device) is record:
+                self.catalog.amend(described)
 
     async def _mind_logins(self) -> None:
         """Have devices that were refused looked at again as soon as there are other logins."""

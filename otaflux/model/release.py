@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from otaflux.model.artifact import Digest
 from otaflux.model.image import PLAIN, Image
@@ -42,12 +42,13 @@ class Chip:
 class Firmware:
     """One unpacked file: its sums, its chip where the image says one, and what it is by its bytes.
 
-    `image` is None where nobody looked yet: in records that OtaFlux wrote before it did.
+    `image` is None where nobody looked yet: in records that OtaFlux wrote before it did. It follows
+    from the bytes, so that firmware that is looked into later is the same.
     """
 
     sums: Sums
     chip: Chip | None = None
-    image: Image | None = None
+    image: Image | None = field(default=None, compare=False)
 
     @property
     def firmware_digest(self) -> Digest:

@@ -2,7 +2,7 @@
 
 A bundle of RAUC can only be told from another squashfs by its end, so its file is looked into once
 it is whole. Records that OtaFlux wrote before it looked at all say nothing: their files are looked
-into at a start.
+into after a start, in the background.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ def described(store: Store, firmware: Firmware) -> Firmware:
     return replace(firmware, image=image)
 
 
+def is_described(record: Record) -> bool:
+    """Whether a record says of each of its releases what it is."""
+    return all(release.firmware.image is not None for release in record.held())
+
+
 def described_record(store: Store, record: Record) -> Record:
     """The record, with what its firmware is where it does not say; as far as that can be read."""
-    if all(release.firmware.image is not None for release in record.held()):
+    if is_described(record):
         return record
 
     def looked_into(release: Release) -> Release:

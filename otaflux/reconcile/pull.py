@@ -22,6 +22,7 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
+from otaflux.reconcile.described import described
 from otaflux.reconcile.fetch import Fetcher, Wanted
 from otaflux.reconcile.notes import notes_of, warnings_about
 from otaflux.reconcile.resolve import Resolved, Resolver
@@ -151,9 +152,12 @@ class Puller:
             if not await self._in_thread(subject.claims.has, release.firmware):
                 continue
             found = release
+            if release.firmware.image is None:  # an older version wrote its record
+                firmware = await self._in_thread(described, self.store, release.firmware)
+                found = replace(release, firmware=firmware)
             if release.tag != subject.tag:
                 found = replace(
-                    release,
+                    found,
                     device=subject.device,
                     tag=subject.tag,
                     version=subject.version,

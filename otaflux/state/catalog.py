@@ -157,6 +157,13 @@ class Catalog:
         """Tell only this of a record of which files are spoilt; on the disk it stays as it is."""
         self._swap(record.device, record, is_on_disk=False)
 
+    def amend(self, record: Record) -> None:
+        """Tell this of a record whose files are the same; the next `put` writes it, or another."""
+        if record.device not in self._unsure:
+            self._unsure[record.device] = files = _files(record)
+            self._name(files)
+        self._swap(record.device, record, is_on_disk=False)
+
     async def put(self, record: Record) -> frozenset[Digest]:
         """Write a record for good, then tell it; returns which files it names no longer.
 

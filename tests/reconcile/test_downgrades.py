@@ -19,6 +19,8 @@ from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.record import Record
 from otaflux.reconcile.withdrawals import BETWEEN_LOOKS
 from otaflux.roster.roster import MOST_FOUND
+from otaflux.state.restore import with_releases
+from otaflux.work.outcome import Again, Done
 
 NEVER = replace(KEEPS, never_fall=True)
 RC_CHANNEL = Channel("rc")
@@ -295,5 +297,41 @@ def test_what_only_polls_found_is_told_on_though_few_of_its_tags_are_looked_at()
             rig.push(Tag(f"3.0.{number}"), Shape.BAD)
         await rig.look()
         assert rig.told() == "2.0.0"
+
+    lamp(test, NEVER)
+
+
+def test_what_may_not_be_told_any_more_leaves_nothing_lower() -> None:
+    """As where its key was removed: nothing, until something at least as high can be told."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V1)
+        rig.push(V2)
+        await rig.look()
+        await withdraw(rig, V2)
+        rig.program.catalog.lose(with_releases(record(rig), lambda _: False))
+        assert rig.told() is None
+        for _ in range(2):
+            await rig.look()
+            await rig.restart(NEVER)
+        assert rig.told() is None
+        rig.push(V3)
+        await rig.look()
+        assert rig.heard == ["2.0.0", None, "3.0.0"]
+
+    lamp(test, NEVER)
+
+
+def test_a_withdrawn_tag_that_a_hook_names_is_awaited() -> None:
+    """The hook may be ahead of the registry, as with a tag that never was there."""
+
+    async def test(rig: Lamp) -> None:
+        rig.push(V2)
+        await rig.look()
+        await withdraw(rig, V2)
+        ahead = await rig.look(V2, priority=Priority.HOOK)
+        assert isinstance(ahead, Again)
+        again = await rig.look()
+        assert isinstance(again, Done)
 
     lamp(test, NEVER)

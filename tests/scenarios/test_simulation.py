@@ -30,7 +30,7 @@ from simulation.world import Parts, simulate
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
-FALLING_SEEDS = SEEDS // 4  # of them again with a registry that wants channels to fall
+FALLING_SEEDS = SEEDS // 8  # of them again with a registry that wants channels to fall
 PARTS = max(8, SEEDS // 1000)  # tests that share the seeds: they run beside each other, and tell
 SHORT_STEPS = 10  # of a run in which the power goes at each operation in turn
 

@@ -57,7 +57,10 @@ def test_what_is_written_is_read_back(reason: str, at: float) -> None:
         ever_synced=True,
         found_by_poll=True,
     )
-    assert read_record(write_record(whole)) == whole
+    read = read_record(write_record(whole))
+    assert read == whole
+    images = [held.firmware.image for held in read.held()]
+    assert images == [held.firmware.image for held in whole.held()]
 
 
 def test_releases_that_left_are_written_without_their_notes() -> None:
