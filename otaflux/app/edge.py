@@ -27,6 +27,7 @@ from otaflux.web.devices.continuity import DownloadMemory, LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import PATIENCE, FirstLooks
 from otaflux.web.devices.handlers import Devices
+from otaflux.web.devices.longpolls import LongPolls
 from otaflux.web.devices.request import Parts
 from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
@@ -102,7 +103,8 @@ class DeviceSide:
             now=machine.now,
         )
         self.zigbee = ZigbeeFiles(known.store, machine)
-        for part in (self.cache, self.memory, self.zigbee):
+        self.long_polls = LongPolls()
+        for part in (self.cache, self.memory, self.zigbee, self.long_polls):
             known.catalog.listen(part.hear)
         self.parts = Parts(
             catalog=known.catalog,
@@ -117,6 +119,7 @@ class DeviceSide:
             units=known.units,
             zigbee=self.zigbee,
             admission=admission,
+            long_polls=self.long_polls,
             machine=machine,
         )
         self.devices = Devices(self.parts)

@@ -156,6 +156,7 @@ class _Server:
             broker = tasks.create_task(link.run(), name="broker") if link else None
             await stop.wait()
             stopping()
+            self._edge.long_polls.close()
             log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
             controller.cancel()
             giving.cancel()

@@ -22,7 +22,9 @@ from otaflux.model.version import Version
 from otaflux.web.devices.offer import NOBODY, Unit
 from otaflux.web.target import Target, decoded
 
-_PARAMETERS = frozenset({"device", "channel", "version", "unit", "current"})
+_PARAMETERS = frozenset({"device", "channel", "version", "unit", "current", "wait"})
+LONGEST = 60  # seconds that a poll may wait
+_SECONDS = re.compile(r"[0-9]{1,2}")
 _OF_UNITS = frozenset({"unit", "current"})
 _UNIT_HEADERS = ("x-ESP32-STA-MAC", "x-ESP8266-STA-MAC", "RAUC-Serial")
 # Of clients that put parameters behind an address that has some; none of the names may hold them.
@@ -61,7 +63,7 @@ class Ask:
 
     `version` is the pin, or None. `unit` is the board that asks, as far as it names itself.
     `proxied` says that the request names a proxy, behind which many clients may share the
-    connection.
+    connection. `wait` is how many seconds the answer may take until something else is told.
     """
 
     device: Device
@@ -71,6 +73,7 @@ class Ask:
     json: bool = False
     wants_digest: bool = False
     proxied: bool = False
+    wait: int = 0
 
 
 def read(
@@ -83,7 +86,7 @@ def read(
     """Read what is asked about a device, which the path may name, as `device`, or the query.
 
     `channels` are those that it may name. Raises `BadName` for a device, channel,
-    version or unit that cannot be one.
+    version, unit or wait that cannot be one.
     """
     asked = _query(target.query)
     if device and "device" in asked:
@@ -102,6 +105,7 @@ def read(
         unit=unit,
         json=json,
         wants_digest=wants_digest(headers),
+        wait=_wait(asked.get("wait"), headers),
         proxied="Via" in headers or "Forwarded" in headers or "X-Forwarded-For" in headers,
     )
 
@@ -134,6 +138,15 @@ def _query(query: str) -> dict[str, str]:
             raise BadName(f"Further parameters begin with '&', not with '{joint[0]}'")
         found[name] = value
     return found
+
+
+def _wait(text: str | None, headers: MultiMapping[str]) -> int:
+    """How long a client waits for something else than what it names; 0 where it names nothing."""
+    if text is None:
+        return 0
+    if not _SECONDS.fullmatch(text) or not 1 <= int(text) <= LONGEST:
+        raise BadName(f"'wait' is 1 to {LONGEST} whole seconds")
+    return int(text) if "If-None-Match" in headers else 0
 
 
 def _device(text: str) -> Device:

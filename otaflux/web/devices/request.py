@@ -7,7 +7,7 @@ at its device, everything else is memory.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -27,6 +27,7 @@ from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
 from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
+from otaflux.web.devices.longpolls import LongPolls
 from otaflux.web.devices.offer import Offer, Unit
 from otaflux.web.devices.polls import judged, offered
 from otaflux.web.devices.zigbeefiles import ZigbeeFiles
@@ -59,6 +60,7 @@ class Parts:
     zigbee: ZigbeeFiles
     channels: Channels = ONLY_STABLE
     admission: Admission = EVERYBODY
+    long_polls: LongPolls = field(default_factory=LongPolls)
     machine: Machine = REAL_MACHINE
 
 

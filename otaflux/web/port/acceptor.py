@@ -200,7 +200,7 @@ class _Arriving:
             self._adopt(Begun(b"" if secure else data, shared=shared))
             return
         known = cache.lookup(data)
-        if not isinstance(known, CachedAnswer) or not known.closes:
+        if not isinstance(known, CachedAnswer) or not known.closes or known.wait:
             self._adopt(Begun(data, known))
             return
         self._leave()

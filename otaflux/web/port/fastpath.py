@@ -25,14 +25,17 @@ class FastPath(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_behind",
         "_cache",
         "_connections",
+        "_ends",
         "_first",
         "_last",
         "_silent",
         "_to_aiohttp",
         "_told",
         "_transport",
+        "_waits",
     )
     _transport: asyncio.Transport
 
@@ -50,6 +53,9 @@ class FastPath(asyncio.Protocol):
         self._first = known
         self._told: CachedAnswer | None = None
         self._silent = True
+        self._waits: CachedAnswer | None = None
+        self._behind = b""
+        self._ends = False
         self._last = cache.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,20 +64,82 @@ class FastPath(asyncio.Protocol):
         bound_reads(transport)
         self._connections.enter(self)
         if self._first is not None:
-            self._answer(self._first)
-            self._first = None
+            first, self._first = self._first, None
+            self._take(first)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
+        self._cache.parked.leave(self)
         self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
         """Answer a poll, and hand over everything else."""
+        if self._waits is not None:
+            self._behind += data
+            self._transport.pause_reading()
+            return
         known = self._cache.lookup(data)
         if known.__class__ is CachedAnswer:
-            self._answer(known)
+            self._take(known)
         else:
             self._hand_over(Begun(data, known, asked=not self._silent))
+
+    def eof_received(self) -> bool:
+        """Close, but not before the answer to a poll that waits."""
+        secure = self._transport.get_extra_info("sslcontext") is not None
+        self._ends = self._waits is not None and not secure
+        return self._ends
+
+    def changed(self) -> None:
+        """Answer a poll that waits, if something else is told now."""
+        waits = self._waits
+        if waits is None:
+            return
+        known = self._cache.again(waits)
+        if isinstance(known, CachedAnswer) and known.wait:
+            self._waits = known
+            return
+        self._cache.parked.leave(self)
+        self._waits = None
+        if isinstance(known, CachedAnswer):
+            self._answer(known)
+            self._go_on()
+        else:  # there is nothing to be told any more, or it takes more to say what
+            behind, self._behind = self._behind, b""
+            self._hand_over(Begun(waits.key + behind, None if behind else known, asked=True))
+            if behind:
+                self._transport.resume_reading()
+
+    def waited(self) -> None:
+        """Answer a poll that waited for so long as it wanted to."""
+        waits, self._waits = self._waits, None
+        if waits is not None:
+            self._answer(waits)
+            self._go_on()
+
+    def _take(self, known: CachedAnswer) -> None:
+        """Answer a poll, or have it wait."""
+        parked = self._cache.parked
+        if not known.wait or known.ask is None or parked.is_full:
+            self._answer(known)
+            return
+        if self._silent:
+            self._silent = False
+            self._connections.note_asked(self)
+        self._last = self._cache.clock()
+        self._waits = known
+        parked.enter(self, known.ask.device, known.wait)
+
+    def _go_on(self) -> None:
+        """Take what came meanwhile."""
+        behind, self._behind = self._behind, b""
+        if self._transport.is_closing():
+            return
+        if behind:
+            self._transport.resume_reading()
+            self.data_received(behind)
+        if self._ends and self._waits is None:
+            self._transport.close()
 
     def _answer(self, known: CachedAnswer) -> None:
         cache = self._cache
@@ -99,6 +167,8 @@ class FastPath(asyncio.Protocol):
 
     def close_idle(self) -> None:
         """End it, for it is idle; at once if the client does not take its answers."""
+        self._cache.parked.leave(self)
+        self.waited()
         if self._transport.get_write_buffer_size():
             self._transport.abort()
         else:

@@ -44,6 +44,7 @@ from otaflux.web.devices.polls import (
 from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
+from otaflux.web.port.parked import Parked
 from otaflux.web.port.parsing import whole_request
 from otaflux.web.port.unnamed import RequestKind, unnamed
 from otaflux.web.target import Target
@@ -60,7 +61,8 @@ class CachedAnswer:
 
     `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
     download place is free, `told` what the connection knows then, as was asked by `ask`, and
-    `tells` the version that it is. `ask` is None for `/health`, which is no device's.
+    `tells` the version that it is. It may be put off for `wait` seconds, until something else
+    is told to requests of that `key`. `ask` is None for `/health`, which is no device's.
     """
 
     ask: Ask | None
@@ -71,6 +73,8 @@ class CachedAnswer:
     gives_way: bool = False
     told: Release | None = None
     tells: str = ""
+    wait: int = 0
+    key: bytes = b""
 
     @property
     def device(self) -> Device | None:
@@ -113,6 +117,7 @@ class RequestCache:
         self._follows_down = follows_down
         self._admission = admission
         self._tokens = tuple(admission.tokens())
+        self.parked = Parked(clock)
         self._kinds: tuple[RequestKind, ...] = ()
         self._now = now
         self._known: dict[bytes, CachedAnswer] = {}
@@ -189,6 +194,11 @@ class RequestCache:
         """A record changed: what its device was answered holds no more."""
         for data in self._of.pop(device, ()):
             self._size -= _size(data, self._known.pop(data))
+        self.parked.hear(device)
+
+    def again(self, known: CachedAnswer) -> CachedAnswer | RawRequestMessage | None:
+        """What a request that waited is now; see `lookup`."""
+        return self._known.get(known.key) or self._read(known.key, known.key)
 
     def close(self) -> None:
         """Tell all that is to be told, for the server ends."""
@@ -226,6 +236,8 @@ class RequestCache:
             return message
         if key is not data and known.ask is not None:
             known = replace(known, ask=replace(known.ask, unit=NOBODY))  # it is anybody's from here
+        if known.wait:
+            known = replace(known, key=key)
         self._remember(key, known)
         return known
 
@@ -254,7 +266,11 @@ class RequestCache:
         known = _answer(message, answer, ask, closes=closes_after(answer))
         told = None if ask.proxied else release
         return replace(
-            known, gives_way=gives_way(ask, answer), told=told, tells=release.version.text
+            known,
+            gives_way=gives_way(ask, answer),
+            told=told,
+            tells=release.version.text,
+            wait=ask.wait if answer.status == HTTPStatus.NOT_MODIFIED else 0,
         )
 
     def _is_proven(self, message: RawRequestMessage, ask: Ask) -> bool:

@@ -6,10 +6,13 @@ curl live on these, with the conditions and ranges of RFC 9110.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from otaflux.errors import NotFound
 from otaflux.model.artifact import Digest
 from otaflux.web import answers
 from otaflux.web.answers import Answer
+from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.delivery import FirmwareAnswer
 from otaflux.web.devices.offer import Offer
 from otaflux.web.devices.polls import gives_way, version_answer
@@ -24,6 +27,22 @@ async def health(request: DeviceRequest) -> Answer:
 async def version(request: DeviceRequest) -> Answer:
     """What a device is told, as text or JSON; 503 while no download could follow."""
     ask = request.ask()
+    offer, answer = await _version(request, ask)
+    if ask.wait and answer.status == HTTPStatus.NOT_MODIFIED:
+
+        async def is_other() -> bool:
+            return (await _version(request, ask))[1].status != HTTPStatus.NOT_MODIFIED
+
+        await request.parts.long_polls.until(ask.device, ask.wait, is_other)
+        offer, answer = await _version(request, ask)
+    if gives_way(ask, answer) and request.parts.downloads.puts_off():
+        return answers.busy()
+    request.tell(ask, offer)
+    return answer
+
+
+async def _version(request: DeviceRequest, ask: Ask) -> tuple[Offer, Answer]:
+    """What is told now, and how."""
     offer = await request.offered(ask)
     answer = version_answer(
         offer.release,
@@ -33,10 +52,7 @@ async def version(request: DeviceRequest) -> Answer:
         link=request.signed,
         head=request.is_head,
     )
-    if gives_way(ask, answer) and request.parts.downloads.puts_off():
-        return answers.busy()
-    request.tell(ask, offer)
-    return answer
+    return offer, answer
 
 
 async def firmware(request: DeviceRequest) -> FirmwareAnswer:

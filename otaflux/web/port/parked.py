@@ -1,0 +1,101 @@
+"""Polls that wait for something else to be told, with no more than their connection each.
+
+A change wakes those of its device some at a time, so that other polls do not wait meanwhile. On the
+event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from otaflux.model.names import Device
+
+TICK = 0.05  # seconds; as exactly as this a wait ends
+AT_ONCE = 100  # that are woken in one go, in a millisecond or two
+MOST = 10_000  # that wait; who comes then is answered at once
+
+
+class Poll(Protocol):
+    """A poll that waits."""
+
+    def changed(self) -> None:
+        """Something of its device changed: look again, and answer or go on waiting."""
+        ...
+
+    def waited(self) -> None:
+        """Its time is over: answer."""
+        ...
+
+
+class Parked:
+    """The polls that wait, at most `most`; `clock` counts seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float], *, most: int = MOST) -> None:
+        self._clock = clock
+        self._most = most
+        self._of: dict[Device, dict[Poll, None]] = {}
+        # By how long they wait, and so each in the order in which their time ends.
+        self._until: dict[int, dict[Poll, tuple[float, Device]]] = {}
+        self._lengths: dict[Poll, int] = {}
+        self._woken: deque[Poll] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else can wait."""
+        return len(self._lengths) >= self._most
+
+    def enter(self, poll: Poll, device: Device, seconds: int) -> None:
+        """A poll waits for a change of its device, so long."""
+        self._lengths[poll] = seconds
+        self._until.setdefault(seconds, {})[poll] = self._clock() + seconds, device
+        self._of.setdefault(device, {})[poll] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def leave(self, poll: Poll) -> None:
+        """It waits no more, if it did."""
+        seconds = self._lengths.pop(poll, None)
+        if seconds is None:
+            return
+        _, device = self._until[seconds].pop(poll)
+        others = self._of[device]
+        del others[poll]
+        if not others:
+            del self._of[device]
+
+    def hear(self, device: Device) -> None:
+        """Something of a device changed."""
+        is_first = not self._woken
+        self._woken.extend(self._of.get(device, ()))
+        if is_first and self._woken:
+            asyncio.get_running_loop().call_soon(self._wake)
+
+    def _wake(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._woken))):
+            poll = self._woken.popleft()
+            if poll in self._lengths:
+                poll.changed()
+        if self._woken:
+            asyncio.get_running_loop().call_soon(self._wake)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._clock()
+        for polls in self._until.values():
+            over = []
+            for poll, (until, _) in polls.items():
+                if until > now:
+                    break
+                over.append(poll)
+            for poll in over:
+                self.leave(poll)
+                poll.waited()
+        if self._lengths:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)

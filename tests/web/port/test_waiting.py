@@ -1,0 +1,113 @@
+"""Polls that wait until something else is told (`&wait=`)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from device_port import PortServer
+from device_server import release
+from waiting import until
+
+from otaflux.web.origin import Origins
+
+
+async def etag(server: PortServer) -> str:
+    """What is told now, by its ETag."""
+    return (await server.get("/version?device=lamp"))["ETag"]
+
+
+@pytest.fixture(params=["from memory", "by aiohttp", "through a proxy"])
+def kind(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Who answers."""
+    return {
+        "from memory": {},
+        "by aiohttp": {"shortcut": False},
+        "through a proxy": {"origins": Origins(trusted=(ip_network("127.0.0.0/8"),))},
+    }[request.param]
+
+
+async def test_the_answer_comes_when_something_else_is_told(
+    tmp_path: Path, kind: dict[str, object]
+) -> None:
+    """At once where that is so already, else with the change, and 404 where nothing is left."""
+    async with PortServer(tmp_path, **kind) as server:  # type: ignore[arg-type]
+        server.publish(release("lamp", "1.0.0"))
+        server.publish(release("pump", "1.0.0"), device="pump")
+        first = {"If-None-Match": await etag(server)}
+        target = "/version?device=lamp&wait=30"
+        assert (await server.get(target)).status == 200
+        assert (await server.get(target, {"If-None-Match": '"other"'})).status == 200
+        polls = [asyncio.create_task(server.get(f"{target}&unit=u{n}", first)) for n in range(20)]
+        polls.append(asyncio.create_task(server.get(target, {**first, "Connection": "close"})))
+        await until(lambda: server.port_.connections == 21)
+        await asyncio.sleep(0.02)
+        server.publish(release("pump", "1.1.0"), device="pump")
+        await asyncio.sleep(0.05)
+        assert not any(poll.done() for poll in polls)
+        server.publish(release("lamp", "1.1.0"))
+        for reply in await asyncio.wait_for(asyncio.gather(*polls), 5):
+            assert reply.status == 200
+            assert reply.body.startswith(b"1.1.0\n")
+        second = {"If-None-Match": await etag(server)}
+        last = asyncio.create_task(server.get(target, second))
+        await until(lambda: server.port_.connections == 1)
+        await asyncio.sleep(0.02)
+        server.publish(None, withdrawn=True)
+        assert (await asyncio.wait_for(last, 5)).status == 404
+
+
+async def test_a_wait_ends_with_304_and_the_connection_lives_on(
+    tmp_path: Path, kind: dict[str, object]
+) -> None:
+    """What was sent meanwhile is answered behind it, in order; a client may hang up as well."""
+    async with PortServer(tmp_path, **kind) as server:  # type: ignore[arg-type]
+        server.publish(release("lamp", "1.0.0"))
+        headers = f"Host: x\r\nIf-None-Match: {await etag(server)}\r\n\r\n".encode()
+        poll = b"GET /version?device=lamp&wait=1 HTTP/1.1\r\n" + headers
+        async with await server.connect() as connection, await server.connect() as another:
+            began = time.monotonic()
+            await another.send(poll)
+            await connection.send(poll)
+            await asyncio.sleep(0.02)
+            await another.close()
+            await connection.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.95)
+            server.clock.value += 1
+            assert (await connection.reply()).status == 304
+            assert 0.9 < time.monotonic() - began < 2
+            assert (await connection.reply()).body == b"ok"
+            assert (await connection.get("/version?device=lamp")).status == 200
+        half_closed = asyncio.create_task(server.raw(poll))
+        await asyncio.sleep(0.95)
+        server.clock.value += 1
+        assert (await half_closed).startswith(b"HTTP/1.1 304")
+
+
+@pytest.mark.parametrize("wait", ["0", "61", "-1", "1.5", "a", "", "999", "%31%30%30"])
+async def test_a_wait_that_cannot_be_one_is_refused(tmp_path: Path, wait: str) -> None:
+    """With what it may be."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        for _ in range(2):
+            reply = await server.get(f"/version?device=lamp&wait={wait}")
+            assert reply.status == 400
+            assert b"1 to 60" in reply.body
+
+
+async def test_an_end_answers_who_waits(tmp_path: Path) -> None:
+    """The server does not wait for them."""
+    server = PortServer(tmp_path, shutdown_timeout=20)
+    await server.__aenter__()
+    server.publish(release("lamp", "1.0.0"))
+    headers = {"If-None-Match": await etag(server)}
+    waits = asyncio.create_task(server.get("/version?device=lamp&wait=60", headers))
+    await until(lambda: server.port_.connections == 1)
+    await asyncio.sleep(0.02)
+    began = time.monotonic()
+    await server.__aexit__(None, None, None)
+    assert time.monotonic() - began < 5
+    assert (await waits).status == 304
