@@ -14,7 +14,7 @@ PIECE = 1000  # lines that are rendered in one go
 
 
 class DeviceCounter:
-    """A counter with a device's name as its first label, and maybe one label more."""
+    """A counter with a device's name as its label, and maybe one label more."""
 
     def __init__(self, name: str, documentation: str, *labels: str) -> None:
         self.name = name
@@ -29,10 +29,6 @@ class DeviceCounter:
             counts = self._counts[device] = {}
         counts[label] = counts.get(label, 0) + count
 
-    def of(self, device: str) -> dict[str, int]:
-        """What was counted of a device, by the other label."""
-        return self._counts.get(device, {})
-
     def drop(self, device: str) -> None:
         """Forget a device."""
         self._counts.pop(device, None)
@@ -40,16 +36,17 @@ class DeviceCounter:
     def render(self) -> Iterator[str]:
         """The text, in pieces; what changes in between may be in it or not."""
         yield self._head
-        lines = self._lines(list(self._counts))
-        while piece := "".join(islice(lines, PIECE)):
-            yield piece
-
-    def _lines(self, devices: list[str]) -> Iterator[str]:
-        name, first, *more = self.name, *self.labels
-        for device in devices:
-            for label, count in list(self._counts.get(device, {}).items()):
-                second = f',{more[0]}="{label}"' if more else ""
-                yield f'{name}_total{{{first}="{device}"{second}}} {count}\n'
+        before = f'{self.name}_total{{{self.labels[0]}="'
+        between = f'",{self.labels[1]}="' if len(self.labels) > 1 else ""
+        devices = list(self._counts)
+        for start in range(0, len(devices), PIECE):
+            yield "".join(
+                [
+                    f'{before}{device}{between}{label}"}} {count}\n'
+                    for device in devices[start : start + PIECE]
+                    for label, count in self._counts.get(device, {}).items()
+                ]
+            )
 
 
 class DeviceGauge:

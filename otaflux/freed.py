@@ -35,6 +35,15 @@ async def give_back(in_thread: InThread, *, every: float = EVERY) -> None:
         await in_thread(trim, 0)
 
 
+def set_aside() -> None:
+    """Have the cyclic collector look no more at what there is now: for what stays, and is much.
+
+    With twenty thousand records a whole look takes a tenth of a second, in which polls wait.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Keep the cyclic collector from running: for work that only makes things that stay.

@@ -41,7 +41,7 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
-METHODS = frozenset({"GET", "HEAD", "POST"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT"})
 OTHER = "other"
 MOST_VERSIONS = 20  # versions of a device that are counted each by itself
 POLL = "/version"

@@ -23,6 +23,7 @@ from otaflux.app.edge import Edge
 from otaflux.app.operators import Observation, OperatorSide
 from otaflux.app.server import TURN
 from otaflux.events import Cause, Events, Reason, RunFailed
+from otaflux.freed import set_aside
 from otaflux.machine import REAL_MACHINE
 from otaflux.model.names import STABLE, Device, Namespace
 from otaflux.model.record import Record, Standing
@@ -77,6 +78,7 @@ async def serve(port: int, operators: int, count: int, folder: Path, *, watched:
         if number and number % FAILING == 0:
             reason = Reason(Cause.REGISTRY, f"nothing of {record.device}", "Look at it")
             seen.events.tell(RunFailed(record.device, None, reason, 1, 0.1))
+    set_aside()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with (

@@ -92,7 +92,8 @@ class OperatorSide:
             return meter.by_version(device, counts) if counts else counts
 
         metrics.units.look_up(
-            lambda: (device.name for device in self._controller.catalog.devices()), running
+            lambda: [each.name for each in self._controller.catalog.devices()] if units else [],
+            running,
         )
         policy = self._controller.policy
         for gauge, value in (

@@ -20,7 +20,7 @@ from otaflux.app.edge import Edge
 from otaflux.app.operators import Observation, OperatorSide
 from otaflux.app.parts import Assembly
 from otaflux.errors import BadSetting, Undecided
-from otaflux.freed import give_back
+from otaflux.freed import give_back, set_aside
 from otaflux.log import Event, log
 from otaflux.machine import REAL_MACHINE
 from otaflux.overheard import Overheard
@@ -143,6 +143,7 @@ class _Server:
         except Undecided as error:
             raise BadSetting(f"DATA_DIR: {error}. {error.hint}") from error
         await self._controller.load()
+        set_aside()
 
     async def run(self, stopping: Callable[[], None]) -> None:
         """Listen, and keep devices up to date, until told to stop."""
