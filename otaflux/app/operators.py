@@ -74,7 +74,7 @@ class OperatorSide:
         )
         self._bind()
         exposition = Exposition(seen.metrics, refresh=self._look_at_disk)
-        live = Live()
+        live = self.live = Live()
         seen.journal.listen(live.changed)
         seen.metrics.watchers.set_function(lambda: len(live))
         self.operators = Operators(self._sight, exposition, live)

@@ -116,9 +116,9 @@ class _Server:
             max_connections=room.connections,
             shutdown_timeout=settings.shutdown_timeout,
         )
-        operators = OperatorSide(seen, self._controller, self._edge, source.name)
+        self._operators = OperatorSide(seen, self._controller, self._edge, source.name)
         self._operators_port = Port(
-            operators.answer,
+            self._operators.answer,
             settings.metrics_listen_addr.host,
             settings.metrics_listen_addr.port,
             setting="METRICS_LISTEN_ADDR",
@@ -157,6 +157,7 @@ class _Server:
             broker = tasks.create_task(link.run(), name="broker") if link else None
             await stop.wait()
             stopping()
+            self._operators.live.end()
             self._edge.long_polls.close()
             log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
             controller.cancel()

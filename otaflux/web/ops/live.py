@@ -71,6 +71,13 @@ class Live:
         self._silent = silent
         self._sleep = sleep
         self._watchers: set[_Watcher] = set()
+        self._is_over = False
+
+    def end(self) -> None:
+        """The server stops: end with everybody who watches, and begin with nobody."""
+        self._is_over = True
+        for watcher in self._watchers:
+            watcher.woken.set()
 
     def __len__(self) -> int:
         """How many watch."""
@@ -85,7 +92,7 @@ class Live:
         """Send events until the client leaves; raises `Busy` where too many watch."""
         if request.method == "HEAD":
             return Written(HEAD, close=True)
-        if len(self._watchers) >= self._most:
+        if self._is_over or len(self._watchers) >= self._most:
             raise Busy("Too many watch", retry_after=RETRY_AFTER)
         watcher = _Watcher()
         self._watchers.add(watcher)
@@ -108,6 +115,8 @@ class Live:
             except TimeoutError:
                 await request.writer.write(b":\n\n")
                 continue
+            if self._is_over:
+                return
             await self._sleep(self._gathered)
             await request.writer.write(watcher.take())
             await request.writer.drain()

@@ -124,6 +124,16 @@ async def test_a_silent_watch_shows_that_it_is_there_and_ends_with_the_server() 
     assert len(live) == 0
 
 
+async def test_the_server_s_end_is_the_end_of_watching() -> None:
+    """At once, and nobody begins to watch any more."""
+    live = Live()
+    async with served(live) as hall:
+        watching = await hall.begun()
+        live.end()
+        assert await asyncio.wait_for(watching.reader.read(), 5) == b"\n"
+        assert "503" in await (await hall.watch()).line()
+
+
 async def test_head_of_it_ends_at_once() -> None:
     """There is nothing to wait for."""
     live = Live()
