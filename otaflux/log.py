@@ -160,11 +160,13 @@ def _hearing(
     hear: Callable[[Mapping[str, Any]], object], lowest: int
 ) -> structlog.typing.Processor:
     """Have lines heard, and drop those below `lowest`."""
+    # Asked for each line, and a copy each time.
+    numbers = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 
     def process(
         _logger: Any, _method: str, line: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
-        level = logging.getLevelNamesMapping()[str(line["level"]).upper()]
+        level = numbers[line["level"]]
         if level >= logging.INFO:
             hear(line)
         if level < lowest:
