@@ -23,6 +23,7 @@ A branch stands for what the caller does next, so there are three and no more:
     │   └── Busy             too much is under way: ask again soon
     └── Unusable             this digest, verified, cannot be served: look at the next lower one
         ├── Unsigned         … yet: its signature may still come
+        ├── Misbound         … under this tag: it was signed for another version or device
         ├── Incomplete       … yet: a blob that its manifest names is not there
         └── Withheld         … yet: a policy of the registry withholds it
 
@@ -151,6 +152,10 @@ class Unusable(OtaFluxError):
 
 class Unsigned(Unusable):
     """No signature that holds was found; one may still be pushed."""
+
+
+class Misbound(Unusable):
+    """It is signed, and for another version or device than its tag's, or does not say for which."""
 
 
 class Incomplete(Unusable):

@@ -21,6 +21,7 @@ from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, Priority
 from otaflux.model.names import Channel, Device, Tag
+from otaflux.model.proof import SignatureProof
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
@@ -108,7 +109,7 @@ class Published:
     """A channel is told another release now; `before` is what it was told.
 
     `is_new` says that no channel of the device was told it yet. `seconds` is since the first hook
-    came, None where none caused it.
+    came, None where none caused it. `proof` says who signed it, None where nobody has to.
     """
 
     release: Release
@@ -117,6 +118,7 @@ class Published:
     is_new: bool
     seconds: float | None
     hooks: tuple[str, ...] = ()
+    proof: SignatureProof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,22 @@ class Withdrawn:
     file: Path
     hooks: tuple[str, ...] = ()
     told_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureLapsed:
+    """A release that is told or kept has no signature any more that is trusted; it goes next."""
+
+    release: Release
+    reason: str
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrustChanged:
+    """Others may sign from now on: each key and identity, in words."""
+
+    trusted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +328,8 @@ Happening = (
     | Published
     | Moved
     | Withdrawn
+    | SignatureLapsed
+    | TrustChanged
     | ReleaseRefused
     | FoundUsable
     | TagUnclear

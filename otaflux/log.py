@@ -39,6 +39,8 @@ class Event(StrEnum):
     RELEASE_PUBLISHED = "release_published"
     RELEASE_REFUSED = "release_refused"
     RELEASE_WITHDRAWN = "release_withdrawn"
+    SIGNATURE_LAPSED = "signature_lapsed"
+    TRUST_CHANGED = "trust_changed"
     RELEASE_WARNING = "release_warning"
     RECORD_LEFT_OUT = "record_left_out"
     RECORD_DAMAGED = "record_damaged"

@@ -30,8 +30,10 @@ from otaflux.events import (
     RequestSent,
     RunEnded,
     RunFailed,
+    SignatureLapsed,
     TagClear,
     TagUnclear,
+    TrustChanged,
     UnitLooping,
     Withdrawn,
 )
@@ -44,6 +46,7 @@ from otaflux.wording import plain
 TOLD_ON = "; it is told on, from its file, because DOWNGRADES=never"
 MOST_SAID = 10_000  # devices, or tags, of which it is remembered what was said
 SAID_AGAIN = 3600.0  # seconds after which an outage that lasts is said once more
+MOST_LAPSED = 1000  # releases of which the same is said at once: a key may have signed them all
 MOST_ALIKE = 10  # devices of which the same is said, until some are well again: more is no news
 
 
@@ -105,6 +108,7 @@ class LogLines:
         self._outage = _Outage(clock)
         self._broker = _Outage(clock)
         self._refused = _Said()
+        self._lapsed = _Said(MOST_LAPSED)
         self._failed = _Said(MOST_ALIKE)
         self._updates = Folded(Event.UPDATE_FAILED, clock)
 
@@ -119,11 +123,16 @@ class LogLines:
                 _published(happening)
             case Withdrawn():
                 _withdrawn(happening)
+            case SignatureLapsed():
+                self._lapse(happening)
+            case TrustChanged(trusted):
+                log.info(Event.TRUST_CHANGED, trusted=list(trusted))
             case ReleaseRefused():
                 self._refuse(happening)
             case FoundUsable(device, tag, digest):
                 self._refused.forget((device, tag))
                 self._refused.forget((device, digest))
+                self._lapsed.forget((device, digest))
             case TagUnclear(device, tag, reason, hooks):
                 self._fail((device, tag), device, tag, reason, hooks)
             case TagClear(device, tag):
@@ -168,6 +177,17 @@ class LogLines:
                 )
             case _:
                 pass  # worth a number somewhere, and no line
+
+    def _lapse(self, lapsed: SignatureLapsed) -> None:
+        """A release goes for want of a signature, whoever found it: once, until it is back."""
+        release = lapsed.release
+        if self._lapsed.is_new((release.device, release.manifest_digest), lapsed.reason):
+            log.warning(
+                Event.SIGNATURE_LAPSED,
+                **_fields(release),
+                reason=lapsed.reason,
+                hooks=list(lapsed.hooks),
+            )
 
     def _refuse(self, refused: ReleaseRefused) -> None:
         """A release that cannot be served: once for each digest and reason, whatever its tags."""
@@ -259,6 +279,7 @@ def _published(published: Published) -> None:
         size=release.firmware.sums.size,
         crc32=release.firmware.sums.crc32,
         before=before.version.text if before else None,
+        signed_by=published.proof.text if published.proof else None,
         hooks=list(published.hooks),
         ms_since_hook=None if seconds is None else round(seconds * 1000, 1),
     )

@@ -17,7 +17,6 @@ from otaflux.model.names import Device
 from otaflux.settings import SETTINGS, Address, BrokerUrl, Setting, Settings, envfile, origins, read
 
 BUILT = [setting for setting in SETTINGS if not setting.not_built]
-UNBUILT = [setting for setting in SETTINGS if setting.not_built]
 
 
 def complaints(environment: dict[str, str], **flags: str) -> tuple[str, ...]:
@@ -225,18 +224,6 @@ def test_a_command_reads_only_what_it_uses() -> None:
         read({}, {"LISTEN_ADDR": "x"}, only={"listen_addr"})
 
 
-@pytest.mark.parametrize("setting", UNBUILT, ids=lambda setting: setting.name)
-def test_what_is_not_built_is_refused(setting: Setting) -> None:
-    """A setting whose promise is not kept yet stops the start and says so; its default does not."""
-    text = {"REQUIRE_BOUND_TAG": "true"}
-    (complaint,) = complaints({setting.name: text.get(setting.name, "/etc/hunter2")})
-    assert complaint.startswith(f"{setting.name}: found")
-    assert "not built yet" in complaint or "not checked yet" in complaint
-    assert "hunter2" not in complaint
-    if setting.default:
-        assert complaints({setting.name: setting.default}) == ()
-
-
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     """The _FILE form names a file; the secret follows it while the program runs."""
     path = tmp_path / "secret"
@@ -335,7 +322,7 @@ def test_an_unspecified_address_is_reached_by_loopback() -> None:
 def test_no_text_raises_anything_else(setting: Setting, text: str) -> None:
     """Whatever stands in a setting, it is taken or refused in this project's own words."""
     for complaint in complaints({setting.name: text}):
-        assert complaint.startswith(("REGISTRY_", setting.name, "TLS_", "MQTT_"))
+        assert complaint.startswith(("REGISTRY_", setting.name, "TLS_", "MQTT_", "COSIGN_"))
         assert "\n" not in complaint
 
 

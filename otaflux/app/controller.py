@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from otaflux.errors import Undecided
+from otaflux.app.parts import make_puller
+from otaflux.errors import BadSetting, Undecided
 from otaflux.events import Events
 from otaflux.freed import uncollected
 from otaflux.machine import Machine
@@ -18,14 +19,16 @@ from otaflux.model.event import Touch
 from otaflux.model.names import Device
 from otaflux.policy import Policy
 from otaflux.reconcile.described import described_record, is_described
-from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.reconciler import Reconciler
 from otaflux.reconcile.streams import Streams
+from otaflux.reconcile.trusting import Trusting
 from otaflux.registry.source import Source
 from otaflux.roster.evictions import Evictions
 from otaflux.roster.roster import Roster
 from otaflux.roster.space import Space
 from otaflux.roster.wake import Wake
+from otaflux.secret import Current
+from otaflux.signature.trust import Trust
 from otaflux.state import restore
 from otaflux.state.catalog import Catalog
 from otaflux.state.datafolder import DataFolder
@@ -43,7 +46,7 @@ class Controller:
 
     `events` hears of what its runs do. `stamps` blocks and says what the embedded folder holds, for
     those who have one; `logins_changed` says whether the registry's logins are others than when it
-    was asked last, for those who have any.
+    was asked last, for those who have any. `trusted` says who may sign, None where nobody has to.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Controller:
         events: Events,
         stamps: Callable[[], Mapping[Device, object]] | None = None,
         logins_changed: Callable[[], bool] | None = None,
+        trusted: Current[Trust] | None = None,
     ) -> None:
         self._source = source
         self._logins_changed = logins_changed
@@ -66,7 +70,8 @@ class Controller:
         self.namespace = policy.namespace
         self.channels = frozenset(policy.channels)
         self.default_channel = policy.default_channel
-        self.catalog = Catalog(folder.catalog, machine=machine)
+        self.trusting = Trusting(trusted, events=events, machine=machine)
+        self.catalog = Catalog(folder.catalog, machine=machine, judge=self.trusting.judge)
         self.store = Store(folder.firmware, machine=machine)
         self.roster = Roster(self.catalog, devices=policy.namespace.devices, machine=machine)
         evictions = Evictions(self.roster, self.catalog, self.store, events=events, machine=machine)
@@ -88,11 +93,11 @@ class Controller:
             folder_looks=policy.folder_looks,
             machine=machine,
         )
-        puller = Puller(
+        puller = make_puller(
             source,
             self.store,
-            policy.limits,
-            judged_by=policy.judged_by,
+            policy,
+            trust=self.trusting.now,
             space=Space(self.roster, evictions, self.catalog, self.store, machine=machine),
             events=events,
             streams=Streams(self.queue, machine=machine),
@@ -118,15 +123,26 @@ class Controller:
         """One run of one device, when its turn comes. Raises `Undecided`."""
         return await self._reconciler.run(touch)
 
+    @property
+    def heeds_signatures(self) -> bool:
+        """Whether nothing unsigned is served."""
+        return self.trusting.now() is not None
+
     def awaits_signature(self, device: Device) -> bool:
-        """Whether a release of that device waits for its signature."""
-        return self._reconciler.awaits_signature(device)
+        """Whether a release of that device waits for its signature, or may be found to."""
+        is_looked_at = self.heeds_signatures and self.queue.is_busy(device)
+        return is_looked_at or self._reconciler.awaits_signature(device)
 
     async def restore(self) -> bool:
         """Judge what lies in the folder, without the source; returns whether there is a release.
 
-        Raises `Undecided` where the folder cannot be written or read.
+        Raises `Undecided` where the folder cannot be written or read, `BadSetting` where the keys
+        cannot.
         """
+        try:
+            await self.trusting.begin()
+        except Undecided as error:
+            raise BadSetting(str(error)) from None
         with uncollected():
             self._judged = await self.machine.in_thread(
                 restore.restore,
@@ -146,6 +162,7 @@ class Controller:
         self.catalog.load_floors(self._judged.evicted, self._judged.floors_elsewhere)
         with uncollected():
             for record in self._judged.records:
+                self.trusting.tell_lapsed(record)
                 self.catalog.load(record, is_written=record.device not in self._judged.unwritten)
         self.catalog.reserve(self._judged.elsewhere)
         if self._judged.all_read:
@@ -160,6 +177,12 @@ class Controller:
             tasks.create_task(self._scrub.run(), name="scrub")
             tasks.create_task(self._describe(), name="images")
             tasks.create_task(self._mind_logins(), name="logins")
+            tasks.create_task(self._mind_trust(), name="trust")
+
+    async def _mind_trust(self) -> None:
+        """Judge what is told again as soon as others may sign."""
+        awaiting = self._reconciler.awaiting_signatures
+        await self.trusting.mind(self.catalog, self.touch, awaiting)
 
     async def _describe(self) -> None:
         """Learn what firmware is by its bytes, of records that an older version wrote."""

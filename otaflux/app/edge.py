@@ -186,7 +186,12 @@ class Edge(DeviceSide):
 
         receiver = Receiver(
             secrets=secrets,
-            intake=Intake(controller.namespace, controller.channels, controller.awaits_signature),
+            intake=Intake(
+                controller.namespace,
+                controller.channels,
+                controller.awaits_signature,
+                heeds_signatures=controller.heeds_signatures,
+            ),
             touch=touch,
             known=controller.roster.name,
             events=controller.events,

@@ -15,12 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import otaflux
+from otaflux.app.trusted import trusted
 from otaflux.events import Events, RequestSent
+from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.policy import Policy
 from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.resolve import Resolver
+from otaflux.reconcile.signatures import Signatures
+from otaflux.reconcile.signing import SignatureCheck, WhoMaySign
+from otaflux.reconcile.streams import Streams
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source
+from otaflux.roster.space import Space
 from otaflux.settings import Settings, values
+from otaflux.signature.trust import Trust
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.store import Store
 from otaflux.unpack.limits import Limits
@@ -30,6 +38,31 @@ if TYPE_CHECKING:
     from otaflux.registry.remote.endpoint import Endpoint
 
 UNPACKED = 4  # times MAX_FIRMWARE_SIZE: all that is unpacked on the way to a firmware
+
+
+def make_puller(
+    source: Source,
+    store: Store,
+    policy: Policy,
+    *,
+    trust: WhoMaySign,
+    space: Space | None = None,
+    events: Events | None = None,
+    streams: Streams | None = None,
+    machine: Machine = REAL_MACHINE,
+) -> Puller:
+    """What looks at tags of a source and pulls into a store, for the server and for commands."""
+    return Puller(
+        source,
+        store,
+        policy.limits,
+        judged_by=policy.judged_by,
+        trust=trust,
+        space=space,
+        events=events,
+        streams=streams,
+        machine=machine,
+    )
 
 
 class Assembly:
@@ -50,6 +83,7 @@ class Assembly:
         )
         largest = settings.max_firmware_size
         self.limits = Limits(largest, UNPACKED * largest)
+        self.trusted = trusted(settings)
         self.judged_by = f"otaflux {otaflux.__version__}, MAX_FIRMWARE_SIZE {largest}"
 
     @property
@@ -101,7 +135,15 @@ class Assembly:
 
     def puller(self, source: Source, store: Store) -> Puller:
         """What makes a tag into a release below `store`, by the path that the server takes."""
-        return Puller(source, store, self.limits, judged_by=self.judged_by)
+        return make_puller(source, store, self.policy, trust=self.trust)
+
+    def signing(self, source: Source) -> SignatureCheck:
+        """What says whether something is signed, without pulling it."""
+        return SignatureCheck(Resolver(source), Signatures(source), self.trust)
+
+    def trust(self) -> Trust | None:
+        """Who may sign now, None where nobody has to; reads files where they changed."""
+        return self.trusted.current() if self.trusted else None
 
 
 def _endpoint(settings: Settings) -> Endpoint | None:

@@ -83,6 +83,7 @@ class _Server:
             events=seen.events,
             stamps=source.stamps if isinstance(source, Layout) else None,
             logins_changed=parts.credentials.changed if parts.credentials else None,
+            trusted=parts.trusted,
         )
         self._units = Units(settings.units, events=seen.events)
         self._saver = Saver(self._units, parts.folder.units)

@@ -42,6 +42,9 @@ JUDGING = (
     "channels",
     "default_channel",
     "cosign_pub_key_path",
+    "cosign_identity",
+    "cosign_issuer",
+    "sigstore_trusted_root_path",
     "require_bound_tag",
 )
 ASKING_THE_SERVER = ("listen_addr", "metrics_listen_addr", "tls_cert_path", "tls_key_path")

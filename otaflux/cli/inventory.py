@@ -8,24 +8,32 @@ so. A registry that is away is not asked about each device anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from otaflux.cli import known
 from otaflux.cli.shelf import Seen, Shelf, shelf_of
-from otaflux.errors import Undecided, Unreachable, Unusable, Withheld
+from otaflux.errors import Misbound, Undecided, Unreachable, Unsigned, Unusable, Withheld
 from otaflux.model.artifact import Gone, Listing
 from otaflux.model.names import Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.reconcile import choice
+from otaflux.reconcile.signing import SignatureCheck
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source, Unchanged
 from otaflux.settings import Settings
+from otaflux.signature.proven import only_proven
 from otaflux.state.datafolder import DataFolder
+
+if TYPE_CHECKING:
+    from otaflux.app.parts import Assembly
 
 MOST_ASKED = (
     3  # versions of a device, from the highest, that are asked about where nothing is known
 )
+MOST_JUDGED = 20  # … and where they have to be signed
 
 _NOBODY_KNOWN = (
     "no device is known, and the registry does not list repositories to this account: name them in"
@@ -54,8 +62,9 @@ async def look(settings: Settings, device: Device | None) -> Inventory:
     parts = Assembly(settings)
     namespace = parts.namespace
     async with parts.open_source(patient=True) as source:
-        records = known.of_source(settings.data_dir, source.name, namespace.prefix)
-        asking = _Asking(source, records, parts.judged_by, settings)
+        records = _as_told(known.of_source(settings.data_dir, source.name, namespace.prefix), parts)
+        signing = parts.signing(source)
+        asking = _Asking(source, records, parts.judged_by, settings, signing)
         names = {device} if device else await asking.names(namespace)
         places = asyncio.Semaphore(settings.registry_concurrency)
 
@@ -66,6 +75,15 @@ async def look(settings: Settings, device: Device | None) -> Inventory:
         shelves = await asyncio.gather(*map(shelf, sorted(names)))
     note = "" if records else _of_others(settings, source.name, namespace.prefix)
     return Inventory(source.name, asking.problem, note, tuple(shelves))
+
+
+def _as_told(records: Mapping[Device, Record], parts: Assembly) -> dict[Device, Record]:
+    """The records as a server with these settings tells them: no more than is proven."""
+    trust = parts.trust()
+    if trust is None:
+        return dict(records)
+    now = time.time()
+    return {device: only_proven(record, (trust,), now) for device, record in records.items()}
 
 
 def _of_others(settings: Settings, source: str, prefix: str) -> str:
@@ -94,8 +112,10 @@ class _Asking:
         records: Mapping[Device, Record],
         judged_by: str,
         settings: Settings,
+        signing: SignatureCheck,
     ) -> None:
         self.problem = ""
+        self._signing = signing
         self._away = ""
         self._source = source
         self._records = records
@@ -130,7 +150,7 @@ class _Asking:
         seen = None
         if not self._away:
             try:
-                seen = await _ask(self._source, record, self._judged_by)
+                seen = await _ask(self._source, self._signing, record, self._judged_by)
             except Unreachable as error:
                 self.problem = self._away = _unasked(error)
         seen = seen or _unseen(record, self._judged_by, self._away)
@@ -150,7 +170,7 @@ def _unasked(error: Undecided) -> str:
     return f"the registry could not be asked: {error.with_hint}"
 
 
-async def _ask(source: Source, record: Record, judged_by: str) -> Seen:
+async def _ask(source: Source, signing: SignatureCheck, record: Record, judged_by: str) -> Seen:
     """What the source says of a device; raises `Unreachable` where it says nothing of any."""
     try:
         listing = await source.tags(record.device)
@@ -167,29 +187,40 @@ async def _ask(source: Source, record: Record, judged_by: str) -> Seen:
         return Seen(listing, problem=problem)
     try:
         moved = await _moved(source, record)
-        withheld = await _withheld(source, record, listing, judged_by)
+        withheld, unsigned = await _not_served(source, signing, record, listing, judged_by, moved)
     except Undecided as error:
         return Seen(listing, problem=f"its tags may have moved: {error.with_hint}")
-    return Seen(listing, moved, withheld=withheld)
+    return Seen(listing, moved, withheld=withheld, unsigned=unsigned)
 
 
-async def _withheld(
-    source: Source, record: Record, listing: Listing, judged_by: str
-) -> dict[Tag, str]:
-    """What the registry withholds of the highest versions that nothing is known of, and why."""
+async def _not_served(
+    source: Source,
+    signing: SignatureCheck,
+    record: Record,
+    listing: Listing,
+    judged_by: str,
+    moved: Collection[Tag],
+) -> tuple[dict[Tag, str], dict[Tag, str]]:
+    """Of the highest versions of which nothing is known: what is withheld, what is not signed."""
     judged = {verdict.tag for verdict in record.verdicts if verdict.judged_by == judged_by}
-    known = judged | {release.tag for release in record.served()}
-    found = {}
-    for candidate in choice.candidates(listing.tags)[:MOST_ASKED]:
-        if candidate.tag in known:
+    known = (judged | {release.tag for release in record.served()}) - set(moved)
+    most = MOST_JUDGED if signing.is_needed else MOST_ASKED
+    withheld, unsigned = {}, {}
+    for candidate in choice.candidates(listing.tags)[:most]:
+        tag = candidate.tag
+        if tag in known:
             continue
         try:
-            await source.resolve(record.device, candidate.tag)
+            artifact = await source.resolve(record.device, tag)
+            if not isinstance(artifact, Unchanged | Gone):
+                await signing.proof(record.device, candidate.version, artifact)
         except Withheld as error:
-            found[candidate.tag] = str(error)
+            withheld[tag] = str(error)
+        except (Unsigned, Misbound) as error:
+            unsigned[tag] = str(error)
         except (Undecided, Unusable):
             continue  # said elsewhere, or once the server looks at it
-    return found
+    return withheld, unsigned
 
 
 def _unseen(record: Record, judged_by: str, problem: str) -> Seen:

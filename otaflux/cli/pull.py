@@ -20,7 +20,7 @@ from otaflux.cli.reference import device_and_version
 from otaflux.errors import BadName, OtaFluxError, Refused, Undecided, Unusable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority
-from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unbound, Unfit, Usable
 from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -122,6 +122,7 @@ def _why_nothing(device: Device, looks: Mapping[Tag, Look]) -> OtaFluxError:
             case (
                 Unfit(_, reason)
                 | AwaitsSignature(_, reason)
+                | Unbound(_, reason)
                 | Lacking(_, reason)
                 | HeldBack(reason)
             ):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from otaflux.model.artifact import Listing
@@ -37,6 +37,7 @@ class Row:
     chip: str | None = None
     kind: str | None = None
     image_version: str | None = None
+    signed_by: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -57,6 +58,7 @@ class Seen:
     moved: frozenset[Tag] = frozenset()
     problem: str = ""
     withheld: Mapping[Tag, str] = field(default_factory=dict)
+    unsigned: Mapping[Tag, str] = field(default_factory=dict)
 
 
 def shelf_of(
@@ -106,7 +108,7 @@ def _row(
     )
     release = next((each for each in record.served() if each.tag == tag), None)
     verdict = next((v for v in record.verdicts if v.tag == tag and v.judged_by == judged_by), None)
-    reason = verdict.reason if verdict else ""
+    reason = verdict.reason if verdict else seen.unsigned.get(tag, "")
     if release and in_channels:
         since = min(record.channels[name].since for name in in_channels)
         moves = tag in seen.moved
@@ -126,11 +128,15 @@ def _row(
         )
         if replaced and not any(MOVED in warning for warning in warnings):
             warnings.append(f"its {MOVED}: boards that ran it before will not notice")
-        return _told(candidate, release, "current", in_channels, since, tuple(warnings))
+        row = _told(candidate, release, "current", in_channels, since, tuple(warnings))
+        return replace(row, signed_by=_signed_by(record, release))
     if verdict:
         return Row(tag.text, version.text, "unusable", reason=reason)
     if release:
-        return _told(candidate, release, "kept", (), None, release.warnings)
+        row = _told(candidate, release, "kept", (), None, release.warnings)
+        return replace(row, signed_by=_signed_by(record, release))
+    if tag in seen.unsigned:
+        return Row(tag.text, version.text, "unsigned", reason=seen.unsigned[tag])
     if tag in seen.withheld:
         return Row(tag.text, version.text, "unusable", reason=seen.withheld[tag])
     return Row(tag.text, version.text, *_untold(record, candidate, channels))
@@ -138,6 +144,11 @@ def _row(
 
 def _from(where: str) -> str:
     return f" from the {where}" if where else ""
+
+
+def _signed_by(record: Record, release: Release) -> str | None:
+    proof = record.proofs.get(release.manifest_digest)
+    return proof.text if proof else None
 
 
 def _why(reason: str) -> str:

@@ -11,7 +11,8 @@ were parsed; whether a tag is there, and what it holds, the registry says later.
 - A push by digest alone, or of a signature's tag, counts only while the device has a release that
   awaits its signature: children of an index are pushed by digest too, by the dozen.
 - A delete that names a digest counts whatever its tag is, for registries name only one of the tags
-  that went with it; a delete of a tag alone counts if the tag could be told to somebody.
+  that went with it; a delete of a tag alone counts if the tag could be told to somebody, and the
+  tag of a signature where signatures count.
 - An event that names neither tag nor digest says that something changed: reason enough.
 """
 
@@ -59,12 +60,14 @@ class _Nothing(BadName):
 class Intake:
     """The rule. `channels` are those kept besides the stable one, as CHANNELS has them.
 
-    `awaits_signature` says whether the device has a release whose signature may still come.
+    `awaits_signature` says whether the device has a release whose signature may still come;
+    `heeds_signatures` that nothing unsigned is served.
     """
 
     namespace: Namespace
     channels: AbstractSet[Channel]
     awaits_signature: Callable[[Device], bool]
+    heeds_signatures: bool = False
 
     def judge(self, event: HookEvent, hook: str, now: float) -> Accepted | Ignored:
         """What the event means; `hook` is the id of the hook that brought it, at `now` (s)."""
@@ -79,8 +82,13 @@ class Intake:
         except BadName as reason:
             return Ignored(event.repository, str(reason))
         said = tuple((tag, known) for tag in tags if (known := _digest(digest)))
-        deletion = event.action is Action.DELETE
-        touch = Touch(device, Priority.HOOK, (hook,), now, tags, said, deletion=deletion)
+        is_push = event.action is Action.PUSH
+        # A signature that was taken away says nothing of releases that are missing.
+        deletion = not is_push and not (tag is not None and tag.is_attachment)
+        attached = is_push and not tags and bool(tag or digest)
+        touch = Touch(
+            device, Priority.HOOK, (hook,), now, tags, said, deletion=deletion, attached=attached
+        )
         return Accepted(touch, tag.text if tag else None, event.action)
 
     def _pushed(self, device: Device, tag: Tag | None, digest: str) -> tuple[Tag, ...]:
@@ -98,6 +106,8 @@ class Intake:
     def _deleted(self, tag: Tag | None, digest: str) -> None:
         """Raise `BadName` where a delete asks for nothing."""
         if tag is None:
+            return
+        if tag.is_attachment and self.heeds_signatures:
             return
         if tag.is_attachment:
             raise _Nothing(f"tag '{tag}' is the tag of a signature, not of a release")

@@ -58,7 +58,8 @@ class Touch:
     `later_hook_at`, where touches were added up, when the last did (seconds of the monotonic
     clock). `tags` are names that the listing may not show yet, newest last. `claimed` is what hooks
     said that some of them are: where the registry says otherwise it may be late, which is a reason
-    to look again and no more. `deletion` says that one of the hooks told of something deleted.
+    to look again and no more. `deletion` says that one of the hooks told of something deleted, and
+    `attached` that one told of something pushed that may be a signature.
     """
 
     device: Device
@@ -69,6 +70,7 @@ class Touch:
     claimed: tuple[tuple[Tag, Digest], ...] = ()
     later_hook_at: float | None = None
     deletion: bool = False
+    attached: bool = False
 
     @property
     def last_hook_at(self) -> float | None:
@@ -90,4 +92,5 @@ class Touch:
             (*said, *later.claimed)[-MAX_TOUCH_TAGS:],
             max(latest, default=None),
             self.deletion or later.deletion,
+            self.attached or later.attached,
         )

@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otaflux.model.artifact import Digest, Gone
+from otaflux.model.proof import SignatureProof
 from otaflux.model.release import Release
 
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """The release is on disk, whole."""
+    """The release is on disk, whole; `proof` says who signed it, where somebody has to."""
 
     release: Release
+    proof: SignatureProof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,14 @@ class Unfit:
 @dataclass(frozen=True, slots=True)
 class AwaitsSignature:
     """The bytes may be good; no signature that holds is there yet."""
+
+    manifest_digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbound:
+    """What was signed is for another version or device than the tag's, or does not say (yet)."""
 
     manifest_digest: Digest
     reason: str
@@ -49,4 +59,4 @@ class HeldBack:
     reason: str
 
 
-Look = Usable | Unfit | AwaitsSignature | Lacking | HeldBack | Gone
+Look = Usable | Unfit | AwaitsSignature | Unbound | Lacking | HeldBack | Gone

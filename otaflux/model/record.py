@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from otaflux.model.artifact import Digest
 from otaflux.model.names import STABLE, Channel, Device, Tag
+from otaflux.model.proof import SignatureProof
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 
@@ -53,13 +54,20 @@ class Retired:
     """A release that is neither current nor kept any more, but still on disk.
 
     `at` is when it stopped. A withdrawn one is served to nobody but who began it before. One whose
-    tag `moved` to other bytes is the past of that tag: it is never kept again.
+    tag `moved` to other bytes is the past of that tag: it is never kept again. One that is
+    `unsigned` has no signature any more that is trusted: it is served to nobody.
     """
 
     release: Release
     at: float
     withdrawn: bool = False
     moved: bool = False
+    unsigned: bool = False
+
+    @property
+    def may_return(self) -> bool:
+        """Whether it may be kept again, should there be room."""
+        return not (self.withdrawn or self.moved or self.unsigned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,8 @@ class Record:
     has an entry for each channel that has a release, `stable` among them; `kept` are releases below
     those that were pulled before, highest first. `ever_synced` says whether each channel was
     settled at least once, `found_by_poll` that nothing but a poll ever named the device,
-    `had_release` that it has or had one.
+    `had_release` that it has or had one. `proofs` say who signed the manifests of its releases,
+    of those that were judged.
 
     `floors` are the tags below which a channel does not fall, also of channels that are not set
     now. A record has them where `DOWNGRADES=never` is set and something was told, else none.
@@ -102,6 +111,9 @@ class Record:
     found_by_poll: bool = False
     had_release: bool = False
     floors: Mapping[Channel, Tag] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    proofs: Mapping[Digest, SignatureProof] = field(
+        default_factory=lambda: MappingProxyType({}), hash=False
+    )
 
     @property
     def is_bare(self) -> bool:
@@ -139,6 +151,14 @@ class Record:
         """The served release of exactly that version; of equal ones the settled one."""
         same = [release for release in self.served() if release.version == version]
         return max(same, key=lambda release: release.order, default=None)
+
+    def is_lapsed(self, release: Release) -> bool:
+        """Whether its bytes were served once and have no signature that is trusted any more."""
+        digest = release.firmware.firmware_digest
+        return any(
+            left.unsigned and left.release.firmware.firmware_digest == digest
+            for left in self.retired
+        ) and all(served.firmware.firmware_digest != digest for served in self.served())
 
     def held(self) -> Iterator[Release]:
         """Every release whose file must stay on disk."""

@@ -9,6 +9,7 @@ from otaflux.errors import Undecided, Unreachable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority, Touch
 from otaflux.model.release import Release
+from otaflux.reconcile import choice
 from otaflux.reconcile.listed import ListedTags
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.means import Means
@@ -40,8 +41,12 @@ class Absences:
     async def see_to_kept(self) -> None:
         """Look at kept releases whose tags may have moved, and at those that would be kept again.
 
-        A hook says which moved; for what nobody said each re-check looks at one, at random.
+        A hook says which moved; for what nobody said each re-check looks at one, at random. Where
+        signatures are asked for anew, those of all that is served are.
         """
+        if self._looks.anew:
+            for release in tuple(self._out.record.served()):
+                await self._prove(release)
         kept = self._out.record.kept
         doubtful = set(self._touch.tags)
         if kept and self._touch.priority is Priority.RECHECK:
@@ -54,6 +59,17 @@ class Absences:
             for release in again:
                 seen.add(release)
                 await self._see_to(release)
+
+    async def _prove(self, release: Release) -> None:
+        """Whether a release is signed still that no channel's look asked about.
+
+        What is told on though its tag is gone is not asked about: its signature goes with it.
+        """
+        told_on = {x.release for x in self._out.record.channels.values() if x.withdrawn}
+        if release.tag not in {*self._looks.found, *self._out.gone} and release not in told_on:
+            proof = await self._looks.prove(release, self._out.record)
+            digest = release.manifest_digest
+            self._out.record = choice.with_proof(self._out.record, digest, proof)
 
     async def _see_to(self, release: Release) -> None:
         """Whether a release's tag is still there, and what it stands for.

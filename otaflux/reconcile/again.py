@@ -6,25 +6,34 @@ its way: a tag that a hook named, a signature, the second look that a withdrawal
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import accumulate
+
 ARRIVAL = 15.0  # seconds after a hook in which a tag that it names may still come to be there
 SOONEST_ARRIVAL = 0.05  # seconds until the first look for it: docker-registry moves a tag right
 # after its hook
 ARRIVAL_GROWTH = 2.0  # times the age of the hook are the waits after that: six looks in all
 SIGNATURE_WAITS = (2.0, 5.0, 10.0, 30.0)  # seconds: signatures are pushed after what they sign
+SIGNATURE_LOOKS = tuple(accumulate(SIGNATURE_WAITS))  # … and so when they are looked for again
+EARLY = 0.01  # seconds by which a timer may be early
 
 
 def seconds_until(
-    *, second_look: float | None, hook_age: float | None, is_ahead: bool, awaited: int | None
+    *,
+    second_look: float | None,
+    hook_age: float | None,
+    is_ahead: bool,
+    awaited: Collection[float] = (),
 ) -> float | None:
     """Seconds until the next look; None where a re-check is soon enough.
 
     `second_look` is when a missing tag may be judged. `hook_age` is how long ago the last hook came
-    (None without one), and `is_ahead` says that what it named is not all there. `awaited` is how
-    many looks before this one found a signature missing that is missing still; None where none is.
+    (None without one), and `is_ahead` says that what it told of is not all there. `awaited` is how
+    many seconds each signature has been missing that is missing still.
     """
     waits = [] if second_look is None else [second_look]
     if is_ahead and hook_age is not None and hook_age < ARRIVAL:
         waits.append(max(SOONEST_ARRIVAL, ARRIVAL_GROWTH * hook_age))
-    if awaited is not None and awaited < len(SIGNATURE_WAITS):
-        waits.append(SIGNATURE_WAITS[awaited])
+    for age in awaited:
+        waits += [at - age for at in SIGNATURE_LOOKS if at > age + EARLY][:1]
     return min(waits, default=None)

@@ -40,7 +40,8 @@ def changes(
         release = after.current(channel)
         if release is None or release == was:
             continue
-        yield Published(release, channel, was, release not in known, seconds, hooks)
+        proof = after.proofs.get(release.manifest_digest)
+        yield Published(release, channel, was, release not in known, seconds, hooks, proof)
         if was and was.tag == release.tag and was.manifest_digest != release.manifest_digest:
             yield Moved(release, was, hooks)
         known.add(release)
@@ -53,3 +54,11 @@ def changes(
         if retired.withdrawn and retired.release not in said:
             file = path(retired.release.firmware.firmware_digest)
             yield Withdrawn(retired.release, file, hooks)
+
+
+def lapsed(before: Record | None, after: Record) -> Iterator[Release]:
+    """What goes because it has no signature any more that is trusted."""
+    served = frozenset(before.served()) if before else frozenset()
+    for retired in after.retired:
+        if retired.unsigned and retired.release in served:
+            yield retired.release

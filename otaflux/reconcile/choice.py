@@ -3,7 +3,7 @@
 The reconciler asks `settle` again and again: it answers with the next tag worth a look, or with
 what the channel is told. Nothing here asks what was current before, but for two exceptions: while
 a moved tag's new bytes cannot be used the old ones stand, and a tag is told until it is known to
-be gone.
+be gone. Bytes whose own signature does not hold any more never stand.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
-from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unbound, Unfit, Usable
 from otaflux.model.names import Channel, Tag
+from otaflux.model.proof import SignatureProof
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired, Standing, Verdict, is_within
 from otaflux.model.release import Release
 from otaflux.model.version import Version, meant
@@ -124,12 +125,20 @@ def settle(
                 return LookAt(candidate)
             case Usable(release):
                 return Stands(release)
-            case Unfit() | AwaitsSignature() | Lacking() | HeldBack() | Gone():
+            case AwaitsSignature(digest) | Unbound(digest):
+                if _moved_from(told, candidate.tag, digest):
+                    return Stands(told)
+            case Unfit() | Lacking() | HeldBack() | Gone():
                 if told is not None and told.tag == candidate.tag:
                     return Stands(told)
             case _:
                 assert_never(look)
     return Nothing()
+
+
+def _moved_from(told: Release | None, tag: Tag, digest: Digest) -> TypeGuard[Release]:
+    """Whether the channel's release is of other bytes than its tag stands for now."""
+    return told is not None and told.tag == tag and told.manifest_digest != digest
 
 
 def stand(
@@ -169,13 +178,15 @@ def keep(
     now: float,
     unsure: Collection[Release] = (),
     lingering: Collection[Release] = (),
+    lapsed: Collection[tuple[Tag, Digest]] = (),
 ) -> Record:
     """The record with its kept and leaving releases sorted out.
 
     Kept are the `most` highest that were pulled before, below the current ones; not those whose
     tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards, nor
-    those that left earlier and are `unsure`: nobody asked what their tags stand for now. The others
-    stay on disk for a while, and the `lingering` ones until further notice.
+    those that left earlier and are `unsure`: nobody asked what their tags stand for now, nor those
+    whose signature has `lapsed`, by tag and manifest. The others stay on disk for a while, and the
+    `lingering` ones until further notice.
     """
     current = {standing.release for standing in record.channels.values()}
     taken = {release.tag for release in current}
@@ -194,7 +205,8 @@ def keep(
         and release not in unsure
         and release.tag not in taken
         and release.order < highest
-        and not (release in left and (left[release].withdrawn or left[release].moved))
+        and not _is_lapsed(release, lapsed)
+        and not (release in left and not left[release].may_return)
     ]
     kept: dict[Tag, Release] = {}
     # Of two with one tag the newer bytes are kept: those kept already, else those that left last.
@@ -210,9 +222,10 @@ def keep(
         was = left.get(release)
         withdrawn = release.tag in gone and _since(release, left) == last[release.tag]
         has_moved = release in moved or (was is not None and was.moved)
-        entry = Retired(release, was.at if was else now, withdrawn, has_moved)
+        unsigned = _is_lapsed(release, lapsed) or (was is not None and was.unsigned)
+        entry = Retired(release, was.at if was else now, withdrawn, has_moved, unsigned)
         if was is not None and was.withdrawn:
-            entry = was
+            entry = replace(was, unsigned=unsigned)
         lingers = WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS
         if release in lingering or is_within(lingers, entry.at, now):
             leaving.append(entry)
@@ -253,6 +266,30 @@ def is_ahead(
     )
 
 
+def without_lapsed(record: Record, lapsed: Collection[tuple[Tag, Digest]], now: float) -> Record:
+    """The record in which no channel is told what has no signature any more, settled or not."""
+    for channel, standing in record.channels.items():
+        if _is_lapsed(standing.release, lapsed):
+            record = stand(record, channel, None, now)
+    return record
+
+
+def with_proof(record: Record, digest: Digest, proof: SignatureProof | None) -> Record:
+    """The record with what was found of who signed a manifest; None where nobody has to."""
+    if proof is None or record.proofs.get(digest) == proof:
+        return record
+    return replace(record, proofs=MappingProxyType({**record.proofs, digest: proof}))
+
+
+def only_held(record: Record) -> Record:
+    """The record with proofs of what it holds, and no others."""
+    held = {release.manifest_digest for release in record.held()}
+    if record.proofs.keys() <= held:
+        return record
+    proofs = {digest: proof for digest, proof in record.proofs.items() if digest in held}
+    return replace(record, proofs=MappingProxyType(proofs))
+
+
 def judge(record: Record, verdict: Verdict, there: Collection[Tag]) -> Record:
     """The record with one more verdict, in the place of an older one on the same tag.
 
@@ -272,6 +309,10 @@ def acquit(record: Record, tag: Tag) -> Record:
     """The record without a verdict on what the tag stood for before."""
     left = tuple(verdict for verdict in record.verdicts if verdict.tag != tag)
     return record if len(left) == len(record.verdicts) else replace(record, verdicts=left)
+
+
+def _is_lapsed(release: Release, lapsed: Collection[tuple[Tag, Digest]]) -> bool:
+    return (release.tag, release.manifest_digest) in lapsed
 
 
 def _since(release: Release, left: Mapping[Release, Retired]) -> float:

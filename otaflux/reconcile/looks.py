@@ -10,13 +10,15 @@ from dataclasses import replace
 from typing import assert_never
 
 from otaflux.boundedmap import BoundedMap
-from otaflux.errors import Undecided
+from otaflux.errors import Undecided, Unreachable, Unsigned
 from otaflux.events import Events, FoundUsable, Reason, ReleaseRefused, TagClear, TagUnclear
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
-from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unbound, Unfit, Usable
 from otaflux.model.names import Device, Tag
+from otaflux.model.proof import SignatureProof
 from otaflux.model.record import Record, Verdict
+from otaflux.model.release import Release
 from otaflux.reconcile.choice import Candidate
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.resolve import Resolved
@@ -30,11 +32,20 @@ Judged = BoundedMap[tuple[Device, Digest], Unfit]
 class Looks:
     """The looks of one run. `claims` hold the files that they name until the record does.
 
-    `judged` is what runs before found to be unfit for good: a record keeps so many verdicts.
+    `judged` is what runs before found to be unfit for good: a record keeps so many verdicts. With
+    `anew` signatures are asked for that are known to have been there. `lapsed` says, by tag and
+    manifest, why what was signed once is not any more.
     """
 
     def __init__(
-        self, touch: Touch, puller: Puller, claims: Claims, events: Events, judged: Judged
+        self,
+        touch: Touch,
+        puller: Puller,
+        claims: Claims,
+        events: Events,
+        judged: Judged,
+        *,
+        anew: bool = False,
     ) -> None:
         self._touch = touch
         self._device = touch.device
@@ -46,6 +57,8 @@ class Looks:
         self.found: dict[Tag, Look] = {}
         self.unclear: dict[Tag, Undecided] = {}
         self._told_unclear: set[Tag] = set()
+        self.anew = anew
+        self.lapsed: dict[tuple[Tag, Digest], str] = {}
 
     @property
     def digests(self) -> dict[Tag, Digest]:
@@ -57,9 +70,17 @@ class Looks:
         }
 
     @property
-    def awaits_signature(self) -> bool:
-        """Whether a release that was looked at waits for its signature, here or at the registry."""
-        return any(isinstance(look, AwaitsSignature | HeldBack) for look in self.found.values())
+    def awaited(self) -> frozenset[Digest | Tag]:
+        """What waits for its signature, here or at the registry: manifests, or else their tags."""
+        return frozenset(
+            look.manifest_digest if isinstance(look, AwaitsSignature) else tag
+            for tag, look in self.found.items()
+            if isinstance(look, AwaitsSignature | HeldBack)
+        )
+
+    def is_lapsed(self, release: Release) -> bool:
+        """Whether a release was signed once and is not any more."""
+        return (release.tag, release.manifest_digest) in self.lapsed
 
     @property
     def are_of_something(self) -> bool:
@@ -92,6 +113,7 @@ class Looks:
                 priority=self._touch.priority,
                 claims=self._claims,
                 resolved=resolved,
+                anew=self.anew,
             )
         except Undecided as error:
             self.unclear[candidate.tag] = error
@@ -100,6 +122,8 @@ class Looks:
             if isinstance(resolved, Resolved):  # of twenty tags one manifest is in memory at a time
                 self._resolved[candidate.tag] = replace(resolved, artifact=None)
                 del resolved
+        if isinstance(look, AwaitsSignature | Unbound):
+            self.lapsed[candidate.tag, look.manifest_digest] = look.reason
         if isinstance(look, Unfit):
             self._judged.put((self._device, look.manifest_digest), look)
         self._tell(candidate, look, record)
@@ -109,6 +133,23 @@ class Looks:
     def _remembered(self, resolved: Resolved | HeldBack | Gone) -> Unfit | None:
         if isinstance(resolved, Resolved):
             return self._judged.get((self._device, resolved.digest))
+        return None
+
+    async def prove(self, release: Release, record: Record) -> SignatureProof | None:
+        """Whether a release that is served is signed still; `lapsed` says where it is not, and why.
+
+        Raises `Unreachable`; of all else that is not learnt `unclear` tells, and nothing changes.
+        """
+        digest = release.manifest_digest
+        try:
+            return await self._puller.signing.again(self._device, digest, record.proofs.get(digest))
+        except Unreachable:
+            raise  # of every other tag nothing would be learnt either
+        except Undecided as error:
+            self.unclear[release.tag] = error
+            self.tell_unclear(release.tag)
+        except Unsigned as error:
+            self.lapsed[release.tag, digest] = str(error)
         return None
 
     def note_gone(self, tag: Tag, gone: Gone) -> None:
@@ -139,7 +180,9 @@ class Looks:
             case Unfit(digest, reason):
                 if self.is_news(look, record):
                     self._refuse(candidate, digest, reason)
-            case AwaitsSignature(digest, reason) | Lacking(digest, reason):
+            case (
+                AwaitsSignature(digest, reason) | Unbound(digest, reason) | Lacking(digest, reason)
+            ):
                 self._refuse(candidate, digest, reason)
             case HeldBack(reason):
                 self._refuse(candidate, None, reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from otaflux.events import SignatureLapsed
 from otaflux.model import floors
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Touch
@@ -15,9 +16,10 @@ from otaflux.model.names import STABLE, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.reconcile import choice
-from otaflux.reconcile.changes import changes
+from otaflux.reconcile.changes import changes, lapsed
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.means import Means
+from otaflux.reconcile.trusting import NOT_NOW
 
 
 class Publication:
@@ -40,14 +42,19 @@ class Publication:
         """Put a record with its kept releases sorted out; tell what changed for devices."""
         means = self._means
         before = means.catalog.get(self._touch.device)
+        record = choice.without_lapsed(record, self._looks.lapsed, means.machine.now())
         record = floors.kept_to(record, never_fall=means.policy.never_fall)
         after = self.record = self.sorted_out(record, self._left)
         if before is None and after.found_by_poll and not self._looks.are_of_something:
             return
         if after.channels and not after.had_release:
             after = self.record = replace(after, had_release=True)
+        for release in lapsed(before, after):
+            reason = self._looks.lapsed.get((release.tag, release.manifest_digest), NOT_NOW)
+            means.events.tell(SignatureLapsed(release, reason, self._touch.hooks))
         self.dropped |= await means.catalog.put(after)
-        self._tell(before, after)
+        # What is told is what the catalog took: who may sign may have changed meanwhile.
+        self._tell(before, means.catalog.get(self._touch.device) or after)
 
     def sorted_out(self, record: Record, left: AbstractSet[Release]) -> Record:
         """The record with what is kept, and what left, by all that was learnt so far.
@@ -56,7 +63,7 @@ class Publication:
         """
         means, digests = self._means, self._looks.digests
         same = {x: digests[x.tag] == x.manifest_digest for x in record.held() if x.tag in digests}
-        return choice.keep(
+        kept = choice.keep(
             record,
             most=means.policy.keep_versions,
             gone=self.gone,
@@ -64,7 +71,9 @@ class Publication:
             unsure={release for release in left if release not in same},
             now=means.machine.now(),
             lingering=means.catalog.lingering(record.device),
+            lapsed=self._looks.lapsed,
         )
+        return choice.only_held(kept)
 
     def _tell(self, before: Record | None, after: Record) -> None:
         means, since = self._means, self._touch.first_hook_at

@@ -1,7 +1,8 @@
-"""A look at one tag, as steps over one value: resolve, verdict, held, pull. Alone knows them all.
+"""A look at one tag, as steps over one value: resolve, verdict, signature, held, pull.
 
-A tag is resolved to a digest once; everything after takes the digest. Each step says what the tag
-is or leaves it to the next one: the order in `Puller.look` is the whole of it.
+Alone knows them all. A tag is resolved to a digest once; everything after takes the digest. Each
+step says what the tag is or leaves it to the next one: the order in `Puller.look` is the whole of
+it. Nothing of a manifest is fetched before its signature held, where there has to be one.
 
 `otaflux pull` runs this too, into a store of its own.
 """
@@ -10,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from otaflux.errors import Incomplete, Unsigned, Unusable, Withheld
+from otaflux.errors import Incomplete, Misbound, Unsigned, Unusable, Withheld
 from otaflux.events import Events, Pulled, PullOutcome
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Artifact, Digest, Gone
 from otaflux.model.event import Priority
-from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unfit, Usable
+from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unbound, Unfit, Usable
 from otaflux.model.names import Device, Tag
 from otaflux.model.record import Record
 from otaflux.model.release import Release
@@ -26,7 +27,10 @@ from otaflux.reconcile.described import described
 from otaflux.reconcile.fetch import Fetcher, Wanted
 from otaflux.reconcile.notes import notes_of, warnings_about
 from otaflux.reconcile.resolve import Resolved, Resolver
+from otaflux.reconcile.signatures import Signatures
+from otaflux.reconcile.signing import SignatureCheck, WhoMaySign, nobody
 from otaflux.reconcile.streams import Streams
+from otaflux.reconcile.subject import Subject
 from otaflux.registry.source import Source
 from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
@@ -35,38 +39,12 @@ from otaflux.unpack.choose import plan
 from otaflux.unpack.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The tag that is looked at, what it stands for, and what is known of its device."""
-
-    device: Device
-    tag: Tag
-    version: Version
-    resolved: Resolved
-    record: Record
-    priority: Priority
-    claims: Claims
-
-    @property
-    def digest(self) -> Digest:
-        """The digest that the tag stands for."""
-        return self.resolved.digest
-
-    @property
-    def artifact(self) -> Artifact | None:
-        """What is behind the digest; None while nobody had to ask for it."""
-        return self.resolved.artifact
-
-    def having(self, artifact: Artifact) -> Subject:
-        """The same, once somebody asked for it."""
-        return replace(self, resolved=replace(self.resolved, artifact=artifact))
-
-
 class Puller:
     """Looks at tags of a source, and pulls what is not on disk yet into a store.
 
     `limits` bound what is unpacked; `judged_by` names them and the program's version in verdicts.
-    `space` makes room for files; without one what is free is all there is.
+    `trust` says who may sign now, None where nobody has to. `space` makes room for files; without
+    one what is free is all there is.
     """
 
     def __init__(
@@ -76,6 +54,7 @@ class Puller:
         limits: Limits,
         *,
         judged_by: str,
+        trust: WhoMaySign = nobody,
         space: Space | None = None,
         events: Events | None = None,
         streams: Streams | None = None,
@@ -85,6 +64,7 @@ class Puller:
         self.store = store
         self.resolver = Resolver(source)
         self.judged_by = judged_by
+        self.signing = SignatureCheck(self.resolver, Signatures(source, machine=machine), trust)
         self._in_thread = machine.in_thread
         self._clock = machine.clock
         self._events = events or Events()
@@ -107,27 +87,30 @@ class Puller:
         priority: Priority,
         claims: Claims,
         resolved: Resolved | HeldBack | Gone | None = None,
+        anew: bool = False,
     ) -> Look:
         """What one tag is now; what `record` holds of the same digest is not pulled again.
 
-        `resolved` is what it stands for, where the caller asked for that already. Raises
-        `Undecided` where nothing was learnt.
+        `resolved` is what it stands for, where the caller asked for that already; with `anew` its
+        signature is asked for though it was found before. Raises `Undecided` where nothing was
+        learnt.
         """
         if resolved is None:
             resolved = await self.resolver.resolve(device, tag, record)
         if isinstance(resolved, HeldBack | Gone):
             return resolved
-        subject = Subject(device, tag, version, resolved, record, priority, claims)
+        subject = Subject(device, tag, version, resolved, record, priority, claims, anew)
         try:
             verdict = self._verdict(subject)
             if verdict is not None:
                 return verdict
+            subject, proof = await self.signing.signed(subject)
             held = await self._held(subject)
             if held is not None:
-                return Usable(held)
+                return Usable(held, proof)
             artifact = subject.artifact or await self.resolver.artifact(device, subject.digest)
             subject = subject.having(artifact)
-            return Usable(await self._pull(subject, artifact))
+            return Usable(await self._pull(subject, artifact), proof)
         except Unusable as error:
             if isinstance(error, Incomplete) and subject.artifact is not None:
                 self.resolver.lacks(device, tag, subject.artifact)
@@ -219,6 +202,8 @@ def _found_wrong(digest: Digest, error: Unusable) -> Look:
     match error:
         case Unsigned():
             return AwaitsSignature(digest, str(error))
+        case Misbound():
+            return Unbound(digest, str(error))
         case Incomplete():
             return Lacking(digest, str(error))
         case Withheld():

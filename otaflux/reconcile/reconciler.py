@@ -29,10 +29,12 @@ from otaflux.model.names import Channel, Device, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.policy import Policy
 from otaflux.reconcile import again, choice
+from otaflux.reconcile.awaited import Awaited
 from otaflux.reconcile.looks import MOST_JUDGED, Judged
 from otaflux.reconcile.means import Means
 from otaflux.reconcile.publication import served_tags
 from otaflux.reconcile.pull import Puller
+from otaflux.reconcile.rounds import Rounds
 from otaflux.reconcile.run import Run
 from otaflux.reconcile.shortlist import Progress
 from otaflux.reconcile.withdrawals import Withdrawals
@@ -44,25 +46,6 @@ from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 
 SOONEST_ON = 1.0  # seconds until a run goes on that looked at as many tags as it may
 SHARE_ON = 4.0  # … and so many times what it took: it has a fifth of a place
-
-
-class MissingSignatures:
-    """The devices of which a signature is missing, and how many looks found it so."""
-
-    def __init__(self) -> None:
-        self._looks: dict[Device, int] = {}
-
-    def __contains__(self, device: object) -> bool:
-        return device in self._looks
-
-    def note(self, device: Device, *, is_missing: bool) -> int | None:
-        """How many looks before this one found a signature missing; None where none is."""
-        if not is_missing:
-            self._looks.pop(device, None)
-            return None
-        before = self._looks.get(device, 0)
-        self._looks[device] = before + 1
-        return before
 
 
 class Reconciler:
@@ -101,11 +84,16 @@ class Reconciler:
         self._evictions = evictions
         self._events = self._means.events
         self._clock = machine.clock
-        self._awaited = MissingSignatures()
+        self._awaited = Awaited(machine.clock)
+        self._rounds = Rounds(machine.chance)
 
     def awaits_signature(self, device: Device) -> bool:
         """Whether a release of that device waits for its signature."""
         return device in self._awaited
+
+    def awaiting_signatures(self) -> frozenset[Device]:
+        """The devices of which a release waits for its signature."""
+        return self._awaited.devices()
 
     async def run(self, touch: Touch) -> Outcome:
         """One run of one device; raises `Undecided` where it could not go on.
@@ -125,7 +113,9 @@ class Reconciler:
     async def _run(self, touch: Touch) -> Outcome:
         began = self._clock()
         before = self._progress.pop(touch.device, {})
-        run = Run(touch, self._record(touch.device), self._means, before)
+        anew = self._rounds.is_due(touch)
+        known = self._record(touch.device)
+        run = Run(touch, known, self._means, before, anew=anew)
         with counting() as tally:
             try:
                 await run.bring_up_to_date()
@@ -143,6 +133,8 @@ class Reconciler:
             why = run.looks.unclear[run.settling.unsettled]
             self._tell_failed(run, why, tally.requests, began)
             return Failed(why, within=wait)
+        has_new = run.record.proofs != known.proofs
+        self._rounds.ended(run.device, asked=anew or has_new, is_signed=len(run.record.proofs) > 0)
         looks, seconds = len(run.looks.found), self._clock() - began
         self._events.tell(
             RunEnded(run.device, touch.priority, looks, tally.requests, seconds, touch.hooks)
@@ -209,11 +201,13 @@ class Reconciler:
         hook_at = run.touch.last_hook_at
         # What is told on though its tag is gone may come back as anything else may come.
         settled = {*served_tags(run.record), *run.gone} - _told_on(run.record)
+        missing = run.looks.awaited
+        is_ahead = choice.is_ahead(run.touch, run.looks.found, run.looks.digests, settled)
         return again.seconds_until(
             second_look=self._means.withdrawals.until_second_look(run.device),
             hook_age=None if hook_at is None else self._clock() - hook_at,
-            is_ahead=choice.is_ahead(run.touch, run.looks.found, run.looks.digests, settled),
-            awaited=self._awaited.note(run.device, is_missing=run.looks.awaits_signature),
+            is_ahead=is_ahead or (run.touch.attached and bool(missing)),
+            awaited=self._awaited.note(run.device, missing, is_all=run.settling.unsettled is None),
         )
 
 

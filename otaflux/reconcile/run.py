@@ -33,17 +33,24 @@ MOST_LOOKS_FOUND = 3  # tags of a device that only polls found, of all its chann
 class Run:
     """What one run has learnt so far, and what it does next.
 
-    `progress` is how far down runs before it looked channels through that are not settled yet.
+    `progress` is how far down runs before it looked channels through that are not settled yet. With
+    `anew` signatures are asked for that were found before.
     """
 
     def __init__(
-        self, touch: Touch, record: Record, means: Means, progress: Mapping[Channel, Progress]
+        self,
+        touch: Touch,
+        record: Record,
+        means: Means,
+        progress: Mapping[Channel, Progress],
+        *,
+        anew: bool,
     ) -> None:
         self.touch = touch
         self._means = means
         self._claims = means.store.claims()
         self._most = MOST_LOOKS_FOUND if record.found_by_poll else means.policy.most_looks
-        self.looks = Looks(touch, means.puller, self._claims, means.events, means.judged)
+        self.looks = Looks(touch, means.puller, self._claims, means.events, means.judged, anew=anew)
         self._out = Publication(touch, record, means, self.looks)
         self.settling = Settling(means, self.looks, self._out, progress, most=self._most)
         self.is_there = True  # the source knows of the device, and of a tag at least

@@ -88,7 +88,7 @@ class Settling:
         """Leave a channel of which there is more to look at than this run may."""
         told = self._out.record.current(channel)
         if self._out.record.found_by_poll:  # then no run looks further down
-            is_gone = told is None or told.tag in self._out.gone
+            is_gone = told is None or self._looks.is_lapsed(told) or told.tag in self._out.gone
             await self._stand(channel, None if is_gone else told)
             return
         self.is_cut_short = True
@@ -109,9 +109,10 @@ class Settling:
                 self._looks.tell_unclear(candidate.tag)  # of the first the run's end tells
             return False
         match look:
-            case Usable(release):
-                self._out.record = choice.acquit(self._out.record, candidate.tag)
-                self._looks.found[candidate.tag] = Usable(self._warned(release))
+            case Usable(release, proof):
+                record = choice.acquit(self._out.record, candidate.tag)
+                self._out.record = choice.with_proof(record, release.manifest_digest, proof)
+                self._looks.found[candidate.tag] = Usable(self._warned(release), proof)
             case Unfit():
                 is_news = self._looks.is_news(look, self._out.record)
                 verdict = self._looks.verdict(candidate, look)

@@ -71,9 +71,6 @@ def _secrets(text: str) -> Current[Secret]:
     return Fixed(Secret(text))
 
 
-_NO_KEYS = "signatures are not checked yet, so everything would be served unsigned"
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, checked. `Settings()` is what an empty environment gives."""
@@ -172,31 +169,26 @@ class Settings:
         signers.public_keys,
         None,
         "PEM file with public keys that may sign; nothing unsigned is served",
-        not_built=_NO_KEYS,
     )
     cosign_identity: tuple[Name, ...] = _setting(
         signers.identities,
         "",
         "Certificate identities that may sign, white space between; /…/ is a pattern",
-        not_built=_NO_KEYS,
     )
     cosign_issuer: Name | None = _setting(
         signers.issuer,
         None,
         "Issuer of those identities, such as https://token.actions.githubusercontent.com",
-        not_built=_NO_KEYS,
     )
     sigstore_trusted_root_path: Path | None = _setting(
         signers.trusted_root,
         None,
         "Sigstore's trusted_root.json; unset: the public instance's",
-        not_built=_NO_KEYS,
     )
     require_bound_tag: bool = _setting(
         values.boolean,
         "false",
         "Refuse artifacts whose signed manifest does not name version and device",
-        not_built=_NO_KEYS,
     )
     mqtt_url: BrokerUrl | None = _setting(
         values.broker_url, None, "MQTT broker for notifications, mqtt(s)://host[:port]"

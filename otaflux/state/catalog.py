@@ -27,13 +27,25 @@ MOST_FLOORS = 10_000  # of devices that were evicted; some 300 bytes each, and a
 ONE_WRITE = 60.0  # seconds: what left within them of the last may have left with the same write
 
 Listener = Callable[[Device, Record | None], None]
+Judge = Callable[[Record], Record]
 
 
 class Catalog:
-    """The records in memory, and their files below `folder`."""
+    """The records in memory, and their files below `folder`.
 
-    def __init__(self, folder: Path, *, machine: Machine = REAL_MACHINE) -> None:
+    `judge` makes of each record what may be told of it now, which is all that is ever in memory; on
+    the disk it stays as it was learnt.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        machine: Machine = REAL_MACHINE,
+        judge: Judge = lambda record: record,
+    ) -> None:
         self._folder = folder
+        self._judge = judge
         self._machine = machine
         self._records: dict[Device, Record] = {}
         self._named: Counter[Digest] = Counter()
@@ -90,7 +102,8 @@ class Catalog:
                     return release
             for leaving in record.retired:
                 if (
-                    leaving.release.firmware.firmware_digest == firmware_digest
+                    not leaving.unsigned
+                    and leaving.release.firmware.firmware_digest == firmware_digest
                     and self._was_told_lately(device, leaving)
                 ):
                     return leaving.release
@@ -164,6 +177,12 @@ class Catalog:
             self._name(files)
         self._swap(record.device, record, is_on_disk=False)
 
+    def judge_again(self) -> None:
+        """Tell of each record what may be told of it now: what `judge` goes by has changed."""
+        for device, record in list(self._records.items()):
+            if self._judge(record) is not record:
+                self._swap(device, record, is_on_disk=False)
+
     async def put(self, record: Record) -> frozenset[Digest]:
         """Write a record for good, then tell it; returns which files it names no longer.
 
@@ -223,6 +242,7 @@ class Catalog:
 
     def _swap(self, device: Device, record: Record | None, *, is_on_disk: bool = True) -> None:
         """Hold a record, or none, and tell it; where the disk has another, its files stay named."""
+        record = None if record is None else self._judge(record)
         old, files = _files(self._records.pop(device, None)), _files(record)
         if record is not None:
             self._records[device] = record

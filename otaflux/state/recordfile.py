@@ -10,11 +10,14 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
      "kept": [{…}], "leaving": [{"release": {…}, "at": 1790000000.5, "withdrawn": false,
      "moved": false}],
      "verdicts": [{"tag": "1.5.0", "manifest_digest": "sha256:…", "reason": "…", "judged_by": "…"}],
-     "looked": true, "found_by_poll": false, "had_release": true, "floors": {"stable": "1.4.0"}}}
+     "looked": true, "found_by_poll": false, "had_release": true, "floors": {"stable": "1.4.0"},
+     "proofs": [{"manifest_digest": "sha256:…", "keys": ["sha256:…"], "certificates": [],
+     "identities": "", "bound": true}]}}
 
 Releases that left carry no notes (summary, page, warnings): nobody reads them, and a burst of
 pushes makes many. What came later may be missing: `had_release` is whether there is one then, and
-what a firmware is by its bytes (`image`) is read from its file again.
+what a firmware is by its bytes (`image`) is read from its file again; without `proofs` nothing was
+judged.
 """
 
 from __future__ import annotations
@@ -30,8 +33,10 @@ from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.image import Image, ImageKind, ZigbeeHeader
 from otaflux.model.names import Channel, Device, Tag
+from otaflux.model.proof import SignatureProof
 from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Chip, Firmware, Release, Sums
+from otaflux.model.signer import IdentitySigner, KeySigner, Signer
 from otaflux.model.version import Version
 
 FORMAT: Literal[1] = 1
@@ -76,6 +81,7 @@ class _Leaving(msgspec.Struct, forbid_unknown_fields=True):
     at: float
     withdrawn: bool
     moved: bool = False
+    unsigned: bool = False
 
 
 class _Verdict(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,6 +89,19 @@ class _Verdict(msgspec.Struct, forbid_unknown_fields=True):
     manifest_digest: str
     reason: str
     judged_by: str
+
+
+class _Certificate(msgspec.Struct, forbid_unknown_fields=True):
+    identity: str
+    issuer: str
+
+
+class _Proof(msgspec.Struct, forbid_unknown_fields=True):
+    manifest_digest: str
+    keys: tuple[str, ...]
+    certificates: tuple[_Certificate, ...]
+    identities: str
+    bound: bool
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,6 +116,7 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True):
     found_by_poll: bool
     had_release: bool | None = None
     floors: dict[str, str] = {}
+    proofs: tuple[_Proof, ...] = ()
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -131,7 +151,9 @@ def write_record(record: Record) -> bytes:
         },
         tuple(map(_written_release, record.kept)),
         tuple(
-            _Leaving(_written_release(_without_notes(x.release)), x.at, x.withdrawn, x.moved)
+            _Leaving(
+                _written_release(_without_notes(x.release)), x.at, x.withdrawn, x.moved, x.unsigned
+            )
             for x in record.retired
         ),
         tuple(
@@ -142,6 +164,7 @@ def write_record(record: Record) -> bytes:
         record.found_by_poll,
         record.had_release,
         {str(channel): tag.text for channel, tag in record.floors.items()},
+        tuple(_written_proof(digest, proof) for digest, proof in record.proofs.items()),
     )
     body = msgspec.json.format(msgspec.json.encode(held), indent=1)
     head = f'{{"format": {FORMAT}, "checksum": "{_checksum(body)}", "record":\n'
@@ -181,7 +204,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             ),
             tuple(_read_release(device, release) for release in held.kept),
             tuple(
-                Retired(_read_release(device, x.release), x.at, x.withdrawn, x.moved)
+                Retired(_read_release(device, x.release), x.at, x.withdrawn, x.moved, x.unsigned)
                 for x in held.leaving
             ),
             tuple(
@@ -194,6 +217,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             MappingProxyType(
                 {Channel(channel): _read_version(tag) for channel, tag in held.floors.items()}
             ),
+            MappingProxyType(dict(map(_read_proof, held.proofs))),
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadName) as error:
         raise BadRecord(f"not a record of format {FORMAT}: {error}") from error
@@ -265,3 +289,21 @@ def _read_release(device: Device, held: _Release) -> Release:
         held.page,
         held.warnings,
     )
+
+
+def _written_proof(digest: Digest, proof: SignatureProof) -> _Proof:
+    certificates = [each for each in proof.signers if isinstance(each, IdentitySigner)]
+    return _Proof(
+        str(digest),
+        tuple(each.fingerprint for each in proof.signers if isinstance(each, KeySigner)),
+        tuple(_Certificate(each.identity, each.issuer) for each in certificates),
+        proof.identities,
+        proof.is_bound,
+    )
+
+
+def _read_proof(held: _Proof) -> tuple[Digest, SignatureProof]:
+    keys: tuple[Signer, ...] = tuple(map(KeySigner, held.keys))
+    certificates = (IdentitySigner(each.identity, each.issuer) for each in held.certificates)
+    proof = SignatureProof((*keys, *certificates), held.identities, held.bound)
+    return Digest.parse(held.manifest_digest), proof

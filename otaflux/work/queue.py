@@ -87,6 +87,10 @@ class WorkQueue:
         """How many keys run."""
         return len(self._runs)
 
+    def is_busy(self, device: Device) -> bool:
+        """Whether a key runs or waits."""
+        return device in self._runs or self._lines.get(device) is not None
+
     @property
     def is_crowded(self) -> bool:
         """Whether keys wait for nothing but a place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,7 +129,7 @@ def test_a_push_by_digest_counts_only_while_a_signature_is_awaited(tag: str, dig
     """Children of an index are pushed by digest; so are signatures, and only those matter."""
     assert "pushed by digest" in reason(tag=tag, digest=digest)
     judged = judge(tag, digest, by=intake(awaiting=frozenset({LAMP})))
-    touch = Touch(LAMP, Priority.HOOK, ("hook-1",), 42.0)
+    touch = Touch(LAMP, Priority.HOOK, ("hook-1",), 42.0, attached=True)
     assert judged == Accepted(touch, None, Action.PUSH)
     other = intake(awaiting=frozenset({Device("door")}))
     assert "pushed by digest" in reason(tag=tag, digest=digest, by=other)
@@ -139,8 +141,17 @@ def test_the_tag_of_a_signature_counts_only_while_one_is_awaited(tag: str) -> No
     assert "signature" in reason(tag=tag, digest=DIGEST)
     judged = judge(tag, DIGEST, by=intake(awaiting=frozenset({LAMP})))
     assert isinstance(judged, Accepted)
-    assert (judged.tag, judged.touch.tags) == (tag, ())
+    assert (judged.tag, judged.touch.tags, judged.touch.attached) == (tag, (), True)
     assert "signature" in reason(tag=tag, digest=DIGEST, action=Action.DELETE)
+
+
+@pytest.mark.parametrize("tag", SIGNATURE_TAGS)
+def test_the_tag_of_a_signature_that_goes_counts_where_nothing_unsigned_is_served(tag: str) -> None:
+    """Its release has none any more; of releases that are missing it says nothing."""
+    heeding = replace(intake(), heeds_signatures=True)
+    judged = judge(tag, action=Action.DELETE, by=heeding)
+    assert isinstance(judged, Accepted)
+    assert not judged.touch.deletion
 
 
 @pytest.mark.parametrize("tag", ["", "1.0.0", "latest", "1.5.0-rc.1", DIGEST])

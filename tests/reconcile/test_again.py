@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from otaflux.reconcile.again import ARRIVAL, SIGNATURE_WAITS, seconds_until
 
 
@@ -10,7 +12,7 @@ def after(
     second_look: float | None = None,
     hook_age: float | None = None,
     is_ahead: bool = False,
-    awaited: int | None = None,
+    awaited: tuple[float, ...] = (),
 ) -> float | None:
     """Seconds until the next look, where all else is as it should be."""
     return seconds_until(
@@ -37,12 +39,23 @@ def test_what_a_hook_named_is_waited_for_with_waits_that_grow_until_it_is_given_
 
 
 def test_a_signature_is_waited_for_some_times() -> None:
-    """Each time longer; then re-checks and hooks find it."""
-    waits = [after(awaited=tries) for tries in range(len(SIGNATURE_WAITS) + 1)]
-    assert waits == [*SIGNATURE_WAITS, None]
+    """Each time longer, whatever other looks come between; then re-checks and hooks find it."""
+    age, waits = 0.0, []
+    while (wait := after(awaited=(age,))) is not None:
+        waits.append(wait)
+        age += wait
+    assert waits == [*SIGNATURE_WAITS]
+    assert after(awaited=(1.5,)) == 0.5
+    assert after(awaited=(1.995,)) == pytest.approx(5.005), "a timer that was early is no reason"
+
+
+def test_each_signature_that_is_missing_is_waited_for() -> None:
+    """One that nobody ever pushes does not use up the patience for the next."""
+    assert after(awaited=(5000.0,)) is None
+    assert after(awaited=(5000.0, 0.5)) == 1.5
 
 
 def test_of_several_reasons_the_soonest_counts() -> None:
     """None is forgotten: the run that comes for one sees to all."""
-    assert after(second_look=10.0, awaited=0) == SIGNATURE_WAITS[0]
-    assert after(second_look=1.0, awaited=0, hook_age=9.0, is_ahead=True) == 1.0
+    assert after(second_look=10.0, awaited=(0.0,)) == SIGNATURE_WAITS[0]
+    assert after(second_look=1.0, awaited=(0.0,), hook_age=9.0, is_ahead=True) == 1.0

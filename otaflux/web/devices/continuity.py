@@ -127,8 +127,12 @@ class DownloadMemory:
         return len(self._begun)
 
     def hear(self, device: Device, record: Record | None) -> None:
-        """Note when the releases of downloads are replaced, and when they are current again."""
+        """Note when the releases of downloads are replaced, and when they are current again.
+
+        Downloads of what has no signature any more that is trusted end.
+        """
         now, told_at = self._clock(), self._now()
+        self._end_lapsed(device, record)
         # Many thousand may be remembered of one device: each channel is decided once.
         current: dict[str, Release | None] = {}
         for downloader, download in self._of.get(device, {}).items():
@@ -140,6 +144,13 @@ class DownloadMemory:
                 download.replaced = None
             elif download.replaced is None:
                 download.replaced = now
+
+    def _end_lapsed(self, device: Device, record: Record | None) -> None:
+        if record is None or not any(left.unsigned for left in record.retired):
+            return
+        for download in list(self._of.get(device, {}).values()):
+            if record.is_lapsed(download.release):
+                self._forget(download)
 
     def release_of(self, downloader: Downloader) -> Release | None:
         """The release that was begun there and that each part gets; None where none is.

@@ -92,7 +92,10 @@ class Deliveries:
         Raises `NotFound` where there is nothing, `Superseded` where a part may belong to the
         release before, `Busy` while nothing may be begun there.
         """
-        if told is not None and (told.release.device, told.channel) != (ask.device, ask.channel):
+        if told is not None and (
+            (told.release.device, told.channel) != (ask.device, ask.channel)
+            or record.is_lapsed(told.release)
+        ):
             told = None
         if ask.version is not None:
             return FirmwareAnswer.of(offered(record, ask, self._now()))

@@ -1,0 +1,236 @@
+"""What may be a signature of a manifest: fetched from its source, judged against who may sign.
+
+Both layouts are looked at, and one signature that holds is enough: artifacts about the manifest
+(cosign 3's bundles), and the tag `sha256-HEX.sig`, whose layers are signatures (cosign 2). One that
+could not be read for an error of the source is neither there nor missing: where no other holds
+nothing is known then.
+
+What is fetched is bounded in number and bytes, for whoever may push writes these lists. What was
+found not to hold is remembered by content, and not fetched again while the lists are the same. On
+one event loop; judging is done in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from otaflux.boundedmap import BoundedMap
+from otaflux.errors import BadName, Incomplete, Undecided, Unreachable, Unsigned, Unusable
+from otaflux.machine import REAL_MACHINE, Machine
+from otaflux.model.artifact import SIGNATURE, Artifact, Descriptor, Digest, Gone, Manifest
+from otaflux.model.names import Device, Tag
+from otaflux.model.signer import Signer
+from otaflux.registry.source import BlobReader, Source, Unchanged
+from otaflux.signature.found import (
+    MAX_BUNDLE,
+    MAX_PAYLOAD,
+    BundleBytes,
+    FoundSignature,
+    SimpleSigning,
+    is_bundle_type,
+)
+from otaflux.signature.trust import Trust
+from otaflux.threads import InThread, ended
+
+MOST_LAYERS = 100  # signatures under one tag `sha256-HEX.sig` that are looked at
+MOST_BUNDLES = 4  # of one attached artifact; cosign attaches one
+MOST_BESIDE = 8  # signatures that are looked at after one holds, for those of other keys
+MOST_REASONS = 1 << 20  # bytes of signatures that are kept until one reason for all is told
+MOST_REFUSED = 4096  # manifests of which it is remembered what did not hold
+PATIENCE = 20.0  # seconds for one payload or bundle
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A blob that may be a signature, with the annotation that signs it in the old layout."""
+
+    blob: Descriptor
+    signature: str | None = None  # None in a bundle's layer
+
+    @property
+    def most(self) -> int:
+        """Bytes that it may have."""
+        return MAX_BUNDLE if self.signature is None else MAX_PAYLOAD
+
+
+@dataclass(slots=True)
+class _Search:
+    """What one search has found so far."""
+
+    trust: Trust
+    device: Device
+    digest: Digest
+    signers: list[Signer] = field(default_factory=list)
+    refused: list[FoundSignature] = field(default_factory=list)
+    refused_bytes: int = 0
+    reason: str = ""  # why something was not even read
+    is_whole: bool = True  # nothing that a list names is missing
+    unclear: Undecided | None = None
+    beside: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more would tell nothing: each who may sign did, or enough was looked at."""
+        if not self.signers:
+            return False
+        trusted = len(self.trust.keys) + (self.trust.identities is not None)
+        return len(self.signers) >= trusted or self.beside >= MOST_BESIDE
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The artifacts that were there when nothing held, and why nothing did."""
+
+    artifacts: frozenset[Digest]
+    reason: str
+
+
+class Signatures:
+    """Looks for signatures at one source."""
+
+    def __init__(self, source: Source, *, machine: Machine = REAL_MACHINE) -> None:
+        self._source = source
+        self._in_thread: InThread = machine.in_thread
+        self._refused: BoundedMap[tuple[str, Device, Digest], _Refused] = BoundedMap(MOST_REFUSED)
+
+    async def signers(self, device: Device, digest: Digest, trust: Trust) -> tuple[Signer, ...]:
+        """Who of those that are trusted signed a manifest, each once: one at least.
+
+        After the first that holds only some more are looked at. Raises `Unsigned` with the reason
+        that says most, `Undecided` where that was not learnt.
+        """
+        attached = await self._source.attached(device, digest)
+        old = await self._old_layout(device, digest)
+        there = frozenset(each.digest for each in attached) | {old.digest for old in old}
+        before = self._refused.get((trust.id, device, digest))
+        if before is not None and before.artifacts == there:
+            raise Unsigned(before.reason)
+        search = _Search(trust, device, digest)
+        for descriptor in attached:
+            await self._look_into(search, descriptor)
+        for manifest in old:
+            await self._look_at(search, _old_layers(manifest))
+        if search.signers:
+            return tuple(search.signers)
+        if search.unclear is not None:
+            raise search.unclear
+        reason = await self._why(search)
+        if search.is_whole:
+            self._refused.put((trust.id, device, digest), _Refused(there, reason))
+        raise Unsigned(reason)
+
+    async def _old_layout(self, device: Device, digest: Digest) -> tuple[Manifest, ...]:
+        """What the tag `sha256-HEX.sig` stands for; nothing where it is missing, or no manifest."""
+        try:
+            tag = Tag.parse(f"{digest.algorithm}-{digest.hex}.sig")
+        except BadName:
+            return ()  # of a SHA-512 it would be longer than tags may be
+        try:
+            artifact = await self._source.resolve(device, tag)
+        except Unusable:
+            return ()
+        return (artifact,) if isinstance(artifact, Manifest) else ()
+
+    async def _look_into(self, search: _Search, descriptor: Descriptor) -> None:
+        """Look at an artifact that a list names, if it is about the manifest and has a bundle."""
+        if search.is_over:
+            return
+        try:
+            artifact = await self._source.resolve(search.device, descriptor.digest)
+        except Unreachable:
+            raise  # of every other one nothing would be learnt either
+        except Undecided as error:
+            search.unclear = error
+        except Unusable:
+            pass  # its bytes are no manifest, so it is no signature
+        else:
+            await self._look_at(search, _bundles(artifact, search.digest))
+
+    async def _look_at(self, search: _Search, layers: Sequence[_Layer]) -> None:
+        for layer in layers:
+            if search.is_over:
+                return
+            search.beside += bool(search.signers)
+            try:
+                found = await self._read(search.device, layer)
+            except Unreachable:
+                raise
+            except Undecided as error:
+                search.unclear = error
+            except Unusable as error:
+                search.reason = search.reason or str(error)
+                search.is_whole &= not isinstance(error, Incomplete)
+            else:
+                await self._judge(search, layer, found)
+
+    async def _judge(self, search: _Search, layer: _Layer, found: FoundSignature) -> None:
+        try:
+            signer = await self._in_thread(search.trust.judge, (found,), search.digest)
+        except Unsigned:
+            if search.refused_bytes + layer.blob.size <= MOST_REASONS:
+                search.refused_bytes += layer.blob.size
+                search.refused.append(found)
+        except Undecided as error:
+            search.unclear = error
+        else:
+            if signer not in search.signers:
+                search.signers.append(signer)
+
+    async def _why(self, search: _Search) -> str:
+        """The one reason that says most."""
+        if search.refused or not search.reason:
+            try:
+                await self._in_thread(search.trust.judge, tuple(search.refused), search.digest)
+            except Unsigned as error:
+                return str(error)
+        return search.reason
+
+    async def _read(self, device: Device, layer: _Layer) -> FoundSignature:
+        """A signature's bytes; `Unusable` where they are too many or missing."""
+        blob = layer.blob
+        if blob.size > layer.most:
+            raise Unusable(f"what could be its signature has {blob.size} bytes, too many for one")
+        reading: asyncio.Future[bytes] | None = None
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                self._source.open_blob(device, blob, max_bytes=layer.most) as reader,
+            ):
+                reading = asyncio.ensure_future(self._in_thread(_whole, reader, layer.most))
+                data = await asyncio.shield(reading)
+        except TimeoutError:
+            raise Undecided(f"its signature {blob.digest} did not come in {PATIENCE} s") from None
+        finally:
+            if reading is not None:
+                await ended(reading)
+        if layer.signature is None:
+            return BundleBytes(data)
+        return SimpleSigning(data, layer.signature, blob.digest)
+
+
+def _whole(reader: BlobReader, most: int) -> bytes:
+    """All bytes of a blob, for a thread; `Unusable` above `most`."""
+    data = bytearray()
+    while piece := reader.read():
+        data += piece
+        if len(data) > most:
+            raise Unusable(f"what could be its signature has more than {most} bytes")
+    return bytes(data)
+
+
+def _bundles(artifact: Artifact | Unchanged | Gone, subject: Digest) -> list[_Layer]:
+    """The bundles of an artifact that is about `subject`."""
+    if not isinstance(artifact, Manifest) or artifact.subject is None:
+        return []
+    if artifact.subject.digest != subject:
+        return []
+    layers = [layer for layer in artifact.layers if is_bundle_type(layer.media_type)]
+    return [_Layer(layer) for layer in layers[:MOST_BUNDLES]]
+
+
+def _old_layers(manifest: Manifest) -> list[_Layer]:
+    """The layers of the old layout, the last first: tools add theirs at the end."""
+    layers = manifest.layers[::-1][:MOST_LAYERS]
+    return [_Layer(layer, layer.annotations.get(SIGNATURE, "")) for layer in layers]

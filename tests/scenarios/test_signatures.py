@@ -1,0 +1,124 @@
+"""Only what was signed is told: the whole program, with signatures by cosign and by other keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_registry import FakeRegistry
+from live_log import logged
+from programs import Server, server
+from signature_cases import ASSETS, CASES, SignedCase
+from signed_content import Shop, fingerprint, public, put_case
+
+SECRET = "s3cret-of-the-hooks"
+TOLD = {
+    "both-layouts": "1.0.0",
+    "v2-key-p384": "1.0.0",
+    "v2-signed-index": "2.0.0",
+    "v2-valid": "1.0.0",
+    "v3-copied-from": "1.0.0",
+    "v3-valid": "1.0.0",
+}
+WHY_NOT = {
+    "v2-wrong-key": "not trusted here",
+    "v3-attestation-only": "attestation",
+    "v3-copied-device": "signed for another device",
+    "v3-removed": "it has no signature",
+    "v3-signed-child": "only its child",
+}
+
+
+def rows(running: Server, device: str = "") -> dict[str, dict[str, dict[str, Any]]]:
+    """What `list` says of each device's tags."""
+    listed = running.run("list", "--json", *([device] if device else []))
+    found = json.loads(listed.stdout)["devices"]
+    return {shelf["device"]: {row["tag"]: row for row in shelf["releases"]} for shelf in found}
+
+
+@pytest.mark.parametrize("referrers", [True, False], ids=["api", "tag"])
+async def test_of_what_cosign_made_only_what_is_signed_is_told(
+    tmp_path: Path, referrers: bool
+) -> None:
+    """Each of the others has its own reason in `list`; by the API and by the fallback tag."""
+    keys = tmp_path / "keys.pem"
+    keys.write_bytes(b"".join((ASSETS / "keys" / f"{k}.pub").read_bytes() for k in ("a", "p384")))
+    async with FakeRegistry(referrers=referrers) as registry:
+        for name in CASES:
+            put_case(registry.content, SignedCase(name))
+        settings = {
+            "REGISTRY_URL": registry.url,
+            "REPOSITORY_PREFIX": "fw",
+            "COSIGN_PUB_KEY_PATH": str(keys),
+        }
+
+        def run() -> None:
+            with server(tmp_path, **settings) as running:
+                for device, version in TOLD.items():
+                    running.told(device, version)
+                listed = rows(running)
+                for device, why in WHY_NOT.items():
+                    assert running.get(f"/version?device={device}").status == 404
+                    tag = "2.0.0" if device == "v3-signed-child" else "1.0.0"
+                    row = listed[device][tag]
+                    assert row["state"] == "unsigned", row
+                    assert why in row["reason"]
+                for device, version in TOLD.items():
+                    assert listed[device][version]["signed_by"].startswith("sha256:")
+                published = logged(running, "release_published")
+                assert {line["device"] for line in published} == set(TOLD)
+                assert all(line["signed_by"].startswith("sha256:") for line in published)
+                refused = {line["device"] for line in logged(running, "release_refused")}
+                assert refused == set(WHY_NOT)
+                pulled = running.run("pull", "v2-wrong-key:1.0.0", "-o", tmp_path / "out")
+                assert pulled.returncode == 1
+                assert WHY_NOT["v2-wrong-key"] in pulled.stderr
+                pulled = running.run("pull", "v3-valid:1.0.0", "-o", tmp_path / "out")
+                assert pulled.returncode == 0, pulled.stderr
+
+        await asyncio.to_thread(run)
+
+
+async def test_keys_are_replaced_on_a_running_server_without_a_gap(tmp_path: Path) -> None:
+    """A, then A and B, then B: what only A signed goes, and the log says so before it goes."""
+    keys = tmp_path / "keys.pem"
+    keys.write_text(public("a"))
+    async with FakeRegistry() as registry:
+        both, only_a, only_b = (
+            Shop(f"acme/{name}", registry.content) for name in ("both", "only-a", "only-b")
+        )
+        for shop, by in ((both, "ab"), (only_a, "a"), (only_b, "b")):
+            digest = shop.push("1.0.0", shop.repository.encode())
+            for name in by:
+                shop.sign(digest, name)
+        settings = {
+            "REGISTRY_URL": registry.url,
+            "REPOSITORY_PREFIX": "acme",
+            "COSIGN_PUB_KEY_PATH": str(keys),
+            "RECHECK_INTERVAL": "3600",
+        }
+
+        def run() -> None:
+            with server(tmp_path, **settings) as running:
+                running.told("both", "1.0.0")
+                running.told("only-a", "1.0.0")
+                assert running.get("/version?device=only-b").status == 404
+                keys.write_text(public("a", "b"))
+                running.told("only-b", "1.0.0", within=5)
+                keys.write_text(public("b"))
+                polls = 0
+                while running.get("/version?device=only-a").status == 200:
+                    assert running.get("/version?device=both").status == 200
+                    polls += 1
+                    assert polls < 5000
+                said = [line for line in running.log() if line["event"] == "signature_lapsed"]
+                assert [line["device"] for line in said] == ["only-a"]
+                for device in ("both", "only-b"):
+                    assert running.get(f"/version?device={device}").status == 200
+                (row,) = rows(running, "both")["both"].values()
+                assert row["signed_by"] == fingerprint("b")
+
+        await asyncio.to_thread(run)
