@@ -1,8 +1,8 @@
 """What each device is told, as a retained message at `MQTT_TOPIC/DEVICE`.
 
-A replica that was away for a while may know less than the broker does: where the broker has a
-higher version, or other bytes, for a device that did not change here, it is left, and the device is
-looked at. What that look finds is announced then.
+One replica may know less than another: where the broker has a higher version of a device, or other
+bytes, than is known here, and had it from somebody else, it is left, and the device is looked at.
+What that look finds is announced then.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Announcer:
 
     def _hear_record(self, device: Device, record: Record | None) -> None:
         self._contested.discard(device)
-        self._retained.note(device)
+        self._retained.note(device, is_sure=record is None)
 
     def _hear(self, happening: Happening) -> None:
         """A look that learnt all is as good as a change."""

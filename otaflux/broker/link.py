@@ -32,6 +32,9 @@ from otaflux.threads import to_its_end
 from otaflux.work.backoff import Backoff
 
 LARGEST = 16 << 10  # bytes of a message that a broker of MQTT 5 may send us; ours are below 2,000
+# Seconds for the answer to CONNECT: that a broker closed the connection instead, the library does
+# not tell, and one that restarts does so to whoever comes too early.
+GREETING = 4.0
 KEEPALIVE = 20  # seconds between signs of life; a TLS handshake may take as long
 RECONNECT = Backoff(first=0.25, most=5.0)
 # What the library says by itself is said by our own lines, or is none of anybody's business.
@@ -187,7 +190,7 @@ async def connected(
         queue_type=HandedOn,
         protocol=version,
         properties=_bounds() if version is ProtocolVersion.V5 else None,
-        timeout=patience,
+        timeout=min(patience, GREETING),
         keepalive=KEEPALIVE,
         tls_context=context,
     )
@@ -203,6 +206,7 @@ async def connected(
     except asyncio.CancelledError:
         await _drop(client)
         raise
+    client.timeout = patience
     session = Session(client, version, account, replica, patience=patience)
     heard.append(session.hear)
     try:

@@ -33,8 +33,8 @@ class Retained(Generic[K]):
 
     `wanted` returns the message, empty where there should be none, or None where that is not known
     here. `everything` gives all keys, whatever changes while they are gone through.
-    `is_contested(key, held)` says of a key that did not change here that what the broker holds may
-    be better than what is wanted: it is left, and the key may be noted again later.
+    `is_contested(key, held)` says that what the broker holds, and somebody else sent, may be better
+    than what is wanted: it is left, and the key may be noted again later.
     """
 
     def __init__(
@@ -55,7 +55,8 @@ class Retained(Generic[K]):
         self._events = events
         self._is_contested = is_contested
         self._again = again
-        self._waiting: dict[K, bool] = {}  # whether it changed here
+        self._waiting: dict[K, bool] = {}  # whether nobody knows better
+        self._sent: dict[str, int] = {}  # a hash of what was sent last to each topic
         self._sending = 0
         self._noted = asyncio.Event()
         # The topics that were sent to first over a connection, and what they held; None where
@@ -67,9 +68,9 @@ class Retained(Generic[K]):
         """How many keys wait for their turn, or are being seen to."""
         return len(self._waiting) + self._sending
 
-    def note(self, key: K) -> None:
-        """What a key's message should be has changed."""
-        self._waiting[key] = True
+    def note(self, key: K, *, is_sure: bool = True) -> None:
+        """What a key's message should be has changed; where that `is_sure`, nobody knows better."""
+        self._waiting[key] = is_sure or self._waiting.get(key, False)
         self._noted.set()
 
     async def begin(self, session: Session) -> None:
@@ -119,9 +120,9 @@ class Retained(Generic[K]):
         try:
             held = await session.read([self._topic(key) for key in batch])
             async with asyncio.TaskGroup() as sending:
-                for key, changed in batch.items():
+                for key, is_sure in batch.items():
                     topic = self._topic(key)
-                    message = self._to_send(key, held.get(topic, b""), changed=changed)
+                    message = self._to_send(key, topic, held.get(topic, b""), is_sure=is_sure)
                     if message is not None:
                         before[topic] = held.get(topic, b"")
                         sending.create_task(self._send(session, topic, message))
@@ -136,13 +137,18 @@ class Retained(Generic[K]):
 
     async def _send(self, session: Session, topic: str, message: bytes) -> None:
         await session.publish(topic, message, retain=True)
+        if message:
+            self._sent[topic] = hash(message)
+        else:
+            self._sent.pop(topic, None)
         self._events.tell(BrokerSent(self._kind))
 
-    def _to_send(self, key: K, held: bytes, *, changed: bool) -> bytes | None:
+    def _to_send(self, key: K, topic: str, held: bytes, *, is_sure: bool) -> bytes | None:
         message = self._wanted(key)
         if message is None or message == held:
             return None
-        if held and not changed and self._is_contested(key, held):
+        is_ours = self._sent.get(topic) == hash(held)
+        if held and not (is_sure or is_ours) and self._is_contested(key, held):
             return None
         return message
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiomqtt import ProtocolVersion
 from broker_parts import Home, running
 from guarded_broker import DEAF, MUTE, PASSWORD, USER, GuardedBroker, guarded
 from held_releases import record, release
@@ -20,6 +21,7 @@ from programs import free_port, otaflux
 from waiting import until
 
 from otaflux.broker.account import Account
+from otaflux.broker.link import connected
 from otaflux.broker.probe import probe
 from otaflux.errors import Undecided
 from otaflux.events import BrokerConnected
@@ -174,6 +176,22 @@ async def test_a_broker_that_knows_only_the_older_protocol_gets_that(topic: str)
         with pytest.raises(Undecided, match="refuses who gives no name"):
             await probe(account, patience=0.5)
     assert asked == [5, 4]
+
+
+async def test_the_older_protocol_works_as_well(guards: GuardedBroker) -> None:
+    """All that is done over a connection is done with MQTT 3.1.1 too."""
+    account = guards.account("open", "home/older")
+    heard: list[bytes] = []
+    version = ProtocolVersion.V311
+    async with connected(account, version, replica="r", patience=2) as session:
+        await session.open()
+        await session.listen("home/older/$otaflux/hooks", heard.append)
+        await session.publish("home/older/lamp", b"1", retain=True)
+        assert await session.read(["home/older/lamp", "home/older/none"]) == {
+            "home/older/lamp": b"1"
+        }
+        await session.publish("home/older/$otaflux/hooks", b"2")
+        await until(lambda: heard == [b"2"])
 
 
 @pytest.mark.parametrize("known", [True, False])

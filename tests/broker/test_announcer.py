@@ -107,6 +107,29 @@ async def test_nothing_is_sent_twice_after_a_restart(
     assert (first.sent, second.sent) == (1203, 1)
 
 
+async def test_who_is_late_with_its_news_looks_before_it_speaks(
+    broker: Mosquitto, topic: str, tmp_path: Path
+) -> None:
+    """A change here is no reason to take back what another replica found; one's own word is."""
+    home = Home(tmp_path, account(broker, topic), held=[record(OLD)])
+    newest = release("1.2.0", b"newest")
+    async with running(home), onlooker(broker.url, f"{topic}/lamp") as seen:
+        await seen.until(lambda: version(seen) == "1.0.0" and home.is_idle)
+        other = Home(tmp_path, account(broker, topic), held=[record(newest)])
+        async with running(other):
+            await seen.until(lambda: version(seen) == "1.2.0")
+        home.publish(NEW)
+        await seen.until(lambda: bool(home.touches) and home.is_idle)
+        home.publish(newest)
+        home.events.tell(ended())
+        await seen.until(lambda: home.is_idle)
+        assert [said["version"] for _, said in seen.all] == ["1.0.0", "1.2.0"]
+        home.publish(release("1.3.0", b"x"))
+        await seen.until(lambda: version(seen) == "1.3.0")
+        home.publish(newest)  # withdrawn: it was our own word
+        await seen.until(lambda: version(seen) == "1.2.0")
+
+
 @pytest.mark.parametrize("held", ["2.0.0", "1.1.0", "nothing"])
 async def test_who_may_know_less_looks_before_it_speaks(
     broker: Mosquitto, topic: str, tmp_path: Path, held: str
