@@ -32,6 +32,7 @@ COMMANDS = {
     "pull": "otaflux.cli.pull",
     "wait": "otaflux.cli.wait",
     "forget": "otaflux.cli.forget",
+    "verify": "otaflux.cli.verify",
     "check": "otaflux.cli.check",
     "get": "otaflux.cli.get",
     "hook-example": "otaflux.cli.hook_example",
