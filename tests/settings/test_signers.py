@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from signature_cases import ASSETS
 
-from otaflux.settings import signers
+from otaflux.errors import BadSetting
+from otaflux.settings import read, signers
 from otaflux.settings.values import Wrong
 
 KEYS = ASSETS / "keys"
@@ -69,3 +71,42 @@ def test_a_pattern_that_is_none_is_refused(value: str) -> None:
 def test_there_is_one_issuer() -> None:
     """Who vouches for identities is not a list: two would each vouch for all of them."""
     assert "one issuer" in expected(signers.issuer, "https://a.example https://b.example")
+
+
+def complaints(**environment: str) -> list[str]:
+    """What is wrong with settings together."""
+    with pytest.raises(BadSetting) as bad:
+        read({}, environment)
+    return list(bad.value.complaints)
+
+
+WHO, ISSUER = "https://ci.example/lamp", "https://ci.example"
+
+
+def test_an_identity_and_its_issuer_come_together() -> None:
+    """A name without who vouches for it is anybody's."""
+    settings = read({}, {"COSIGN_IDENTITY": WHO, "COSIGN_ISSUER": ISSUER})
+    assert settings.cosign_issuer is not None
+    assert settings.cosign_issuer.text == ISSUER
+    (alone,) = complaints(COSIGN_IDENTITY=WHO)
+    assert alone == "COSIGN_ISSUER: found none, expected one, for COSIGN_IDENTITY is set"
+    (alone,) = complaints(COSIGN_ISSUER=ISSUER)
+    assert alone == "COSIGN_IDENTITY: found none, expected one, for COSIGN_ISSUER is set"
+    root = str(ASSETS / "keyless" / "rekor2-dsse-happy-path" / "trusted_root.json")
+    (alone,) = complaints(SIGSTORE_TRUSTED_ROOT_PATH=root)
+    assert alone.startswith("COSIGN_IDENTITY: found none")
+
+
+def test_a_bound_tag_is_about_what_was_signed() -> None:
+    """Without anybody who may sign it would say nothing."""
+    (complaint,) = complaints(REQUIRE_BOUND_TAG="true")
+    assert complaint.startswith("REQUIRE_BOUND_TAG: found true, expected COSIGN_PUB_KEY_PATH or")
+    assert read({}, {"REQUIRE_BOUND_TAG": "true", "COSIGN_PUB_KEY_PATH": str(KEYS / "a.pub")})
+
+
+def test_without_the_extra_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And how it is installed; keys need nothing."""
+    monkeypatch.setitem(sys.modules, "sigstore", None)
+    (complaint,) = complaints(COSIGN_IDENTITY=WHO, COSIGN_ISSUER=ISSUER)
+    assert "pip install 'otaflux[keyless]'" in complaint
+    assert read({}, {"COSIGN_PUB_KEY_PATH": str(KEYS / "a.pub")}).cosign_pub_key_path
