@@ -25,6 +25,7 @@ from otaflux.events import (
     ReleaseRefused,
     RunEnded,
     RunFailed,
+    SignatureLapsed,
     TagClear,
     TagUnclear,
     UnitLooping,
@@ -107,6 +108,8 @@ class Journal:
             case Withdrawn(release):
                 text = f"{release.version} was withdrawn: its tag is gone"
                 self._add(release.device, "release_withdrawn", text, tag=release.tag.text)
+            case SignatureLapsed(release, reason):
+                self._add(release.device, "signature_lapsed", reason, tag=release.tag.text)
             case ReleaseRefused():
                 self._refused(happening)
             case FoundUsable(device, tag):

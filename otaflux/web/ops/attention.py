@@ -15,7 +15,7 @@ from typing import Any
 from otaflux.errors import BadName
 from otaflux.journal import Journal, Notes, Refusal
 from otaflux.model.names import Device
-from otaflux.model.record import Record
+from otaflux.model.record import Record, Standing
 from otaflux.model.version import Version
 from otaflux.state.catalog import Catalog
 
@@ -157,6 +157,12 @@ def verdicts_of(record: Record | None) -> list[Refusal]:
         for each in (record.verdicts if record is not None else ())
     ]
     return sorted(verdicts, key=lambda each: _order(each.version), reverse=True)
+
+
+def signers_of(record: Record | None, standing: Standing) -> str:
+    """Who signed what a channel is told, in words; empty where nobody had to, or did."""
+    proof = record.proofs.get(standing.release.manifest_digest) if record is not None else None
+    return proof.text if proof is not None else ""
 
 
 def is_above(record: Record | None, version: str) -> bool:

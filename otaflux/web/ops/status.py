@@ -17,7 +17,15 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record, Standing
 from otaflux.overheard import Warned
 from otaflux.web.answers import Answer
-from otaflux.web.ops.attention import MEND, Fault, Group, is_above, refused_of, verdicts_of
+from otaflux.web.ops.attention import (
+    MEND,
+    Fault,
+    Group,
+    is_above,
+    refused_of,
+    signers_of,
+    verdicts_of,
+)
 from otaflux.web.ops.readiness import Readiness, json_answer
 from otaflux.web.ops.sight import Sight
 
@@ -92,7 +100,7 @@ class Status:
         sight = self._sight
         record, notes = sight.catalog.get(device), sight.journal.of(device)
         told = {
-            channel: _standing(standing, notes.came.get(channel, ""))
+            channel: _standing(standing, notes.came.get(channel, ""), signers_of(record, standing))
             for channel, standing in (record.channels.items() if record is not None else ())
         }
         return {
@@ -127,7 +135,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _standing(standing: Standing, came: str) -> dict[str, object]:
+def _standing(standing: Standing, came: str, signers: str) -> dict[str, object]:
     release = standing.release
     return {
         "version": release.version.text,
@@ -136,7 +144,7 @@ def _standing(standing: Standing, came: str) -> dict[str, object]:
         "size": release.firmware.sums.size,
         "since": _time(standing.since),
         "came": came or None,
-        "signature": None,
+        "signature": signers or None,
         "warnings": list(release.warnings),
     }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from otaflux.errors import Unreachable
 from otaflux.events import UnitLooping
 from otaflux.model.event import Priority
 from otaflux.model.names import Device
+from otaflux.model.proof import SignatureProof
+from otaflux.model.signer import IdentitySigner
 
 LAMP = Device("lamp")
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -69,6 +73,28 @@ def test_a_refused_release_is_shown_with_its_reason_and_what_to_do() -> None:
             assert refused["hint"]
             assert lamp["wrong"][0]["kind"] == "refused"
             rig.seen.journal.of(LAMP).refused.clear()
+
+    run_watched(test)
+
+
+def test_who_signed_a_release_is_shown() -> None:
+    """By the record; null where nobody had to. On the pages too, escaped."""
+
+    async def test(rig: Watched) -> None:
+        rig.push("lamp", "1.0.0")
+        await rig.look("lamp")
+        record = rig.program.catalog.get(LAMP)
+        assert record is not None
+        assert (await rig.status())["devices"][0]["channels"]["stable"]["signature"] is None
+        current = record.current()
+        assert current is not None
+        proof = SignatureProof((IdentitySigner("ci@example.com<b>", "https://issuer.example"),))
+        proofs = MappingProxyType({current.manifest_digest: proof})
+        rig.program.catalog.load(replace(record, proofs=proofs))
+        stable = (await rig.status())["devices"][0]["channels"]["stable"]
+        assert stable["signature"] == "ci@example.com<b> (issuer https://issuer.example)"
+        for path in ("/", "/device/lamp"):
+            assert b"ci@example.com&lt;b&gt;" in (await rig.get(path)).body
 
     run_watched(test)
 

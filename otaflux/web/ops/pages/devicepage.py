@@ -10,7 +10,7 @@ from otaflux.journal import Noted, Notes
 from otaflux.model.names import Device
 from otaflux.model.record import Record, Standing
 from otaflux.web.answers import Answer
-from otaflux.web.ops.attention import is_above, verdicts_of
+from otaflux.web.ops.attention import is_above, signers_of, verdicts_of
 from otaflux.web.ops.pages import faults, frame, shown
 from otaflux.web.ops.sight import Sight
 
@@ -43,8 +43,13 @@ class DevicePage:
             h.h1[device.name, " ", faults.state(wrong, waits=waits, told=told)],
             h.ul(".wrongs")[(faults.fault(each, now) for each in wrong)] if wrong else None,
             h.h2["What devices are told"],
-            _channels([(channel, each, notes.came.get(channel, "")) for channel, each in channels],
-                      now),
+            _channels(
+                [
+                    (channel, each, notes.came.get(channel, ""), signers_of(record, each))
+                    for channel, each in channels
+                ],
+                now,
+            ),
             h.h2["What is known of it"],
             h.div(".box")[_facts(device, record, notes, sight, now)],
             _refused(record, notes, now),
@@ -53,7 +58,7 @@ class DevicePage:
         ]  # fmt: skip
 
 
-def _channels(told: list[tuple[str, Standing, str]], now: float) -> Node:
+def _channels(told: list[tuple[str, Standing, str, str]], now: float) -> Node:
     if not told:
         return h.p(".box.soft")["Nothing: there is no release for it yet."]
     names = ("Channel", "Version", "Since", "Signature", "Size", "Digest")
@@ -65,7 +70,7 @@ def _channels(told: list[tuple[str, Standing, str]], now: float) -> Node:
     ]
 
 
-def _channel(channel: str, standing: Standing, came: str, now: float) -> Element:
+def _channel(channel: str, standing: Standing, came: str, signers: str, now: float) -> Element:
     release = standing.release
     tag = f"tag {release.tag}" if release.tag.text != release.version.text else ""
     return h.tr[
@@ -76,7 +81,7 @@ def _channel(channel: str, standing: Standing, came: str, now: float) -> Element
         h.td(data_name="since")[
             shown.moment(standing.since, now), h.span(".below")[f"by {came}"] if came else None
         ],
-        h.td(data_name="signature")["—"],
+        h.td(data_name="signature")[signers or "—"],
         h.td(data_name="size")[shown.size(release.firmware.sums.size)],
         h.td(data_name="digest")[h.code[str(release.manifest_digest)]],
     ]

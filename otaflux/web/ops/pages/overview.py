@@ -19,7 +19,7 @@ from otaflux.model.record import Record
 from otaflux.overheard import Warned
 from otaflux.web.answers import Answer
 from otaflux.web.ops import advice
-from otaflux.web.ops.attention import FaultKind
+from otaflux.web.ops.attention import FaultKind, signers_of
 from otaflux.web.ops.pages import faults, frame, shown
 from otaflux.web.ops.sight import Sight
 from otaflux.web.ops.status import asked_in
@@ -187,6 +187,7 @@ class Overview:
         record, notes = sight.catalog.get(device), sight.journal.of(device)
         wrong = sight.attention.of(device)
         standing = record.standing(STABLE) if record is not None else None
+        signers = signers_of(record, standing) if standing else ""
         waits = device.name not in sight.journal.tried
         units = sight.units_running(device)
         running = list(units.items())[:SHOWN_VERSIONS]
@@ -199,6 +200,7 @@ class Overview:
             h.td(data_name="told")[
                 h.span(".version")[standing.release.version.text] if standing else "—",
                 _others(record),
+                h.span(".below")[f"signed by {plain(signers, MAX_REASON)}"] if signers else None,
             ],
             h.td(data_name="since")[
                 shown.moment(standing.since if standing else None, now),
