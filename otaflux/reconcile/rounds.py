@@ -36,5 +36,5 @@ class Rounds:
         if asked:
             left = self._every
         elif left is None:
-            left = self._chance.randrange(2, self._every + 1)
+            left = self._chance.randrange(2, self._every)
         self._left[device] = max(0, left - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,5 +121,54 @@ async def test_keys_are_replaced_on_a_running_server_without_a_gap(tmp_path: Pat
                     assert running.get(f"/version?device={device}").status == 200
                 (row,) = rows(running, "both")["both"].values()
                 assert row["signed_by"] == fingerprint("b")
+
+        await asyncio.to_thread(run)
+
+
+async def test_a_signature_that_comes_late_is_taken_at_its_hook_and_one_that_goes_counts_no_more(
+    tmp_path: Path,
+) -> None:
+    """Unsigned bytes under a signed tag change nothing; a re-check asks for no signature anew."""
+    keys = tmp_path / "keys.pem"
+    keys.write_text(public("a"))
+    async with FakeRegistry(referrers=False) as registry:
+        shop = Shop("acme/lamp", registry.content, referrers=False)
+        first = shop.push("1.0.0", b"one")
+        shop.sign_old(first)
+        settings = {
+            "REGISTRY_URL": registry.url,
+            "REPOSITORY_PREFIX": "acme",
+            "COSIGN_PUB_KEY_PATH": str(keys),
+            "WEBHOOK_SECRET": SECRET,
+            "RECHECK_INTERVAL": "3600",
+        }
+
+        def hook(running: Server, **said: str) -> None:
+            body = json.dumps({"repository": "acme/lamp", **said}).encode()
+            assert running.hook(body, secret=SECRET).status == 202
+
+        def run() -> None:
+            with server(tmp_path, **settings) as running:
+                running.told("lamp", "1.0.0")
+                second = shop.push("2.0.0", b"two")
+                hook(running, tag="2.0.0")
+                while not logged(running, "release_refused"):
+                    time.sleep(0.02)
+                assert running.told("lamp", "1.0.0")
+                assert not [each for each in registry.seen("blob") if second.hex in each.path]
+                attached = shop.sign(second)
+                hook(running, digest=str(attached))
+                running.told("lamp", "2.0.0", within=1.0)
+                shop.push("2.0.0", b"unsigned bytes under a signed tag")
+                hook(running, tag="2.0.0")
+                while len(logged(running, "release_refused")) < 2:
+                    time.sleep(0.02)
+                assert running.get("/firmware?device=lamp").body == b"two"
+                registry.content.tag("acme/lamp", "2.0.0", second)
+                shop.detach(second, attached)
+                hook(running, action="delete", digest=str(attached))
+                running.told("lamp", "1.0.0")
+                (lapsed,) = logged(running, "signature_lapsed")
+                assert (lapsed["tag"], lapsed["reason"]) == ("2.0.0", "it has no signature")
 
         await asyncio.to_thread(run)

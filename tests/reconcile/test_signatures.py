@@ -1,0 +1,179 @@
+"""What may be a signature is looked for in both layouts, within bounds; no error means none."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fake_content import Layer
+from fake_faults import Status, Throttled
+from fake_registry import FakeRegistry
+from registry_client import SENSOR, remote
+from signed_content import ATTESTED, BUNDLE, Shop, bundle, fingerprint, public
+
+from otaflux.errors import Undecided, Unsigned
+from otaflux.model.artifact import Digest
+from otaflux.model.event import Priority, Touch
+from otaflux.reconcile.awaited import Awaited
+from otaflux.reconcile.rounds import EVERY, Rounds
+from otaflux.reconcile.signatures import Signatures
+from otaflux.registry.attachments import MOST_ATTACHED
+from otaflux.signature.keys import parse_keys
+from otaflux.signature.trust import Trust
+
+TRUST = Trust(parse_keys(public("a").encode()))
+BOTH = Trust(parse_keys(public("a", "b").encode()))
+
+
+class Looked:
+    """A repository, and who signed what there."""
+
+    def __init__(self, registry: FakeRegistry, signatures: Signatures) -> None:
+        self.registry = registry
+        self.shop = Shop("acme/sensor", registry.content, referrers=registry.referrers)
+        self._signatures = signatures
+
+    async def signers(self, digest: Digest, trust: Trust = TRUST) -> list[str]:
+        """Who signed it; raises as the search does."""
+        return [each.text for each in await self._signatures.signers(SENSOR, digest, trust)]
+
+    def requests(self) -> int:
+        """How many requests there were."""
+        return len(self.registry.requests)
+
+
+@asynccontextmanager
+async def looking(*, referrers: bool = True) -> AsyncIterator[Looked]:
+    """A search at a registry."""
+    async with FakeRegistry(referrers=referrers) as registry, remote(registry) as source:
+        yield Looked(registry, Signatures(source))
+
+
+@pytest.mark.parametrize("referrers", [True, False])
+async def test_one_that_holds_in_either_layout_is_enough(referrers: bool) -> None:
+    """Whatever lies beside it."""
+    async with looking(referrers=referrers) as looked:
+        shop = looked.shop
+        digest = shop.push("1.0.0", b"one")
+        shop.sign(digest, "b")
+        shop.sign(digest, predicate=ATTESTED)
+        shop.attach(digest, b"garbage")
+        with pytest.raises(Unsigned):
+            await looked.signers(digest)
+        shop.sign_old(digest, "b", "a", "b")
+        assert await looked.signers(digest) == [fingerprint("a")]
+        other = shop.push("2.0.0", b"two")
+        shop.sign(other, "a")
+        assert await looked.signers(other) == [fingerprint("a")]
+
+
+async def test_with_several_keys_each_that_signed_is_named() -> None:
+    """So that one of them can be taken away without asking the registry."""
+    async with looking() as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        looked.shop.sign(digest, "a")
+        looked.shop.sign(digest, "b")
+        assert set(await looked.signers(digest, BOTH)) == {fingerprint("a"), fingerprint("b")}
+
+
+async def test_a_wrong_type_in_a_list_leaves_nothing_out() -> None:
+    """Cosign 2.6 writes the empty config's there."""
+    async with looking() as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        looked.shop.attach(digest, bundle(digest.hex, "a"), "application/vnd.oci.empty.v1+json")
+        assert await looked.signers(digest) == [fingerprint("a")]
+
+
+async def test_what_a_list_names_has_to_be_about_the_manifest() -> None:
+    """Its `subject` decides, whatever the list claims."""
+    async with looking(referrers=False) as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        other = looked.shop.push("2.0.0", b"two")
+        signature = looked.shop.sign(other)
+        looked.registry.content.attach("acme/sensor", digest, signature, fallback=True)
+        with pytest.raises(Unsigned, match="it has no signature"):
+            await looked.signers(digest)
+
+
+@pytest.mark.parametrize("fault", [Status(500), Throttled(None), Status(403)], ids=repr)
+@pytest.mark.parametrize("kind", ["referrers", "blob", "manifest"])
+async def test_an_error_is_neither_signed_nor_unsigned(fault: Any, kind: str) -> None:
+    """The registry erred, so nothing is known."""
+    async with looking() as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        looked.shop.sign(digest)
+        looked.registry.fail(kind, fault, times=None)
+        with pytest.raises(Undecided):
+            await looked.signers(digest)
+
+
+async def test_what_did_not_hold_is_not_fetched_again_while_the_lists_are_the_same() -> None:
+    """And a new one is found at once, also behind others."""
+    async with looking() as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        for number in range(3):
+            looked.shop.attach(digest, b"garbage %d" % number)
+        with pytest.raises(Unsigned):
+            await looked.signers(digest)
+        before = looked.requests()
+        with pytest.raises(Unsigned, match="cannot be read"):
+            await looked.signers(digest)
+        assert looked.requests() - before == 2
+        looked.shop.sign(digest)
+        assert await looked.signers(digest) == [fingerprint("a")]
+
+
+async def test_a_list_of_thousands_and_blobs_of_a_gib_cost_little() -> None:
+    """So many are looked at and no more, and what is too large for a signature is not fetched."""
+    async with looking() as looked:
+        content = looked.registry.content
+        digest = looked.shop.push("1.0.0", b"one")
+        for number in range(3 * MOST_ATTACHED):
+            looked.shop.attach(digest, b"%d" % number)
+        layer = Layer(b"x" * 300_000, media_type=BUNDLE)
+        content.put("acme/sensor", None, layers=[layer], artifact_type=BUNDLE, subject=digest)
+        with pytest.raises(Unsigned):
+            await looked.signers(digest)
+        assert looked.requests() <= 2 * MOST_ATTACHED + 5
+
+
+def test_signatures_are_asked_for_anew_at_hooks_and_every_so_many_looks() -> None:
+    """A device that has just been proven is not asked about for nine looks, one that has not is."""
+    rounds, recheck = Rounds(random.Random(1)), Touch(SENSOR, Priority.RECHECK)
+    assert rounds.is_due(Touch(SENSOR, Priority.HOOK))
+    asked = []
+    rounds.ended(SENSOR, asked=True, is_signed=True)
+    for _ in range(2 * EVERY):
+        asked.append(rounds.is_due(recheck))
+        rounds.ended(SENSOR, asked=asked[-1], is_signed=True)
+    assert asked == [False, *[False] * (EVERY - 2), True] * 2
+
+
+def test_within_ten_looks_of_a_start_each_device_was_asked_about() -> None:
+    """Wherever its round begins."""
+    for seed in range(50):
+        rounds, recheck = Rounds(random.Random(seed)), Touch(SENSOR, Priority.RECHECK)
+        for _ in range(EVERY):
+            if rounds.is_due(recheck):
+                break
+            rounds.ended(SENSOR, asked=False, is_signed=True)
+        else:
+            pytest.fail(f"seed {seed}: never asked in {EVERY} looks")
+
+
+def test_what_waits_for_its_signature_waits_since_it_was_first_found() -> None:
+    """Each by itself, and a look that learnt only a part forgets nothing."""
+    now = [0.0]
+    awaited = Awaited(lambda: now[0])
+    one, two = (Digest("sha256", f"{number:064x}") for number in (1, 2))
+    assert awaited.note(SENSOR, {one}, is_all=True) == (0.0,)
+    now[0] = 5.0
+    assert sorted(awaited.note(SENSOR, {one, two}, is_all=True)) == [0.0, 5.0]
+    assert sorted(awaited.note(SENSOR, set(), is_all=False)) == [0.0, 5.0]
+    assert awaited.note(SENSOR, {two}, is_all=True) == (0.0,)
+    assert awaited.devices() == {SENSOR}
+    awaited.note(SENSOR, set(), is_all=True)
+    assert SENSOR not in awaited
