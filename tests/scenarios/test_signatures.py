@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_content import Layer
 from fake_registry import FakeRegistry
 from live_log import logged
-from programs import Server, server
+from programs import Server, free_port, server
+from real_registry import Notify, docker_registry
 from signature_cases import ASSETS, CASES, SignedCase
-from signed_content import Shop, fingerprint, public, put_case
+from signed_content import BUNDLE, Shop, bundle, fingerprint, public, put_case
 
 SECRET = "s3cret-of-the-hooks"
 TOLD = {
@@ -172,3 +174,37 @@ async def test_a_signature_that_comes_late_is_taken_at_its_hook_and_one_that_goe
                 assert (lapsed["tag"], lapsed["reason"]) == ("2.0.0", "it has no signature")
 
         await asyncio.to_thread(run)
+
+
+def refused(running: Server, version: str) -> None:
+    """Wait until a version is refused, and its hooks and looks are over for the moment."""
+    while not any(line["version"] == version for line in logged(running, "release_refused")):
+        time.sleep(0.02)
+    time.sleep(0.5)
+
+
+@pytest.mark.real("docker-registry")
+async def test_a_real_registry_announces_signatures_before_it_has_them(tmp_path: Path) -> None:
+    """docker-registry tells of a bundle before it moves the tag: current within a second anyway."""
+    keys, free = tmp_path / "keys.pem", free_port()
+    keys.write_text(public("a"))
+    told = Notify(f"http://127.0.0.1:{free}/hooks/registry", {"Authorization": SECRET})
+    async with docker_registry(tmp_path, notify=[told]) as real:
+        settings = {
+            "LISTEN_ADDR": f"127.0.0.1:{free}",
+            "REGISTRY_URL": real.url,
+            "REPOSITORY_PREFIX": "acme",
+            "COSIGN_PUB_KEY_PATH": str(keys),
+            "WEBHOOK_SECRET": SECRET,
+            "RECHECK_INTERVAL": "3600",
+        }
+        with server(tmp_path, **settings) as running:
+            for version in ("1.0.0", "2.0.0"):
+                digest = await real.put("acme/lamp", version, layers=[version.encode()])
+                await asyncio.to_thread(refused, running, version)
+                layer = Layer(bundle(digest.hex, "a"), media_type=BUNDLE)
+                attached = await real.put(
+                    "acme/lamp", None, layers=[layer], artifact_type=BUNDLE, subject=digest
+                )
+                await real.put_index("acme/lamp", f"sha256-{digest.hex}", [attached])
+                await asyncio.to_thread(running.told, "lamp", version, within=1.0)
