@@ -208,3 +208,34 @@ async def test_a_real_registry_announces_signatures_before_it_has_them(tmp_path:
                 )
                 await real.put_index("acme/lamp", f"sha256-{digest.hex}", [attached])
                 await asyncio.to_thread(running.told, "lamp", version, within=1.0)
+
+
+async def test_after_a_restart_only_what_the_keys_of_now_proved_is_told(tmp_path: Path) -> None:
+    """With the registry away: nothing from before there were keys, nor what others signed."""
+    keys = tmp_path / "keys.pem"
+    async with FakeRegistry() as registry:
+        shop = Shop("acme/lamp", registry.content)
+        shop.sign(shop.push("1.0.0", b"one"))
+        settings = {"REGISTRY_URL": registry.url, "REPOSITORY_PREFIX": "acme"}
+        signed = {**settings, "COSIGN_PUB_KEY_PATH": str(keys)}
+
+        def status(of: dict[str, str]) -> int:
+            with server(tmp_path, **of) as running:
+                return running.get("/version?device=lamp").status
+
+        def run(of: dict[str, str]) -> None:
+            with server(tmp_path, **of) as running:
+                running.told("lamp", "1.0.0")
+
+        await asyncio.to_thread(run, settings)
+        await registry.stop()
+        keys.write_text(public("a"))
+        assert await asyncio.to_thread(status, signed) == 503
+        await registry.start()
+        await asyncio.to_thread(run, signed)
+        await registry.stop()
+        assert await asyncio.to_thread(status, signed) == 200
+        keys.write_text(public("b"))
+        assert await asyncio.to_thread(status, signed) == 503
+        keys.write_text(public("b", "a"))
+        assert await asyncio.to_thread(status, signed) == 200
