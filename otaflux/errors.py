@@ -11,10 +11,11 @@ A branch stands for what the caller does next, so there are three and no more:
     │   ├── Superseded       the rest of a download whose firmware is another by now
     │   ├── BadSetting       a setting that is wrong, or not built yet
     │   ├── BadHook          a webhook body that is no JSON, or of no known shape
+    │   ├── BadBody          a body of a unit that is no JSON, or of no known shape
     │   ├── HooksClosed      a webhook while no secret is set, so that nobody could prove himself
     │   ├── Unproven         a webhook without a proof that its sender knows the secret
-    │   ├── TooLarge         a webhook body above the limit
-    │   └── TimedOut         a webhook body that did not come in time
+    │   ├── TooLarge         a body above the limit
+    │   └── TimedOut         a body that did not come in time
     ├── Undecided            registry, broker, disk or rights: nothing was learnt, nothing changes
     │   ├── Unreachable      the registry as a whole does not answer: let one key try for all
     │   ├── DiskFailed       the disk is full, read-only, broken, or not for this user
@@ -84,6 +85,10 @@ class BadHook(Refused):
     """A webhook body that is no JSON, or has no known shape."""
 
 
+class BadBody(Refused):
+    """A body that a unit sent, which is no JSON, or has no known shape, or broke off."""
+
+
 class HooksClosed(Refused):
     """No secret for webhooks is set, so none is taken."""
 
@@ -93,11 +98,11 @@ class Unproven(Refused):
 
 
 class TooLarge(Refused):
-    """A webhook body above the limit."""
+    """A body above the limit."""
 
 
 class TimedOut(Refused):
-    """A webhook body that did not come in time."""
+    """A body that did not come in time."""
 
 
 class Undecided(OtaFluxError):

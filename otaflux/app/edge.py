@@ -28,7 +28,7 @@ from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import PATIENCE, FirstLooks
 from otaflux.web.devices.handlers import Devices
 from otaflux.web.devices.longpolls import LongPolls
-from otaflux.web.devices.request import Parts
+from otaflux.web.devices.request import POLL_INTERVAL, Parts
 from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.hooks.receiver import ADDRESSES as HOOKS
 from otaflux.web.hooks.receiver import Receiver, address_of
@@ -74,6 +74,7 @@ class DeviceSide:
         observer: Observer,
         secure: bool = False,
         admission: Admission = EVERYBODY,
+        poll_interval: int = POLL_INTERVAL,
         patience: float = PATIENCE,
     ) -> None:
         machine = known.machine
@@ -120,6 +121,7 @@ class DeviceSide:
             zigbee=self.zigbee,
             admission=admission,
             long_polls=self.long_polls,
+            poll_interval=poll_interval,
             machine=machine,
         )
         self.devices = Devices(self.parts)
@@ -158,6 +160,7 @@ class Edge(DeviceSide):
         downloads: int,
         secure: bool,
         admission: Admission = EVERYBODY,
+        poll_interval: int = POLL_INTERVAL,
     ) -> None:
         machine = controller.machine
         known = Known(
@@ -178,7 +181,13 @@ class Edge(DeviceSide):
         sender = Downloads(downloads, client=client, clock=machine.clock)
         observer = Everybody(observer, _Polls(controller.roster))
         super().__init__(
-            known, sender, origins=origins, observer=observer, secure=secure, admission=admission
+            known,
+            sender,
+            origins=origins,
+            observer=observer,
+            secure=secure,
+            poll_interval=poll_interval,
+            admission=admission,
         )
 
         def touch(touch: Touch) -> None:

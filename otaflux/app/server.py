@@ -101,6 +101,7 @@ class _Server:
                 by_certificate=settings.tls_client_ca_path is not None,
                 now=REAL_MACHINE.now,
             ),
+            poll_interval=settings.poll_interval,
         )
         self._port = Port(
             self._edge.answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from otaflux.model.names import Device
 from otaflux.units.rows import flags_of
 from otaflux.units.seen import Protocol, SeenUnit
-from otaflux.units.table import BY_ATTRIBUTE, GOES_ON, IS_AMID, IS_ASKED, Table
+from otaflux.units.table import BY_ATTRIBUTE, GAVE_FEEDBACK, GOES_ON, IS_AMID, IS_ASKED, Table
 
 _PROTOCOLS = tuple(Protocol)
 PROTOCOL_NUMBERS = {protocol: number for number, protocol in enumerate(_PROTOCOLS)}
@@ -48,4 +48,5 @@ def seen_at(table: Table, place: int) -> SeenUnit:
         is_amid=bool(flags & IS_AMID),
         is_asked=bool(flags & IS_ASKED),
         goes_on=bool(flags & GOES_ON),
+        gave_feedback=bool(flags & GAVE_FEEDBACK),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from otaflux.errors import BadName
 from otaflux.model.names import Device
 from otaflux.units.seen import Protocol, SeenUnit, can_be_unit, can_be_word
-from otaflux.units.table import BY_ATTRIBUTE, GOES_ON, IS_AMID, IS_ASKED
+from otaflux.units.table import BY_ATTRIBUTE, GAVE_FEEDBACK, GOES_ON, IS_AMID, IS_ASKED
 
 Row = tuple[int | str, ...]
 
@@ -67,6 +67,7 @@ def read_row(row: Row) -> SeenUnit | None:
             is_amid=bool(bits & IS_AMID),
             is_asked=bool(bits & IS_ASKED),
             goes_on=bool(bits & GOES_ON),
+            gave_feedback=bool(bits & GAVE_FEEDBACK),
         )
     except (ValueError, TypeError, BadName):
         return None
@@ -81,4 +82,5 @@ def flags_of(seen: SeenUnit) -> int:
         | IS_AMID * seen.is_amid
         | GOES_ON * seen.goes_on
         | BY_ATTRIBUTE * seen.by_attribute
+        | GAVE_FEEDBACK * seen.gave_feedback
     )

@@ -48,8 +48,9 @@ class SeenUnit:
     well; `failures` counts those of `action`, the last of them at `failed_at`.
 
     Of hawkBit's protocol: `closed` is the action that went well last, `action` the one that was
-    begun last, `is_amid` that it was neither closed nor cancelled. `said` is the version that its
-    attributes had, `is_asked` that they are wanted (again), `goes_on` that it refused a cancel.
+    begun last, `is_amid` that it was neither closed nor cancelled, `gave_feedback` that it was more
+    than looked at, `goes_on` that its cancel was refused. `said` is the version that the unit's
+    attributes had, `is_asked` that they are wanted (again).
     """
 
     unit: str
@@ -68,6 +69,7 @@ class SeenUnit:
     is_amid: bool = False
     is_asked: bool = True
     goes_on: bool = False
+    gave_feedback: bool = False
 
 
 def can_be_unit(text: str) -> bool:

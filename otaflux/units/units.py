@@ -19,9 +19,19 @@ from otaflux.units.packing import PROTOCOL_NUMBERS, put_in, seen_at
 from otaflux.units.reoffer import wait_after
 from otaflux.units.rows import Row, read_row, row_of
 from otaflux.units.seen import Protocol, SeenUnit, can_be_action, can_be_unit, can_be_word
-from otaflux.units.table import BY_ATTRIBUTE, GOES_ON, IS_AMID, IS_ASKED, NOWHERE, Table
+from otaflux.units.table import (
+    BY_ATTRIBUTE,
+    GAVE_FEEDBACK,
+    GOES_ON,
+    IS_AMID,
+    IS_ASKED,
+    NOWHERE,
+    Table,
+)
 
 MOST = 100_000  # units, where nobody says otherwise
+
+_OF_AN_ACTION = IS_AMID | GOES_ON | GAVE_FEEDBACK  # flags that end with it
 
 Hear = Callable[[Device, str, str], None]
 
@@ -121,12 +131,18 @@ class Units:
             self._runs(place, runs)
         self._changes.note(place)
 
-    def began(self, device: Device | None, unit: str, action: int) -> None:
-        """A unit fetched the deployment of an action, or sent feedback for it."""
+    def began(
+        self, device: Device | None, unit: str, action: int, *, feedback: bool = False
+    ) -> None:
+        """A unit fetched the deployment of an action, or sent feedback that it goes on."""
         place = self._place(device, unit)
-        if place != NOWHERE and not self._is_amid(place, action):
-            self._set_action(place, action)
-            self._table.flags[place] |= IS_AMID
+        if place == NOWHERE:
+            return
+        self._set_action(place, action)
+        flags = self._table.flags[place]
+        now = flags | IS_AMID | GAVE_FEEDBACK * feedback
+        if now != flags:
+            self._table.flags[place] = now
             self._changes.note(place)
 
     def closed(
@@ -175,7 +191,7 @@ class Units:
         place = self._find(device, unit)
         if place != NOWHERE:
             flags = self._table.flags[place]
-            self._table.flags[place] = flags | GOES_ON if refused else flags & ~IS_AMID
+            self._table.flags[place] = flags | GOES_ON if refused else flags & ~_OF_AN_ACTION
             self._changes.note(place)
 
     async def kept(self, within: float) -> bool:
@@ -338,22 +354,19 @@ class Units:
         for hear in self._listeners:
             hear(Device(name), table.name(place).decode(), runs)
 
-    def _is_amid(self, place: int, action: int) -> bool:
-        table = self._table
-        return table.action[place] == action and bool(table.flags[place] & IS_AMID)
-
     def _set_action(self, place: int, action: int) -> None:
         table = self._table
         if table.action[place] != action:
             table.action[place] = action
-            table.flags[place] &= ~GOES_ON
+            table.flags[place] &= ~_OF_AN_ACTION
+            self._changes.note(place)
             _, _, version = table.failed.pop(place, (0, 0, 0))
             table.words.give_back(version)
 
     def _close(self, place: int, action: int, version: str, *, well: bool) -> None:
         table = self._table
         self._set_action(place, action)
-        table.flags[place] &= ~(IS_AMID | GOES_ON)
+        table.flags[place] &= ~_OF_AN_ACTION
         failures, _, failed = table.failed.pop(place, (0, 0, 0))
         table.words.give_back(failed)
         if well:

@@ -229,6 +229,7 @@ class DeviceServer:
     most_units: int = 1000
     follows_down: bool = True
     admission: Admission = EVERYBODY
+    poll_interval: int = 300
 
     def __post_init__(self) -> None:
         """Build the parts, as the program does."""
@@ -257,6 +258,7 @@ class DeviceServer:
             observer=self.observer,
             secure=self.secure,
             admission=self.admission,
+            poll_interval=self.poll_interval,
             patience=self.patience,
         )
         self.memory = self.side.memory

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from otaflux.errors import Unproven, WrongMethod
+from otaflux.errors import TimedOut, TooLarge, Unproven, WrongMethod
 from otaflux.folded import Folded
 from otaflux.log import Event
 from otaflux.web.answers import Answer, failed
@@ -69,7 +69,9 @@ class Devices:
         except ConnectionError:
             raise  # the client is gone: nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
-            response = _written(name, request, refuse(error))
+            # What is left of a body is not read.
+            ends = isinstance(error, TooLarge | TimedOut)
+            response = _written(name, request, refuse(error), ends=ends)
         seconds = self._parts.machine.clock() - began
         self._parts.observer.request(name, request.method, response.status, seconds)
         return response
@@ -100,7 +102,7 @@ class Devices:
         return await self._deliveries.send(asked.raw, reply)
 
 
-def _written(name: str, request: web.BaseRequest, answer: Answer) -> Written:
+def _written(name: str, request: web.BaseRequest, answer: Answer, *, ends: bool = False) -> Written:
     """The answer of an address, as this method gets it."""
     shown = answer.without_body() if request.method == "HEAD" else answer
-    return Written(shown, close=name == VERSION and closes_after(answer))
+    return Written(shown, close=ends or (name == VERSION and closes_after(answer)))

@@ -35,6 +35,8 @@ from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
 from otaflux.web.target import Target
 
+POLL_INTERVAL = 300  # seconds, where nobody says otherwise
+
 Reply = Answer | FirmwareAnswer
 Handle = Callable[["DeviceRequest"], Awaitable[Reply]]
 
@@ -45,7 +47,8 @@ class Parts:
 
     `last_told` is shared with the request cache; `last_told`, `memory` and `first_looks` hear of
     changed records. `channels` are those that polls may name, `units` is who was heard of,
-    `zigbee` what the index of Zigbee files lists.
+    `zigbee` what the index of Zigbee files lists. `poll_interval` is how many seconds clients that
+    ask for it are told to wait between polls.
     """
 
     catalog: Catalog
@@ -62,6 +65,7 @@ class Parts:
     admission: Admission = EVERYBODY
     long_polls: LongPolls = field(default_factory=LongPolls)
     machine: Machine = REAL_MACHINE
+    poll_interval: int = POLL_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from otaflux.errors import NotFound
 from otaflux.web.devices.protocols import (
     arduino,
     arduino_json,
+    ddi,
     esphome,
     github,
     memfault,
@@ -40,6 +41,22 @@ ROUTES = (
     Route("/esp32fota/{device}.json", arduino_json.esp32fota),
     Route("/ota-pull/{device}.json", arduino_json.ota_pull),
     Route("/zigbee/index.json", zigbee.index),
+    Route("/{tenant}/controller/v1/{unit}", ddi.poll),
+    Route("/{tenant}/controller/v1/{unit}/configData", ddi.attributes, methods=("PUT", "POST")),
+    Route("/{tenant}/controller/v1/{unit}/deploymentBase/{action}", ddi.deployment),
+    Route(
+        "/{tenant}/controller/v1/{unit}/deploymentBase/{action}/feedback",
+        ddi.feedback,
+        methods=("POST",),
+    ),
+    Route("/{tenant}/controller/v1/{unit}/softwaremodules/{action}/artifacts/{name}", ddi.artifact),
+    Route("/{tenant}/controller/v1/{unit}/cancelAction/{action}", ddi.cancel),
+    Route(
+        "/{tenant}/controller/v1/{unit}/cancelAction/{action}/feedback",
+        ddi.cancel_feedback,
+        methods=("POST",),
+    ),
+    Route("/{tenant}/controller/v1/{rest}", ddi.elsewhere, methods=("GET", "HEAD", "PUT", "POST")),
 )
 
 
