@@ -31,6 +31,7 @@ from sigstore.errors import VerificationError
 from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier
 
+from otaflux.keyless.logged import UNKNOWN_KIND, LoggedVerifier, check_intoto_entry
 from otaflux.signature.identity import Name
 from otaflux.wording import MAX_SENTENCE, plain, quoted
 
@@ -80,8 +81,8 @@ def judge(question: dict[str, Any]) -> dict[str, str]:
         return {"root": "good"}
     policy = _MaySign([Name(text) for text in question["identities"]], Name(question["issuer"]))
     try:
-        bundle = Bundle.from_json(base64.b64decode(question["bundle"]))
-        kind, payload = verifier.verify_dsse(bundle, policy)
+        raw = base64.b64decode(question["bundle"])
+        kind, payload = _verified(verifier, raw, policy)
     except (OSError, MemoryError) as error:
         return {"undecided": f"a certificate could not be judged: {plain(error)}"}
     except Exception as error:  # noqa: BLE001 - the library raises many kinds over hostile bytes
@@ -97,6 +98,17 @@ def judge(question: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _verified(verifier: Verifier, raw: bytes, policy: _MaySign) -> tuple[str, bytes]:
+    """The type and payload of a bundle's envelope; raises where anything of it does not hold."""
+    bundle = Bundle.from_json(raw)
+    try:
+        return verifier.verify_dsse(bundle, policy)
+    except VerificationError as error:
+        if str(error) != UNKNOWN_KIND:
+            raise
+    return check_intoto_entry(bundle, raw)
+
+
 @lru_cache(maxsize=2)
 def _verifier(root: bytes) -> Verifier:
     """A verifier for a trusted root; empty is that of the public instance."""
@@ -105,7 +117,7 @@ def _verifier(root: bytes) -> Verifier:
             folder = resources.files("sigstore._store") / quote(_PUBLIC_INSTANCE, safe="")
             root = (folder / "trusted_root.json").read_bytes()
         with _named(root) as path:
-            return Verifier(trusted_root=TrustedRoot.from_file(path))
+            return LoggedVerifier(trusted_root=TrustedRoot.from_file(path))
     except Exception as error:
         reason = plain(str(error) or type(error).__name__, MAX_SENTENCE)
         raise RootUnreadable(f"the trusted root cannot be used: {reason}") from error

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from signature_cases import ASSETS
+from sigstore.errors import VerificationError
+from sigstore.models import Bundle
 from small_sigstore import ISSUER, SmallSigstore, statement
 
 from otaflux.errors import Undecided, Unsigned
 from otaflux.keyless.judging import judge
+from otaflux.keyless.logged import check_intoto_entry
 from otaflux.model.artifact import Digest
 from otaflux.model.signer import IdentitySigner
 from otaflux.signature.found import BundleBytes
@@ -65,16 +68,13 @@ def refusal(bundle: bytes, trusted: Trust) -> str:
 
 @pytest.mark.parametrize("case", REAL, ids=lambda case: case.name)
 def test_real_bundles_hold_or_not_as_sigstore_says(case: Any) -> None:
-    """Certificate, log, time stamp and envelope, by the public root, staging's, and others' own.
-
-    An entry of the kind `intoto`, which cosign does not make, is none that the library verifies.
-    """
+    """Certificate, log, time stamp and envelope, by the public root, staging's, and others' own."""
     root = case / "trusted_root.json"
     everybody = Identities(
         (Name("/.*/"),), Name("/.*/"), root.read_bytes() if root.exists() else b""
     )
     data = (case / "bundle.sigstore.json").read_bytes()
-    if case.name.endswith("_fail") or case.name == "intoto-with-custom-trust-root":
+    if case.name.endswith("_fail"):
         with pytest.raises(Unsigned, match="its signature by a certificate does not hold"):
             InThisProcess().vouch(data, everybody)
     else:
@@ -84,6 +84,63 @@ def test_real_bundles_hold_or_not_as_sigstore_says(case: Any) -> None:
     # However good the certificate is, provenance approves nothing.
     with pytest.raises(Unsigned, match="only an attestation"):
         Trust(identities=everybody, notary=InThisProcess()).judge([BundleBytes(data)], SUBJECT)
+
+
+LOGGED = ASSETS / "keyless/intoto-with-custom-trust-root"
+
+
+def _entry_body(bundle: dict[str, Any], change: dict[str, Any]) -> None:
+    """Change what stands in the body of a bundle's log entry."""
+    (entry,) = bundle["verificationMaterial"]["tlogEntries"]
+    body = json.loads(base64.b64decode(entry["canonicalizedBody"]))
+    body["spec"]["content"].update(change)
+    entry["canonicalizedBody"] = base64.b64encode(json.dumps(body).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payloadHash": {"algorithm": "sha256", "value": "0" * 64}},
+        {"payloadHash": {"algorithm": "sha512", "value": "0" * 128}},
+        {"payloadHash": None},
+        {"envelope": {"payloadType": "application/vnd.in-toto+json", "signatures": []}},
+        {"envelope": {"payloadType": "x", "signatures": [{"sig": "AA==", "publicKey": "AA=="}]}},
+        {"envelope": []},
+    ],
+)
+def test_an_entry_of_something_else_is_none(change: dict[str, Any]) -> None:
+    """What an `intoto` entry says has to be this payload, this signature and this certificate.
+
+    The log's own proof would not hold either, so the body is looked at alone.
+    """
+    bundle = json.loads((LOGGED / "bundle.sigstore.json").read_bytes())
+    whole = Bundle.from_json(json.dumps(bundle))
+    assert check_intoto_entry(whole, json.dumps(bundle).encode())[0].endswith("in-toto+json")
+    _entry_body(bundle, change)
+    with pytest.raises(VerificationError, match="its log entry"):
+        check_intoto_entry(whole, json.dumps(bundle).encode())
+
+
+@pytest.mark.parametrize("part", ["payload", "sig", "certificate", "promise", "body"])
+def test_a_logged_bundle_that_was_changed_does_not_hold(part: str) -> None:
+    """Everything that the library verifies is verified before the body is looked at."""
+    bundle = json.loads((LOGGED / "bundle.sigstore.json").read_bytes())
+    material = bundle["verificationMaterial"]
+    (entry,) = material["tlogEntries"]
+    place, name = {
+        "payload": (bundle["dsseEnvelope"], "payload"),
+        "sig": (bundle["dsseEnvelope"]["signatures"][0], "sig"),
+        "certificate": (material["x509CertificateChain"]["certificates"][0], "rawBytes"),
+        "promise": (entry["inclusionPromise"], "signedEntryTimestamp"),
+        "body": (entry, "canonicalizedBody"),
+    }[part]
+    data = bytearray(base64.b64decode(place[name]))
+    data[len(data) // 2] ^= 1
+    place[name] = base64.b64encode(data).decode()
+    root = (LOGGED / "trusted_root.json").read_bytes()
+    everybody = Identities((Name("/.*/"),), Name("/.*/"), root)
+    with pytest.raises(Unsigned, match="does not hold"):
+        InThisProcess().vouch(json.dumps(bundle).encode(), everybody)
 
 
 @pytest.mark.parametrize(
