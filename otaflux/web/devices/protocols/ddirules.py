@@ -184,7 +184,8 @@ def artifact_path(base: str, release: Release) -> str:
 def deployment(href: str, release: Release) -> dict[str, object]:
     """A deployment, whose file lies at `href`.
 
-    One chunk with one artifact is all that Zephyr and RAUC's client take. Zephyr reads it into 1,100 bytes, so nothing is in it that no client needs.
+    One chunk with one artifact is all that Zephyr and RAUC's client take. Zephyr reads it
+    into 1,100 bytes, so nothing is in it that no client needs.
     """
     sums, link = release.firmware.sums, {"href": href}
     artifact = {

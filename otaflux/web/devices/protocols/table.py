@@ -42,7 +42,7 @@ ROUTES = (
     Route("/ota-pull/{device}.json", arduino_json.ota_pull),
     Route("/zigbee/index.json", zigbee.index),
     Route("/{tenant}/controller/v1/{unit}", ddi.poll),
-    Route("/{tenant}/controller/v1/{unit}/configData", ddi.attributes, methods=("PUT", "POST")),
+    Route("/{tenant}/controller/v1/{unit}/configData", ddi.attributes, methods=("PUT",)),
     Route("/{tenant}/controller/v1/{unit}/deploymentBase/{action}", ddi.deployment),
     Route(
         "/{tenant}/controller/v1/{unit}/deploymentBase/{action}/feedback",
@@ -56,7 +56,7 @@ ROUTES = (
         ddi.cancel_feedback,
         methods=("POST",),
     ),
-    Route("/{tenant}/controller/v1/{rest}", ddi.elsewhere, methods=("GET", "HEAD", "PUT", "POST")),
+    Route("/{tenant}/controller/v1/{rest}", ddi.elsewhere),
 )
 
 
