@@ -31,6 +31,7 @@ COMMANDS = {
     "list": "otaflux.cli.listing",
     "pull": "otaflux.cli.pull",
     "wait": "otaflux.cli.wait",
+    "units": "otaflux.cli.units",
     "forget": "otaflux.cli.forget",
     "verify": "otaflux.cli.verify",
     "check": "otaflux.cli.check",

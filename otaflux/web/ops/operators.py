@@ -19,6 +19,7 @@ from otaflux.web.ops.pages.overview import Overview
 from otaflux.web.ops.readiness import Readiness
 from otaflux.web.ops.sight import Sight
 from otaflux.web.ops.status import Status
+from otaflux.web.ops.unitlist import UnitList
 from otaflux.web.refusals import refuse
 from otaflux.web.target import Target
 from otaflux.web.written import Written
@@ -34,6 +35,7 @@ class Operators:
     def __init__(self, sight: Sight, exposition: Exposition, live: Live) -> None:
         readiness, device = Readiness(sight), DevicePage(sight)
         status, overview = Status(sight, readiness), Overview(sight)
+        units = UnitList(sight.units)
         self._live = live
 
         async def ready(_rest: str, _query: str) -> Answer:
@@ -44,6 +46,9 @@ class Operators:
 
         async def status_page(_rest: str, query: str) -> Answer:
             return await status.answer(query)
+
+        async def unit_list(_rest: str, query: str) -> Answer:
+            return await units.answer(query)
 
         async def first_page(_rest: str, query: str) -> Answer:
             return await overview.answer(query)
@@ -59,6 +64,7 @@ class Operators:
             "/metrics": metrics,
             "/ready": ready,
             "/status": status_page,
+            "/units": unit_list,
             "/device/": device_page,
             "/assets/": asset,
         }
