@@ -12,8 +12,10 @@ registries are in `real_registry.py`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -36,11 +38,27 @@ PATIENCE = 20.0  # seconds
 Process = subprocess.Popen[bytes] | launcher.Launched
 
 
+def _ports() -> Iterator[int]:
+    """Ports of this worker's own, below those that the kernel gives to whoever asks for any."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = list(range(10_000 + 2_000 * (worker % 10), 12_000 + 2_000 * (worker % 10)))
+    random.Random(os.getpid()).shuffle(own)
+    return itertools.cycle(own)
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that no other test is given soon."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("there are no more ports")
 
 
 def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
