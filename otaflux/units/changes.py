@@ -1,13 +1,15 @@
-"""Which places of the table changed since they were saved, and how soon that matters.
+"""Which places of the table changed since they were saved, how soon that matters, and to whom.
 
-On one thread at a time. That a unit was heard again is saved now and then, for a disk that is
-written to at each poll does not live long; what it was told or runs is saved soon; what an answer
-waits for comes first.
+On the event loop, but for a start. That a unit was heard again is saved now and then, for a disk
+that is written to at each poll does not live long; what it was told or runs is saved soon; what an
+answer waits for comes first.
 """
 
 from __future__ import annotations
 
+import asyncio
 from array import array
+from collections.abc import Callable, Iterable
 
 _CLEAN, _HEARD, _SOON = 0, 1, 2
 MOST_AT_ONCE = 500  # rows that are made in one go on the event loop, some two milliseconds
@@ -19,10 +21,36 @@ class Changes:
     def __init__(self) -> None:
         self._state = bytearray()
         self._urgent: list[int] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake: Callable[[], object] | None = None
         self._soon = array("I")
 
     def __bool__(self) -> bool:
         return bool(self._urgent or self._soon)
+
+    def save_by(self, wake: Callable[[], object]) -> None:
+        """From now on changes are saved by somebody, who is woken where that is urgent."""
+        self._wake = wake
+
+    async def kept(self, within: float) -> bool:
+        """Whether all that changed until now is on the disk, or cannot be, after some seconds."""
+        if self._wake is None:
+            return True
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._wake()
+        await asyncio.wait({waiting}, timeout=within)
+        return waiting.done()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for what changed to be on the disk."""
+        return bool(self._waiting)
+
+    def take_waiting(self) -> list[asyncio.Future[None]]:
+        """Those who wait for what changed until now; whoever takes them lets them go."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
     def heard(self, place: int) -> None:
         """A unit was heard again, and nothing else."""
@@ -37,9 +65,16 @@ class Changes:
             self._state.extend(bytes(place + 1 - len(self._state)))
         if urgent:
             self._urgent.append(place)
+            if self._wake is not None:
+                self._wake()
         elif self._state[place] != _SOON:
             self._soon.append(place)
         self._state[place] = _SOON
+
+    def put_back(self, places: Iterable[int]) -> None:
+        """Those places were not saved."""
+        for place in places:
+            self.note(place)
 
     def note_heard(self) -> None:
         """Have those saved too that were only heard."""

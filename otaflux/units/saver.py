@@ -53,7 +53,7 @@ class Saver:
     async def __aenter__(self) -> Self:
         await self._machine.in_thread(self._load)
         self._note_anew()
-        self._units.save_by(self._woken.set)
+        self._units.changes.save_by(self._woken.set)
         self._task = asyncio.create_task(self._run(), name="units")
         return self
 
@@ -65,7 +65,7 @@ class Saver:
     ) -> None:
         if self._task is not None:
             await end(self._task)
-        self._units.note_heard()
+        self._units.changes.note_heard()
         await self._save()
         await self._machine.in_thread(self._database.close)
 
@@ -87,9 +87,9 @@ class Saver:
             except TimeoutError:
                 if self._machine.clock() - heard_at >= self._heard_every:
                     heard_at = self._machine.clock()
-                    self._units.note_heard()
+                    self._units.changes.note_heard()
             self._woken.clear()
-            waits = self._units.waits
+            waits = self._units.changes.is_waited_for
             if waits or not self._fails or self._machine.clock() >= self._retry_at:
                 try:
                     await self._save()
@@ -98,7 +98,7 @@ class Saver:
 
     async def _save(self) -> None:
         """Write all that changed; who waits goes on after the first batch, which has theirs."""
-        waiting = self._units.take_waiting()
+        waiting = self._units.changes.take_waiting()
         try:
             while True:
                 places, rows = self._units.take_changes()
@@ -117,11 +117,11 @@ class Saver:
         try:
             written = await to_its_end(self._machine.in_thread(self._database.write, rows))
         except DiskFailed as error:
-            self._units.put_back(places)
+            self._units.changes.put_back(places)
             self._note_failed(error)
             return False
         except BaseException:
-            self._units.put_back(places)
+            self._units.changes.put_back(places)
             raise
         if self._fails:
             self._fails = False

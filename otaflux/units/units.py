@@ -8,13 +8,13 @@ installed by hawkBit's protocol are installed once more.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 from otaflux.events import ActionClosed, Events
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import Device
 from otaflux.units.changes import Changes
+from otaflux.units.counts import VersionCounts
 from otaflux.units.packing import PROTOCOL_NUMBERS, put_in, seen_at
 from otaflux.units.reoffer import wait_after
 from otaflux.units.rows import Row, read_row, row_of
@@ -49,11 +49,9 @@ class Units:
         self._events = events or Events()
         self._now = machine.now
         self._table = Table(most)
-        self._running: dict[int, dict[int, int]] = {}  # device → version → units, by their numbers
-        self._changes = Changes()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._running = VersionCounts()
+        self.changes = Changes()
         self._listeners: list[Hear] = []
-        self._wake: Callable[[], object] | None = None
 
     def __len__(self) -> int:
         """How many units are remembered."""
@@ -102,9 +100,9 @@ class Units:
             self._runs(place, runs)
             changed = True
         if changed:
-            self._changes.note(place)
+            self.changes.note(place)
         else:
-            self._changes.heard(place)
+            self.changes.heard(place)
 
     def find(self, device: Device | None, unit: str) -> SeenUnit | None:
         """What is known of a unit of that device, or of one that no address says a device of."""
@@ -129,7 +127,7 @@ class Units:
         if runs and can_be_word(runs) and table.words.texts[table.said[place]] != runs:
             table.rename(table.said, place, runs)
             self._runs(place, runs)
-        self._changes.note(place)
+        self.changes.note(place)
 
     def began(
         self, device: Device | None, unit: str, action: int, *, feedback: bool = False
@@ -143,7 +141,8 @@ class Units:
         now = flags | IS_AMID | GAVE_FEEDBACK * feedback
         if now != flags:
             self._table.flags[place] = now
-            self._changes.note(place)
+            # At once, though nobody waits: a unit that restarts after this one did looks for it.
+            self.changes.note(place, urgent=True)
 
     def closed(
         self, device: Device | None, unit: str, action: int, version: str, *, well: bool
@@ -192,17 +191,11 @@ class Units:
         if place != NOWHERE:
             flags = self._table.flags[place]
             self._table.flags[place] = flags | GOES_ON if refused else flags & ~_OF_AN_ACTION
-            self._changes.note(place)
+            self.changes.note(place)
 
     async def kept(self, within: float) -> bool:
         """Whether all that was said until now is on the disk, or cannot be, after some seconds."""
-        if self._wake is None:
-            return True
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        self._wake()
-        await asyncio.wait({waiting}, timeout=within)
-        return waiting.done()
+        return await self.changes.kept(within)
 
     def page(
         self, first: int, most: int, device: Device | None = None
@@ -225,50 +218,26 @@ class Units:
         """How many units of a device run which version, of those that said so."""
         texts = self._table.words.texts
         number = self._table.words.find(device.name)
-        counts = {} if number is None else self._running.get(number, {})
+        counts = {} if number is None else self._running.of(number)
         return {texts[version]: count for version, count in counts.items()}
 
     def counts(self) -> Iterator[tuple[Device, str, int]]:
         """Each device, version, and how many of its units run it, of those that said so."""
         texts = self._table.words.texts
-        for device, versions in self._running.items():
-            for version, count in versions.items():
-                yield Device(texts[device]), texts[version], count
+        for device, version, count in self._running.all():
+            yield Device(texts[device]), texts[version], count
 
     # What is kept on the disk; see `saver.py`.
 
-    def save_by(self, wake: Callable[[], object]) -> None:
-        """From now on changes are saved by somebody, who is woken where one waits for it."""
-        self._wake = wake
-
-    @property
-    def waits(self) -> bool:
-        """Whether somebody waits for what was said to be on the disk."""
-        return bool(self._waiting)
-
-    def take_waiting(self) -> list[asyncio.Future[None]]:
-        """Those who wait for what was said until now; whoever takes them lets them go."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
-
     def take_changes(self) -> tuple[list[int], list[Row]]:
         """The next places to be saved, and their rows; none where nothing changed."""
-        places = self._changes.take()
+        places = self.changes.take()
         return places, [row_of(place, seen_at(self._table, place)) for place in places]
-
-    def put_back(self, places: Iterable[int]) -> None:
-        """Those places were not saved."""
-        for place in places:
-            self._changes.note(place)
-
-    def note_heard(self) -> None:
-        """Have saved when units were heard, too."""
-        self._changes.note_heard()
 
     def note_all(self) -> None:
         """Have everything saved."""
         for place in self._table.taken():
-            self._changes.note(place)
+            self.changes.note(place)
 
     def load(self, rows: Iterable[Row]) -> bool:
         """Take rows in, the ones heard of longest ago first; False where rows and places differ.
@@ -337,19 +306,11 @@ class Units:
         device, before = table.device[place], table.runs[place]
         if table.words.texts[before] == runs:
             return
-        if device and before:
-            counts = self._running[device]
-            counts[before] -= 1
-            if not counts[before]:
-                del counts[before]
-            if not counts:
-                del self._running[device]
+        self._running.take(device, before)
         table.rename(table.runs, place, runs)
+        self._running.add(device, table.runs[place])
         if not device:
             return
-        if runs:
-            counts = self._running.setdefault(device, {})
-            counts[table.runs[place]] = counts.get(table.runs[place], 0) + 1
         name = table.words.texts[device]
         for hear in self._listeners:
             hear(Device(name), table.name(place).decode(), runs)
@@ -359,7 +320,7 @@ class Units:
         if table.action[place] != action:
             table.action[place] = action
             table.flags[place] &= ~_OF_AN_ACTION
-            self._changes.note(place)
+            self.changes.note(place)
             _, _, version = table.failed.pop(place, (0, 0, 0))
             table.words.give_back(version)
 
@@ -377,4 +338,4 @@ class Units:
         else:
             number = table.words.take(version)
             table.failed[place] = (failures + 1, int(self._now()), number)
-        self._changes.note(place, urgent=True)
+        self.changes.note(place, urgent=True)

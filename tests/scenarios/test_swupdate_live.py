@@ -70,10 +70,11 @@ def test_swupdate_updates_and_confirms(tmp_path: Path) -> None:
     (tmp_path / "signer.pem").write_bytes(signer.certificate)
     update = tmp_path / "update.swu"
     update.write_bytes(signer.update(payload, str(installed)))
-    with server(tmp_path) as running:
+    with server(tmp_path, POLL_INTERVAL="1") as running:
         pushed = running.run("push", "gateway:1.4.0", update)
         assert pushed.returncode == 0, pushed.stderr
         running.told("gateway", "1.4.0")
+        running.get(UNIT)  # one that is not known yet is told to come back in ten seconds
         with swupdate(tmp_path, running.url, said):
             wait_for("SWUPDATE successful", said)
         assert installed.read_bytes() == payload

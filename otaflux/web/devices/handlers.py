@@ -61,7 +61,8 @@ class Devices:
             route, named = find(target.path, request.headers, self._routes)
             name = route.name
             asked = DeviceRequest(
-                request, target, named, told, self._parts, self._deliveries, proof, unit
+                *(request, target, named, told, self._parts, self._deliveries, proof, unit),
+                protocol=route.protocol,
             )
             response = await self._answered(route, asked)
         except Unproven as error:

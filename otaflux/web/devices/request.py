@@ -6,12 +6,14 @@ at its device, everything else is memory.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 from multidict import MultiMapping
 
+from otaflux.errors import NothingHigher
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import Device
 from otaflux.model.record import Record
@@ -74,7 +76,7 @@ class DeviceRequest:
 
     `proof` is how it may ask at all, and `certified_unit` the unit that its certificate names.
     `named` holds what the address names, such as `device`; `told` is what `/version` told on this
-    connection directly before.
+    connection directly before. `protocol` is what the client speaks.
     """
 
     raw: web.BaseRequest
@@ -85,6 +87,7 @@ class DeviceRequest:
     deliveries: Deliveries
     proof: Admitted = Admitted.NOTHING
     certified_unit: str = ""
+    protocol: Protocol = Protocol.HTTP
 
     @property
     def headers(self) -> MultiMapping[str]:
@@ -133,8 +136,9 @@ class DeviceRequest:
     async def offered(self, ask: Ask) -> Offer:
         """What is told to who asks so; raises `NotFound` where there is nothing."""
         record = await self.record(ask.device, ask.unit.version)
-        found = offered(record, ask, self.parts.machine.now())
-        self._hear(ask, found)
+        with self._heard(ask):
+            found = offered(record, ask, self.parts.machine.now())
+        self._hear(ask, found.release.version.text)
         return found
 
     async def firmware(self, ask: Ask) -> FirmwareAnswer:
@@ -142,15 +146,31 @@ class DeviceRequest:
         record = await self.record(ask.device, ask.unit.version)
         told = None if self.is_shared(ask) else self.told
         client = self.parts.origins.client(self.raw.remote or "", self.headers)
-        answer = self.deliveries.choose(record, ask, told, self.raw, client)
-        self._hear(ask, answer.offer)
+        with self._heard(ask):
+            answer = self.deliveries.choose(record, ask, told, self.raw, client)
+        self._hear(ask, answer.offer.release.version.text)
         return answer
 
-    def _hear(self, ask: Ask, told: Offer) -> None:
+    @contextmanager
+    def _heard(self, ask: Ask) -> Iterator[None]:
+        """Remember a unit too that is told nothing, for it runs more than there is."""
+        try:
+            yield
+        except NothingHigher:
+            self._hear(ask, "")
+            raise
+
+    def _hear(self, ask: Ask, told: str) -> None:
         """Remember the unit that asked, where it named itself."""
         if ask.unit.name:
-            version = told.release.version.text
-            self.parts.units.heard(ask.device, ask.unit.name, runs=ask.unit.version, told=version)
+            is_rauc = self.protocol is Protocol.HTTP and "RAUC-Serial" in self.headers
+            self.parts.units.heard(
+                ask.device,
+                ask.unit.name,
+                Protocol.RAUC if is_rauc else self.protocol,
+                runs=ask.unit.version,
+                told=told,
+            )
 
     def judged(self, whole: Answer) -> Answer:
         """What the request's conditions leave of an answer with a body."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from multidict import MultiMapping
 
+from otaflux.units.seen import Protocol
 from otaflux.web.devices.request import Handle
 
 _NAMED = re.compile(r"\{(\w+)\}")
@@ -29,12 +30,14 @@ class Route:
     """`handle` answers requests to `address` from clients whose headers are `spoken`.
 
     `name` is the address as metrics and docs have it: /firmware/sha256/HEX, /esphome/D/….
+    `protocol` is what is remembered of units that ask there.
     """
 
     address: str
     handle: Handle
     methods: tuple[str, ...] = ("GET", "HEAD")
     spoken: Callable[[MultiMapping[str]], bool] = _anybody
+    protocol: Protocol = Protocol.HTTP
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _is_literal: bool = field(init=False, repr=False, compare=False)
     name: str = field(init=False, repr=False, compare=False)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from multidict import MultiMapping
 
 from otaflux.errors import NotFound
+from otaflux.units.seen import Protocol
 from otaflux.web.devices.protocols import (
     arduino,
     arduino_json,
@@ -27,12 +28,17 @@ from otaflux.web.devices.protocols.route import Route
 ROUTES = (
     Route("/health", plain.health),
     Route("/version", plain.version),
-    Route("/firmware", arduino.firmware, spoken=arduino.is_spoken),
-    Route("/firmware/{device}/firmware.bin", arduino.firmware, spoken=arduino.is_spoken),
+    Route("/firmware", arduino.firmware, spoken=arduino.is_spoken, protocol=Protocol.ARDUINO),
+    Route(
+        "/firmware/{device}/firmware.bin",
+        arduino.firmware,
+        spoken=arduino.is_spoken,
+        protocol=Protocol.ARDUINO,
+    ),
     Route("/firmware", plain.firmware),
     Route("/firmware/{device}/firmware.bin", plain.firmware),
     Route("/firmware/sha256/{hex}", plain.content),
-    Route("/esphome/{device}/manifest.json", esphome.manifest),
+    Route("/esphome/{device}/manifest.json", esphome.manifest, protocol=Protocol.ESPHOME),
     Route("/api/v0/releases/latest/url", memfault.latest),
     Route("/repos/{device}/releases/latest", github.latest),
     Route("/swupdate", swupdate.general),
