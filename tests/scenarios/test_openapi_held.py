@@ -22,7 +22,7 @@ from otaflux.work.outcome import Done
 
 DESCRIPTION = Path(__file__).parent.parent.parent / "docs" / "openapi.yaml"
 SECRET = "the-secret-of-hooks"
-EXAMPLES = "25"  # for each operation and phase
+EXAMPLES = "15"  # for each operation and phase
 
 # All but positive_data_acceptance: a condition that fails is 412, and which channels there are is
 # not for a description to say.

@@ -87,7 +87,7 @@ class RequestCache:
 
     `ready_record` gives a device's record where it needs no look, `secure` says that the port has
     TLS. `heard` hears of units that name themselves; `follows_down` says that what a unit runs
-    changes no answer; `admission` says who may ask.
+    changes no answer; `admission` says who may ask. `most` bytes of requests and answers are kept.
     """
 
     def __init__(
@@ -103,9 +103,11 @@ class RequestCache:
         heard: HeardUnit = nobody,
         follows_down: bool = True,
         admission: Admission = EVERYBODY,
+        most: int = MAX_REMEMBERED,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
+        self._most = most
         self._ready_record = ready_record
         self._downloads = downloads
         self._last_told = last_told
@@ -294,7 +296,7 @@ class RequestCache:
 
     def _remember(self, data: bytes, known: CachedAnswer) -> None:
         self._size += _size(data, known)
-        while self._size > MAX_REMEMBERED:
+        while self._size > self._most:
             oldest = next(iter(self._known))
             self._size -= _size(oldest, self._known[oldest])
             self._of[self._known.pop(oldest).device].discard(oldest)
