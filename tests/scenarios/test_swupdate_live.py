@@ -27,7 +27,7 @@ def swupdate(
     """The daemon, which polls each second, until the context ends."""
     config = folder / "swupdate.cfg"
     config.write_text(
-        'globals : { verbose = true; };\n'
+        "globals : { verbose = true; };\n"
         f'suricatta : {{ tenant="gateway"; id="dev1"; url="{url}"; polldelay=1; retry=3;'
         ' retrywait=1; gatewaytoken="TOKEN"; };\nidentify : ( { name="serial"; value="dev1"; } );\n'
     )
