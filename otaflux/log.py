@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -130,13 +130,14 @@ def configure(
     stream: TextIO | None = None,
     environ: Mapping[str, str] = MappingProxyType({}),
     hear: Callable[[Mapping[str, Any]], object] | None = None,
+    heard_besides: Collection[str] = (),
 ) -> LineWriter:
     """Write lines of `level` (debug, info, warning, error, critical) and above to stdout.
 
     `form` is `json` or `console`. Commands whose stdout is their answer name another `stream`.
-    Whatever becomes of the lines, who logs neither waits nor fails. `hear` gets all lines but those
-    for debugging, also where `level` leaves them out. Returns what writes them, which is to be
-    closed at the end.
+    Whatever becomes of the lines, who logs neither waits nor fails. `hear` gets all warnings and
+    errors, and lines of the events `heard_besides`, also where `level` leaves them out. Returns
+    what writes them, which is to be closed at the end.
     """
     stream = stream or sys.stdout
     writer = LineWriter(_descriptor(stream), lost=lambda count: _lost(count, form))
@@ -145,10 +146,11 @@ def configure(
     heard = lowest if hear is None else min(lowest, logging.INFO)
     structlog.configure(
         processors=[
+            *([_unheard(frozenset(heard_besides), lowest)] if hear is not None else []),
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([_hearing(hear, lowest)] if hear is not None else []),
+            *([_hearing(hear, frozenset(heard_besides), lowest)] if hear is not None else []),
             *_rendering(form, colours=colours),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(heard),
@@ -158,8 +160,24 @@ def configure(
     return writer
 
 
+def _unheard(besides: frozenset[str], lowest: int) -> structlog.typing.Processor:
+    """Drop what is neither written nor heard, before anything is made of it."""
+    numbers = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
+    numbers["exception"] = logging.ERROR
+
+    def process(
+        _logger: Any, method: str, line: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        level = numbers.get(method, logging.CRITICAL)
+        if level < lowest and level < logging.WARNING and line.get("event") not in besides:
+            raise structlog.DropEvent
+        return line
+
+    return process
+
+
 def _hearing(
-    hear: Callable[[Mapping[str, Any]], object], lowest: int
+    hear: Callable[[Mapping[str, Any]], object], besides: frozenset[str], lowest: int
 ) -> structlog.typing.Processor:
     """Have lines heard, and drop those below `lowest`."""
     # Asked for each line, and a copy each time.
@@ -169,7 +187,7 @@ def _hearing(
         _logger: Any, _method: str, line: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         level = numbers[line["level"]]
-        if level >= logging.INFO:
+        if level >= logging.WARNING or line.get("event") in besides:
             hear(line)
         if level < lowest:
             raise structlog.DropEvent

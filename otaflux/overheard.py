@@ -19,6 +19,7 @@ _OWN = frozenset({"timestamp", "level", "event", "device", "reason", "hint", "ex
 LEVELS = frozenset({"warning", "error", "critical"})
 BESIDES = frozenset({"hook_ignored"})  # no warning, and yet why a push did not come
 ENDS = {"broker_connected": "broker_failed", "registry_answers": "registry_failed"}
+HEARD_BESIDES = BESIDES | ENDS.keys()  # below a warning, and heard all the same
 
 
 @dataclass(frozen=True, slots=True)

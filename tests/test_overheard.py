@@ -7,7 +7,7 @@ import io
 import pytest
 
 from otaflux import log
-from otaflux.overheard import Overheard
+from otaflux.overheard import HEARD_BESIDES, Overheard
 
 
 @pytest.mark.parametrize("level", ["debug", "warning", "error", "critical"])
@@ -35,3 +35,19 @@ def test_the_newest_stay() -> None:
         heard.note({"level": "error", "event": f"e{number}", "reason": "x" * 10_000 + "\n"})
     assert [line.event for line in heard.lines()] == ["e9", "e8", "e7"]
     assert all(len(line.reason) <= 500 for line in heard.lines())
+
+
+@pytest.mark.parametrize(("event", "count"), [("hook_ignored", 1), ("hook_accepted", 0)])
+def test_what_explains_a_push_that_did_not_come_is_heard_too(event: str, count: int) -> None:
+    """At whatever LOG_LEVEL; other lines below a warning are dropped before they cost anything."""
+    heard = Overheard()
+    stream = io.StringIO()
+    lines = log.configure(
+        "error", "json", stream=stream, hear=heard.note, heard_besides=HEARD_BESIDES
+    )
+    try:
+        log.log.info(event, reason="because")
+    finally:
+        lines.close(1)
+        log.configure("critical", "json", stream=stream).close(1)
+    assert len(heard.lines()) == count

@@ -12,7 +12,7 @@ import click
 from otaflux import log
 from otaflux.cli.flags import EVERYTHING, LAST_LINES, uses
 from otaflux.linewriter import LineWriter
-from otaflux.overheard import Overheard
+from otaflux.overheard import HEARD_BESIDES, Overheard
 from otaflux.settings import SettingOrigins, Settings
 
 GRACE = 10.0  # seconds besides SHUTDOWN_TIMEOUT, for what is no download
@@ -29,7 +29,13 @@ def command(settings: Settings, *, origins: SettingOrigins) -> None:
 
     form = settings.log_format or ("console" if log.is_terminal(sys.stdout) else "json")
     overheard = Overheard()
-    lines = log.configure(settings.log_level, form, environ=os.environ, hear=overheard.note)
+    lines = log.configure(
+        settings.log_level,
+        form,
+        environ=os.environ,
+        hear=overheard.note,
+        heard_besides=HEARD_BESIDES,
+    )
     overheard.watch(lambda: lines.dropped)
     patience = settings.shutdown_timeout + GRACE
     for note in origins.notes:
