@@ -98,8 +98,9 @@ def restore(
                 elsewhere.update(release.firmware.firmware_digest for release in record.held())
             else:
                 judged = _judge(record, store, channels, missing)
-                kept = replace(judged, floors=record.floors)
-                records.append(floors.kept_to(kept, never_fall=never_fall))
+                if judged.floors != record.floors:
+                    judged = replace(judged, floors=record.floors)
+                records.append(floors.kept_to(judged, never_fall=never_fall))
                 if records[-1].floors != record.floors:
                     unwritten.add(record.device)
     return Judged(
@@ -157,8 +158,14 @@ def _judge(
 ) -> Record:
     """The record without channels that are not set any more, and releases without their file."""
 
+    told = (*record.served(), *(each.release for each in record.retired))
+    there = {release for release in told if store.has(release.firmware)}
+    is_set = all(channel == STABLE or channel in channels for channel in record.channels)
+    if is_set and all(release in there for release in told):
+        return record  # as nearly every one is
+
     def whole(release: Release) -> bool:
-        if store.has(release.firmware):
+        if release in there:
             return True
         missing.say(
             device=record.device.name,
@@ -178,7 +185,7 @@ def _judge(
     record = replace(
         record,
         channels=MappingProxyType(standings),
-        retired=tuple(x for x in record.retired if store.has(x.release.firmware)),
+        retired=tuple(each for each in record.retired if each.release in there),
         ever_synced=record.ever_synced and asked,
     )
     return with_releases(record, whole)
