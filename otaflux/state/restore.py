@@ -157,7 +157,6 @@ def _judge(
     record: Record, store: Store, channels: Collection[Channel], missing: FoldedBatch
 ) -> Record:
     """The record without channels that are not set any more, and releases without their file."""
-
     told = (*record.served(), *(each.release for each in record.retired))
     there = {release for release in told if store.has(release.firmware)}
     is_set = all(channel == STABLE or channel in channels for channel in record.channels)
