@@ -26,6 +26,8 @@ JSON = "application/json"
 BYTES = "application/octet-stream"
 MUTABLE = "no-cache, no-transform"  # proxies that compress took Content-Length away from boards
 IMMUTABLE = "public, max-age=31536000, immutable"
+# Where clients prove themselves: a shared cache would give the bytes to anybody.
+PRIVATE = "private, max-age=31536000, immutable"
 BUSY_RETRY_AFTER = 10  # seconds after which a board may ask again while no download place is free
 
 # As RFC 9110 has them, which Python's own have from 3.13 on.
@@ -189,13 +191,17 @@ def json_body(told: object) -> Answer:
     return _whole(msgspec.json.encode(told), JSON)
 
 
-def firmware(held: Firmware, *, immutable: bool = False) -> Answer:
-    """All bytes of a firmware; `immutable` on the address that names its content."""
-    return _firmware(held.sums.sha256, held.sums.size, immutable)
+def firmware(held: Firmware, *, immutable: bool = False, private: bool = False) -> Answer:
+    """All bytes of a firmware; `immutable` on the address that names its content.
+
+    `private` keeps those out of caches that others share.
+    """
+    caching = MUTABLE if not immutable else PRIVATE if private else IMMUTABLE
+    return _firmware(held.sums.sha256, held.sums.size, caching)
 
 
 @lru_cache(maxsize=256)
-def _firmware(sha256: str, size: int, immutable: bool) -> Answer:  # noqa: FBT001 - by position, for its cache
+def _firmware(sha256: str, size: int, caching: str) -> Answer:
     return Answer(
         HTTPStatus.OK,
         (
@@ -203,7 +209,7 @@ def _firmware(sha256: str, size: int, immutable: bool) -> Answer:  # noqa: FBT00
             ("Content-Length", str(size)),
             ("ETag", f'"{sha256[:32]}"'),
             ("Accept-Ranges", "bytes"),
-            ("Cache-Control", IMMUTABLE if immutable else MUTABLE),
+            ("Cache-Control", caching),
         ),
         span=Span(0, size),
     )

@@ -56,10 +56,19 @@ class FirmwareAnswer:
 
     @classmethod
     def of(
-        cls, offered: Offer, part: Part | None = None, *, immutable: bool = False
+        cls,
+        offered: Offer,
+        part: Part | None = None,
+        *,
+        immutable: bool = False,
+        private: bool = False,
     ) -> FirmwareAnswer:
-        """The plain delivery of an offer; `immutable` at the address that names its content."""
-        whole = answers.firmware(offered.release.firmware, immutable=immutable)
+        """The plain delivery of an offer; `immutable` at the address that names its content.
+
+        `private` where whoever asks there has to prove itself.
+        """
+        firmware = offered.release.firmware
+        whole = answers.firmware(firmware, immutable=immutable, private=private)
         return cls(offered, whole, part)
 
 

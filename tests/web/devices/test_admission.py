@@ -166,7 +166,11 @@ async def test_devices_prove_themselves(tmp_path: Path, shortcut: bool) -> None:
         assert (await server.get("/version?device=lamp&token=first")).status == 200
         told = await server.get("/version?device=lamp", {**proof, "Accept": "application/json"})
         link = json.loads(told.body)["url"].partition("//")[2].partition("/")[2]
-        assert (await server.get(f"/{link}")).body == b"firmware"
+        content = await server.get(f"/{link}")
+        assert content.body == b"firmware"
+        assert content["Cache-Control"] == "private, max-age=31536000, immutable"
+        same = await server.get(f"/{link}", {"If-None-Match": content["ETag"]})
+        assert (same.status, same["Cache-Control"]) == (304, content["Cache-Control"])
         assert (await server.get(f"/{link}".partition("?")[0])).status == 401
         manifest = await server.get("/esphome/lamp/manifest.json", proof)
         ota = json.loads(manifest.body)["builds"][0]["ota"]

@@ -12,6 +12,7 @@ from otaflux.errors import NotFound
 from otaflux.model.artifact import Digest
 from otaflux.web import answers
 from otaflux.web.answers import Answer
+from otaflux.web.devices.admission import Admitted
 from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.delivery import FirmwareAnswer
 from otaflux.web.devices.offer import Offer
@@ -65,4 +66,5 @@ async def content(request: DeviceRequest) -> FirmwareAnswer:
     release = request.parts.catalog.by_digest(Digest("sha256", request.named["hex"]))
     if release is None:
         raise NotFound("No firmware has that content")
-    return FirmwareAnswer.of(Offer(release), immutable=True)
+    private = request.proof is not Admitted.NOTHING
+    return FirmwareAnswer.of(Offer(release), immutable=True, private=private)
