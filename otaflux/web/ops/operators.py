@@ -82,6 +82,8 @@ class Operators:
             answer = _refused(error, request)
         except Exception as error:  # noqa: BLE001 - the one place where errors become answers
             answer = refuse(error)
+        named = {name for name, _ in answer.headers}
+        answer = answer.with_headers(*(line for line in frame.SAFE if line[0] not in named))
         return Written(answer.without_body() if request.method == "HEAD" else answer)
 
     async def _answered(self, target: Target, method: str) -> Answer:

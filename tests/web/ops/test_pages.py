@@ -232,6 +232,18 @@ def test_nothing_comes_from_elsewhere_and_nothing_runs_inline() -> None:
     run_watched(test, devices=("lamp",))
 
 
+def test_no_answer_is_without_the_policy() -> None:
+    """Also what is no page, and what is refused, is nothing that a browser runs or guesses at."""
+
+    async def test(rig: Watched) -> None:
+        for path in ("/status", "/ready", "/units", "/metrics", "/nowhere", "/device/%3Cb%3E"):
+            answer = await rig.get(path)
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+    run_watched(test)
+
+
 def test_it_works_without_javascript() -> None:
     """It loads itself again; links, pages and the search are plain."""
 
