@@ -70,6 +70,7 @@ class OperatorSide:
             source=source,
             prefix=controller.namespace.prefix,
             listed=lambda: controller.wake.has_listed,
+            listing_failure=lambda: controller.wake.listing_failure,
             started=controller.machine.now(),
         )
         self._bind()

@@ -79,6 +79,7 @@ class Wake:
         self._refusal_noted = False
         self._reached = False  # whether the registry answered, and took the login
         self._failures = 0  # of the listing, in a row
+        self.listing_failure: Undecided | None = None  # of the last time that it was asked for
         self.has_listed = False  # the listing was asked for, whatever came of it
         self._stamped: Mapping[Device, object] | None = None
         self._folder_failed = ""
@@ -173,10 +174,12 @@ class Wake:
                 self._reached = True
         except Undecided as error:
             self._failures += 1
+            self.listing_failure = error
             self._note("the listing failed, and is asked again", str(error), error.hint)
             wait = min(2.0 ** min(self._failures, 16), self._interval)
         else:
             self._failures = 0
+            self.listing_failure = None
             wait = self._interval * self._chance.uniform(1 - SPREAD, 1 + SPREAD)
             if listed is None:
                 self._note(

@@ -56,7 +56,7 @@ def trouble(error: Exception, url: URL, proxy: Proxy | None, peer: Peer) -> Trou
         case aiohttp.ClientConnectorSSLError():
             told = _tls(error.os_error, where, peer)
         case aiohttp.ClientConnectorDNSError():
-            told = Trouble(f"no address for {where}", _found(peer, "Look at the name server"))
+            told = Trouble(f"no address for {where}", _found(peer, "Does the name server know it?"))
         case TimeoutError():
             hint = "Is the proxy right, and does it let this address through?"
             slow = _found(peer, "Does something between here and there let nothing through?")

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from otaflux.errors import Undecided
 from otaflux.journal import Journal
 from otaflux.machine import Machine
 from otaflux.model.names import Device
@@ -74,9 +75,10 @@ class Roll:
 class Sight:
     """See the module's docstring.
 
-    `source` names the registry, `listed` says whether its listing was asked for once, `started` is
-    when the server began (s since the epoch), and `overheard` has the log's last warnings. `roll`
-    has all devices' names.
+    `source` names the registry, `listed` says whether its listing was asked for once,
+    `listing_failure` why it was not answered the last time, `started` is when the server began
+    (s since the epoch), and `overheard` has the log's last warnings. `roll` has all devices'
+    names.
     """
 
     catalog: Catalog
@@ -91,6 +93,7 @@ class Sight:
     source: str
     prefix: str
     listed: Callable[[], bool]
+    listing_failure: Callable[[], Undecided | None]
     started: float
 
     def units_running(self, device: Device) -> dict[str, int]:
@@ -104,6 +107,12 @@ class Sight:
         """That no device is known at all, once the registry was asked; None where one is."""
         if self.roll.count or not self.listed():
             return None
+        failure = self.listing_failure()
+        if failure is not None:
+            reason = (
+                f"no device is known, and {self.source} does not say which there are: {failure}"
+            )
+            return Fault(FaultKind.NOBODY, reason, failure.hint or "`otaflux check` tries it")
         where = f"{self.source}, below {self.prefix}/" if self.prefix else self.source
         return Fault(
             FaultKind.NOBODY,

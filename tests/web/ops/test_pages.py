@@ -232,6 +232,20 @@ def test_nothing_comes_from_elsewhere_and_nothing_runs_inline() -> None:
     run_watched(test, devices=("lamp",))
 
 
+def test_a_registry_that_never_answered_is_not_said_to_be_empty() -> None:
+    """With no device known, why the listing failed is what is wrong, until it comes."""
+
+    async def test(rig: Watched) -> None:
+        rig.registry.away = True
+        async with rig.running():
+            await asyncio.sleep(30)
+            said = await text_of(rig, "/")
+            assert "does not say which there are: " in said
+            assert "nothing is listed" not in said
+
+    run_watched(test)
+
+
 def test_no_answer_is_without_the_policy() -> None:
     """Also what is no page, and what is refused, is nothing that a browser runs or guesses at."""
 
