@@ -9,7 +9,7 @@ A branch stands for what the caller does next, so there are three and no more:
     │   │   └── NothingHigher  … but what is lower than what a unit says it runs
     │   ├── WrongMethod      the address is there, but not for that method
     │   ├── Superseded       the rest of a download whose firmware is another by now
-    │   ├── BadSetting       a setting that is wrong, or not built yet
+    │   ├── BadSetting       a setting that is wrong
     │   ├── BadHook          a webhook body that is no JSON, or of no known shape
     │   ├── BadBody          a body of a unit that is no JSON, or of no known shape
     │   ├── HooksClosed      a webhook while no secret is set, so that nobody could prove himself

@@ -42,14 +42,13 @@ def rows(name: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_documented(setting: Setting) -> None:
-    """A setting has a row, with its default; its file form and its lack are said there too."""
+    """A setting has a row, with its default; its file form is said there too."""
     row = rows("configuration.md")[setting.name]
     default = row.split("|")[0].strip()
     assert default == (f"`{setting.default}`" if setting.default else default)
     assert setting.default or default in {"unset", "empty"}
     if setting.secret:
         assert f"{setting.name}_FILE" in page("configuration.md")
-    assert ("not built yet" in row.lower()) == bool(setting.not_built)
 
 
 def test_no_setting_is_documented_that_is_none() -> None:

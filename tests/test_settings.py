@@ -16,8 +16,6 @@ from otaflux.errors import BadSetting
 from otaflux.model.names import Device
 from otaflux.settings import SETTINGS, Address, BrokerUrl, Setting, Settings, envfile, origins, read
 
-BUILT = [setting for setting in SETTINGS if not setting.not_built]
-
 
 def complaints(environment: dict[str, str], **flags: str) -> tuple[str, ...]:
     """What is said of settings that are wrong; nothing where they are right."""
@@ -235,7 +233,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert secret.current().reveal() == "three"
 
 
-@pytest.mark.parametrize("setting", [s for s in BUILT if s.secret], ids=lambda s: s.name)
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.secret], ids=lambda s: s.name)
 def test_a_secret_is_named_once(tmp_path: Path, setting: Setting) -> None:
     """A secret and its file at once are refused, wherever each stands, and neither is shown."""
     path = tmp_path / "secret"
@@ -318,7 +316,7 @@ def test_an_unspecified_address_is_reached_by_loopback() -> None:
     assert str(Address.parse("ota.example:80").reachable) == "ota.example:80"
 
 
-@given(st.sampled_from(BUILT), st.text(string.printable, max_size=40))
+@given(st.sampled_from(SETTINGS), st.text(string.printable, max_size=40))
 def test_no_text_raises_anything_else(setting: Setting, text: str) -> None:
     """Whatever stands in a setting, it is taken or refused in this project's own words."""
     for complaint in complaints({setting.name: text}):

@@ -113,7 +113,6 @@ def _parameters(settings: Iterable[Setting]) -> Iterable[str]:
 
 def _options(setting: Setting) -> list[Callable[..., Any]]:
     default = f" [default: {setting.default}]" if setting.default else ""
-    not_built = " Not built yet: refused." if setting.not_built else ""
     boolean: dict[str, Any] = (
         {"is_flag": False, "flag_value": "true"} if setting.default in {"true", "false"} else {}
     )
@@ -123,7 +122,7 @@ def _options(setting: Setting) -> list[Callable[..., Any]]:
             setting.field,
             default=None,
             metavar=_METAVARS.get(setting.parse.__name__, "TEXT"),
-            help=f"{setting.meaning}.{not_built}{default}",
+            help=f"{setting.meaning}.{default}",
             **boolean,
         )
     ]
@@ -134,7 +133,7 @@ def _options(setting: Setting) -> list[Callable[..., Any]]:
                 f"{setting.field}_file",
                 default=None,
                 metavar="PATH",
-                help=f"File with the same, read again when it changes.{not_built}",
+                help="File with the same, read again when it changes.",
             )
         )
     return options

@@ -61,8 +61,6 @@ def _value(setting: Setting, places: SettingPlaces) -> object | None:
     """The parsed value of one setting; None where it is not set."""
     found = places.find(setting.field)
     named = places.find(setting.field + "_file") if setting.secret else None
-    if setting.not_built and (found or named):
-        return _not_built(setting, found)
     if found and named:
         raise BadSetting(
             f"{setting.name}: found it ({found.where}) and {setting.name}_FILE ({named.where}),"
@@ -102,16 +100,6 @@ def _from_file(setting: Setting, named: Found) -> object:
             f" the secret in it ({str(error).rpartition(': ')[2]})"
         ) from None
     return secret
-
-
-def _not_built(setting: Setting, found: Found | None) -> object | None:
-    """None where the value is the default anyhow; else a refusal, for ignoring it would mislead."""
-    if found is not None and setting.default and not setting.secret:
-        value = _parsed(setting, found)
-        if value == setting.parse(setting.default):
-            return None
-    where = found.where if found else f"{setting.name}_FILE"
-    raise BadSetting(f"{setting.name}: found a value ({where}), expected none: {setting.not_built}")
 
 
 def _finished(values: dict[str, Any]) -> Settings:

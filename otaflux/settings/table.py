@@ -25,8 +25,7 @@ class Setting:
     """What is known of one setting besides its value.
 
     `default` is as a person would write it, empty where the setting is unset. `secret` values are
-    never shown and have a `…_FILE` form. `not_built` says what is missing where setting it (to
-    anything but its default) would promise what this version does not do.
+    never shown and have a `…_FILE` form.
     """
 
     field: str
@@ -34,7 +33,6 @@ class Setting:
     default: str
     meaning: str
     secret: bool = False
-    not_built: str = ""
 
     @property
     def name(self) -> str:
@@ -53,11 +51,10 @@ def _setting(
     meaning: str,
     *,
     secret: bool = False,
-    not_built: str = "",
 ) -> Any:
     """A field of `Settings`. `default` is parsed as a set value is; None is a default of None."""
     value = None if default is None else parse(default)
-    spec = (parse, default or "", meaning, secret, not_built)
+    spec = (parse, default or "", meaning, secret)
     return dataclasses.field(default=value, metadata={"setting": spec})
 
 
