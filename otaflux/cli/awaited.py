@@ -18,6 +18,7 @@ from otaflux.model.version import Version
 
 MAY_STILL_COME = 30.0  # seconds
 NOT_KNOWN = 404
+LATER = "Did the hook come? Without one a re-check finds it, see RECHECK_INTERVAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def judge(status: int, said: Any, wanted: WaitedFor) -> Judged:
     if status == NOT_KNOWN:
         return NotYet(
             f"the server does not know device '{wanted.device}'",
-            "Did the hook come, and does REPOSITORY_PREFIX fit? See what /status warns of",
+            "Did the hook come, does REPOSITORY_PREFIX fit, and is it the operators' address that"
+            " was asked, not that of devices? See what /status warns of",
         )
     try:
         (device,) = said["devices"]
@@ -120,8 +122,14 @@ def _judge_device(device: dict[str, Any], wanted: WaitedFor) -> Judged:
         )
     if device["error"] is not None:
         return NotYet(device["error"]["reason"], device["error"]["hint"])
-    now = f"devices are told {told['version']}" if told is not None else "devices are told nothing"
-    return NotYet(now, "Did the hook come? Without one a re-check finds it, see RECHECK_INTERVAL")
+    if told is None:
+        now = f"devices are told nothing in the channel '{wanted.channel}'"
+        is_own = f". Is '{wanted.channel}' one of CHANNELS?" if wanted.channel != STABLE else ""
+        return NotYet(now, LATER + is_own)
+    now = f"devices are told {told['version']}"
+    if wanted.digest and told["tag"] == wanted.tag.text:
+        now += f" with other bytes, {told['digest']}"
+    return NotYet(now, LATER)
 
 
 def _is_it(told: dict[str, Any], wanted: WaitedFor) -> bool:

@@ -54,10 +54,10 @@ def refused(tag: str, *, final: bool, digest: str = DIGEST) -> dict[str, Any]:
         (said("1.1.0"), wanted(), IsTold, ""),
         (said("v1.1.0"), wanted("1.1.0"), IsTold, ""),
         (said("1.1.0"), wanted(digest=DIGEST), IsTold, ""),
-        (said("1.1.0"), wanted(digest=DIGEST.replace("1", "2")), NotYet, "told 1.1.0"),
+        (said("1.1.0"), wanted(digest=DIGEST.replace("1", "2")), NotYet, f"other bytes, {DIGEST}"),
         (said("1.0.0"), wanted(), NotYet, "told 1.0.0"),
         (said(), wanted(), NotYet, "told nothing"),
-        (said("1.1.0"), wanted("1.1.0-rc.1"), NotYet, "told nothing"),
+        (said("1.1.0"), wanted("1.1.0-rc.1"), NotYet, "told nothing in the channel 'rc'"),
         (said("1.1.0-rc.1", "rc"), wanted("1.1.0-rc.1"), IsTold, ""),
         (said("2.0.0"), wanted(), NotYet, "which is higher"),
         (said("1.0.0", refused=[refused("1.1.0", final=True)]), wanted(), Never, "it is cut"),
@@ -85,10 +85,18 @@ def test_what_an_answer_means(answer: Any, asked: WaitedFor, kind: type, words: 
     assert words in getattr(judged, "reason", "")
 
 
+def test_what_a_channel_that_is_not_set_needs_is_said() -> None:
+    """A pre-release is told in its channel alone, which has to be there."""
+    judged = judge(200, said("1.0.0"), wanted("1.1.0-rc.1"))
+    assert isinstance(judged, NotYet)
+    assert "Is 'rc' one of CHANNELS?" in judged.hint
+
+
 def test_a_device_that_is_not_known_may_still_come() -> None:
     """Its hook may be on the way."""
     judged = judge(404, None, wanted())
     assert isinstance(judged, NotYet)
+    assert "not that of devices" in judged.hint
     assert judged.may_come
 
 
