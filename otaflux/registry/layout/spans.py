@@ -24,9 +24,10 @@ _BLANKS = re.compile(rb"[ \t\r\n]*")
 _MARK = re.compile(rb'["{}\[\]]')
 _SCALAR_END = re.compile(rb"[,\]} \t\r\n]")
 # What descriptors look like: an object of plain strings, numbers and objects of these. The
-# alternatives begin with different bytes, so that there is one way to match.
-_PLAIN = rb'[^{}\[\]"]++|"[^"\\]*+"'
-_DESCRIPTOR = re.compile(rb"\{(?:" + _PLAIN + rb"|\{(?:" + _PLAIN + rb")*+\})*+\}")
+# alternatives begin with different bytes and end before others, so that there is one way to match.
+# No possessive quantifiers, which would say the same: Python 3.11 up to 3.11.4 gets them wrong.
+_PLAIN = rb'[^{}\[\]"]+(?=[{}\[\]"])|"[^"\\]*"'
+_DESCRIPTOR = re.compile(rb"\{(?:" + _PLAIN + rb"|\{(?:" + _PLAIN + rb")*\})*\}")
 _MAX_KEY = 64  # bytes of a key that could be `manifests`, however it is escaped
 
 

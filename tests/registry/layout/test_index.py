@@ -108,6 +108,15 @@ def test_half_an_index_is_never_one(index: dict[str, Any], cut: float) -> None:
 
 
 @given(index=INDEXES, tag=TAGS.filter(lambda name: "/" not in name).map(Tag))
+@example(
+    index={
+        "schemaVersion": 2,
+        "manifests": [
+            {"platform": {"}\x1f": None}, "mediaType": MANIFEST, "digest": "x", "size": 0}
+        ],
+    },
+    tag=Tag("1.0.0"),
+)
 def test_adding_a_tag_changes_nothing_else(index: dict[str, Any], tag: Tag) -> None:
     """Foreign entries and unknown fields stay as they were; the tag names the new manifest only."""
     body = json.dumps(index, indent=1).encode()
