@@ -17,6 +17,17 @@ NAMELESS = "import os, sys; os.setreuid(54321, 0); os.execv(sys.argv[1], sys.arg
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes another user, or mounts")
 
 
+def _is_mounted(place: str) -> bool:
+    """Whether a folder is a mount's root, which alone can be made read-only (proc(5))."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == place for line in mounts)
+
+
+own_root = pytest.mark.skipif(
+    not _is_mounted("/"), reason="the root is no mount here, so it cannot be made read-only"
+)
+
+
 def nameless(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a user without a passwd entry, and without HOME."""
     env = environment(folder, settings)
@@ -60,6 +71,7 @@ def read_only(folder: Path, script: str, env: Mapping[str, str]) -> subprocess.P
 
 
 @needs_root
+@own_root
 def test_a_read_only_root_but_for_the_data_folder_is_enough(tmp_path: Path) -> None:
     """Serving, and pushing what is packed here: nothing else is written."""
     (tmp_path / "data").mkdir()

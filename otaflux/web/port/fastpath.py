@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from otaflux.web.port.connection import Begun, Connections, send_away
+from otaflux.web.port.connection import Begun, Connections, close, cut, send_away
 from otaflux.web.port.handler import KEEPALIVE, Handler
 from otaflux.web.port.reading import bound_reads
 from otaflux.web.port.requestcache import CachedAnswer, RequestCache
@@ -139,7 +139,7 @@ class FastPath(asyncio.Protocol):
             self._transport.resume_reading()
             self.data_received(behind)
         if self._ends and self._waits is None:
-            self._transport.close()
+            close(self._transport)
 
     def _answer(self, known: CachedAnswer) -> None:
         cache = self._cache
@@ -150,7 +150,7 @@ class FastPath(asyncio.Protocol):
         answer, self._told = cache.answer(known)
         self._transport.write(answer)
         if known.closes or self._told is None:
-            self._transport.close()
+            close(self._transport)
 
     def pause_writing(self) -> None:
         """Read no more polls of a client that does not read their answers."""
@@ -170,9 +170,9 @@ class FastPath(asyncio.Protocol):
         self._cache.parked.leave(self)
         self.waited()
         if self._transport.get_write_buffer_size():
-            self._transport.abort()
+            cut(self._transport)
         else:
-            self._transport.close()
+            close(self._transport)
 
     def turn_away(self) -> None:
         """Make way for another connection."""
@@ -180,7 +180,7 @@ class FastPath(asyncio.Protocol):
 
     def abort(self) -> None:
         """End it at once."""
-        self._transport.abort()
+        cut(self._transport)
 
     def _hand_over(self, begun: Begun) -> None:
         if self._told is not None:

@@ -31,7 +31,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR
 
-from otaflux.web.port.connection import NOTHING, Begun, Connections, send_away
+from otaflux.web.port.connection import NOTHING, Begun, Connections, cut, send_away
 from otaflux.web.port.lastwords import LAST_WORDS, TOO_LONG, UNREADABLE, LastWords, closing
 from otaflux.web.port.parsing import BODY_BUFFER, MAX_HEAD, request_parser
 from otaflux.web.port.reading import bound_reads
@@ -347,4 +347,4 @@ class Handler(web.RequestHandler):
     def abort(self) -> None:
         """End it at once."""
         if self._wire is not None:
-            self._wire.abort()
+            cut(self._wire)
