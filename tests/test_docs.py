@@ -17,6 +17,7 @@ from otaflux.cli.main import COMMANDS, commands
 from otaflux.log import Event
 from otaflux.metrics import Metrics
 from otaflux.settings import SETTINGS, Setting
+from otaflux.settings.values import Wrong
 from otaflux.web.devices.protocols.table import ROUTES
 from otaflux.web.refusals import STATUS
 
@@ -40,20 +41,43 @@ def rows(name: str) -> dict[str, str]:
     return found
 
 
+def sections(name: str) -> dict[str, str]:
+    """What stands below each heading of a page that is one word in code marks."""
+    parts = re.split(r"^(#+ .*)$", page(name), flags=re.MULTILINE)
+    below = zip(parts[1::2], parts[2::2], strict=True)
+    return {head.split("`")[1]: text for head, text in below if re.fullmatch(r"#+ `\w+`", head)}
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_is_documented(setting: Setting) -> None:
-    """A setting has a row, with its default; its file form is said there too."""
-    row = rows("configuration.md")[setting.name]
-    default = row.split("|")[0].strip()
+    """A setting has a heading, below it its default and what it means; a secret its file form."""
+    below = sections("configuration.md")[setting.name]
+    first, _, meaning = below.strip().partition("\n")
+    default = first.removeprefix("Default: ").partition(". Example: ")[0]
     assert default == (f"`{setting.default}`" if setting.default else default)
     assert setting.default or default in {"unset", "empty"}
-    if setting.secret:
-        assert f"{setting.name}_FILE" in page("configuration.md")
+    assert len(meaning.strip()) > 20
+    assert not setting.secret or f"`{setting.name}_FILE`" in meaning
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_the_example_of_every_setting_is_one(setting: Setting) -> None:
+    """Each setting has an example that is not its default and that it takes, as it stands."""
+    found = re.search(
+        rf"Example: `{setting.name}=([^`]+)`", sections("configuration.md")[setting.name]
+    )
+    assert found is not None
+    assert found[1] != setting.default
+    try:
+        setting.parse(found[1])
+    except Wrong:
+        assert re.fullmatch(r"/etc/otaflux/[\w.-]+", found[1]), "only files may be missing here"
 
 
 def test_no_setting_is_documented_that_is_none() -> None:
-    """The docs name no setting that nobody reads."""
-    assert set(rows("configuration.md")) == {setting.name for setting in SETTINGS}
+    """The docs name no setting that nobody reads, and none twice."""
+    named = re.findall(r"^### `(\w+)`$", page("configuration.md"), re.MULTILINE)
+    assert sorted(named) == sorted(setting.name for setting in SETTINGS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
