@@ -1,8 +1,9 @@
 """`/live`: which devices something happened to, as server-sent events, for pages that are open.
 
 At most `most` watch at once, each with a queue of its own: who is slow loses names, and is told
-that there were more. What happens within a second is one event. The source of the format is the
-HTML standard, "Server-sent events".
+that there were more. Nobody watches longer than `longest` in one go: who reads nothing would keep
+a place for days, for small comments fit the kernel's buffers. What happens within a second is one
+event. The source of the format is the HTML standard, "Server-sent events".
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MOST = 100  # watchers
 MOST_NAMES = 50  # devices that wait to be told to one of them
 GATHERED = 1.0  # seconds that an event may wait for more to happen
 SILENT = 15.0  # seconds after which a comment shows that the connection is still there
+LONGEST = 600.0  # seconds that one may watch; pages begin again by themselves
 RETRY_AFTER = 60.0
 
 HEAD = Answer(
@@ -64,11 +66,13 @@ class Live:
         most: int = MOST,
         gathered: float = GATHERED,
         silent: float = SILENT,
+        longest: float = LONGEST,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._most = most
         self._gathered = gathered
         self._silent = silent
+        self._longest = longest
         self._sleep = sleep
         self._watchers: set[_Watcher] = set()
         self._is_over = False
@@ -99,12 +103,20 @@ class Live:
         try:
             date = http_date(int(time.time()))
             await request.writer.write(HEAD.render(date, version=request.version, keep_alive=False))
-            await self._send(request, watcher)
+            async with asyncio.timeout(self._longest):
+                await self._send(request, watcher)
         except ConnectionError:
             pass  # it left
+        except TimeoutError:
+            self._end(request.transport)
         finally:
             self._watchers.discard(watcher)
         return Written(HEAD, sent=True, close=True)
+
+    def _end(self, transport: asyncio.BaseTransport | None) -> None:
+        """End one that watched long; at once where it reads nothing."""
+        if isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size():
+            transport.abort()
 
     async def _send(self, request: web.BaseRequest, watcher: _Watcher) -> None:
         await request.writer.write(b": otaflux\n\n")

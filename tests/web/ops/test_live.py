@@ -142,3 +142,14 @@ async def test_head_of_it_ends_at_once() -> None:
         assert await watching.line() == "HTTP/1.1 200 OK"
         assert b"text/event-stream" in await asyncio.wait_for(watching.reader.read(), 5)
         assert len(live) == 0
+
+
+async def test_nobody_keeps_a_place_for_ever() -> None:
+    """Who reads nothing loses it, and a page that is there begins to watch again."""
+    live = Live(most=1, longest=0.1)
+    async with served(live) as hall:
+        watching = await hall.begun()
+        assert "503" in await (await hall.watch()).line()
+        await until(lambda: len(live) == 0)
+        await hall.begun()
+        assert await asyncio.wait_for(watching.reader.read(), 5) == b"\n"
