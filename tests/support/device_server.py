@@ -293,6 +293,7 @@ class DeviceServer:
         channel: str = STABLE,
         kept: tuple[Release, ...] = (),
         withdrawn: bool = False,
+        unsigned: bool = False,
         device: str = "lamp",
     ) -> None:
         """Make a release current, as the reconciler would; what was current is leaving."""
@@ -305,7 +306,7 @@ class DeviceServer:
             channels[channel] = Standing(current, self.now(), replaced_another=was is not None)
         leaving = before.retired
         if was is not None and was != current and was not in kept:
-            leaving += (Retired(was, self.now(), withdrawn=withdrawn),)
+            leaving += (Retired(was, self.now(), withdrawn=withdrawn, unsigned=unsigned),)
         record = replace(
             before,
             channels=MappingProxyType(channels),

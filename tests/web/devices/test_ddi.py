@@ -200,6 +200,26 @@ async def test_a_unit_may_refuse_a_cancel(server: DeviceServer) -> None:
     assert not await action(server)
 
 
+async def test_what_is_not_signed_any_more_nobody_gets(server: DeviceServer) -> None:
+    """Neither who is amid it, who is told to end it, nor who refuses that, nor who asks anew."""
+    await links(server)
+    number = await action(server)
+    reply = await server.get(f"{U}/deploymentBase/{number}")
+    (chunk,) = json.loads(reply.body)["deployment"]["chunks"]
+    file = chunk["artifacts"][0]["_links"]["download-http"]["href"].split(str(server.port))[-1]
+    assert (await server.get(file)).status == 200
+    server.publish(release("lamp", "1.3.0", b"firmware of 1.3.0"), unsigned=True)
+    assert (await server.get(file)).status == 404
+    assert "cancelAction" in await links(server)
+    where = f"{U}/cancelAction/{number}/feedback"
+    assert (await say(server, "POST", where, feedback("rejected"))).status == 200
+    assert await action(server) not in {"", number}
+    for unit in (U, U + "2"):
+        assert (await server.get(f"{unit}/deploymentBase/{number}")).status == 404
+    assert (await server.get(file)).status == 404
+    assert await close(server, number, "failure") == 200
+
+
 async def test_a_higher_release_replaces_an_offer_without_a_cancel(server: DeviceServer) -> None:
     """Who was amid the old one may end it, and is told the new one."""
     await links(server)

@@ -126,8 +126,10 @@ async def deployment(request: DeviceRequest) -> Answer:
 async def artifact(request: DeviceRequest) -> FirmwareAnswer:
     """The firmware of an action, whole or in parts: its address means these bytes for ever."""
     who = _Controller.of(request)
-    release = who.release()
+    release, record = who.release(), who.record
     is_served = request.parts.catalog.by_digest(release.firmware.firmware_digest) is not None
+    if not is_served and record is not None and record.is_lapsed(release):
+        raise NotFound("This action was taken back")
     if request.named["name"] != rules.file_name(release) or not (is_served or who.is_amid()):
         raise NotFound("There is no such file for this unit")
     return FirmwareAnswer.of(Offer(release))

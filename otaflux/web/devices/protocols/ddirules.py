@@ -97,9 +97,14 @@ def release_of(record: Record | None, action: int, now: float) -> Release | None
 
 
 def is_withdrawn(record: Record, action: int) -> bool:
-    """Whether the release of an action was taken back, and is served to nobody any more."""
+    """Whether the release of an action was taken back, and is served to nobody any more.
+
+    What has no signature any more that is trusted was taken back, too.
+    """
     return any(
-        leaving.withdrawn and action_of(leaving.release) == action for leaving in record.retired
+        (leaving.withdrawn or record.is_lapsed(leaving.release))
+        and action_of(leaving.release) == action
+        for leaving in record.retired
     ) and all(action_of(release) != action for release in record.served())
 
 
@@ -107,8 +112,10 @@ def is_given(record: Record, release: Release, seen: SeenUnit | None) -> bool:
     """Whether a unit that asks for a release gets it, though it is not told of it any more.
 
     Not where it was taken back, but to who is amid it, nor where the unit runs more than that and
-    nobody is told less.
+    nobody is told less. What is not signed any more nobody gets.
     """
+    if record.is_lapsed(release):
+        return False
     action = action_of(release)
     if seen is not None and seen.is_amid and seen.action == action:
         return True
@@ -121,9 +128,11 @@ def plan(record: Record | None, seen: SeenUnit, channel: Channel, now: float) ->
     if record is None:
         return UnitPlan()
     if seen.is_amid and is_withdrawn(record, seen.action):
+        release = release_of(record, seen.action, now)
         if not seen.goes_on:
             return UnitPlan(cancel=seen.action)
-        return UnitPlan(deploy=release_of(record, seen.action, now))
+        if release is None or not record.is_lapsed(release):
+            return UnitPlan(deploy=release)
     found = offer(record, channel, Unit(seen.unit, seen.runs), now)
     if found is None:
         return UnitPlan()
