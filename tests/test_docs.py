@@ -101,6 +101,38 @@ def test_every_event_is_documented(event: Event) -> None:
     assert len(rows("logs.md")[event.value].split("|")[1].strip()) > 10
 
 
+def levels() -> dict[str, set[str]]:
+    """The levels at which the code writes an event, as far as a call names both."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "otaflux").rglob("*.py"):
+        said = re.findall(
+            r"log\.(debug|info|warning|error|exception)\(\s*Event\.(\w+)", path.read_text()
+        )
+        for level, event in said:
+            found.setdefault(event, set()).add("error" if level == "exception" else level)
+    return found
+
+
+@pytest.mark.parametrize("event", Event)
+def test_the_levels_of_every_event_are_documented(event: Event) -> None:
+    """Each level at which an event is written stands in its row."""
+    written = rows("logs.md")[event.value].split("|")[0]
+    assert set(re.findall(r"\w+", written)) & {"debug", "info", "warning", "error"}
+    assert {level for level in levels().get(event.name, ()) if level not in written} == set()
+
+
+@pytest.mark.parametrize("event", Event)
+def test_every_warning_leads_to_what_to_do(event: Event) -> None:
+    """The row of a warning or an error links to its paragraph: the cause, and the fix."""
+    row = rows("logs.md")[event.value]
+    bad = {"warning", "error"} & set(re.findall(r"\w+", row.split("|")[0]))
+    linked = f"(troubleshooting.md#{event.value})" in row
+    assert linked == bool(bad)
+    paragraph = sections("troubleshooting.md").get(event.value, "").strip()
+    told = re.fullmatch(r"\*\*Cause\.\*\* .+\n\n\*\*Fix\.\*\* .+", paragraph, re.DOTALL)
+    assert (bool(told), bool(paragraph)) == (bool(bad), bool(bad))
+
+
 def test_every_metric_is_documented() -> None:
     """A metric has a row, and no row is without a metric."""
     rows_of_counters = {name.removesuffix("_total") for name in rows("metrics.md")}
