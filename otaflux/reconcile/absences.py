@@ -8,6 +8,7 @@ from __future__ import annotations
 from otaflux.errors import Undecided, Unreachable
 from otaflux.model.artifact import Gone
 from otaflux.model.event import Priority, Touch
+from otaflux.model.look import HeldBack
 from otaflux.model.release import Release
 from otaflux.reconcile import choice
 from otaflux.reconcile.listed import ListedTags
@@ -63,13 +64,18 @@ class Absences:
     async def _prove(self, release: Release) -> None:
         """Whether a release is signed still that no channel's look asked about.
 
-        What is told on though its tag is gone is not asked about: its signature goes with it.
+        What is told on though its tag is missing is not asked about: its signature goes with it.
         """
         told_on = {x.release for x in self._out.record.channels.values() if x.withdrawn}
-        if release.tag not in {*self._looks.found, *self._out.gone} and release not in told_on:
+        if release.tag in self._out.gone or release in told_on:
+            return
+        look, digest = self._looks.found.get(release.tag), release.manifest_digest
+        if isinstance(look, Gone | HeldBack):
+            return
+        if look is None or self._looks.digests.get(release.tag) != digest:
             proof = await self._looks.prove(release, self._out.record)
-            digest = release.manifest_digest
-            self._out.record = choice.with_proof(self._out.record, digest, proof)
+            if proof is not None:
+                self._out.record = choice.with_proof(self._out.record, digest, proof)
 
     async def _see_to(self, release: Release) -> None:
         """Whether a release's tag is still there, and what it stands for.

@@ -275,10 +275,16 @@ def without_lapsed(record: Record, lapsed: Collection[tuple[Tag, Digest]], now: 
 
 
 def with_proof(record: Record, digest: Digest, proof: SignatureProof | None) -> Record:
-    """The record with what was found of who signed a manifest; None where nobody has to."""
-    if proof is None or record.proofs.get(digest) == proof:
+    """The record with what was found of who signed a manifest; None where nobody has to.
+
+    Then what was found before goes: the tag that is told now was not held against it.
+    """
+    if record.proofs.get(digest) == proof:
         return record
-    return replace(record, proofs=MappingProxyType({**record.proofs, digest: proof}))
+    proofs = {key: known for key, known in record.proofs.items() if key != digest}
+    if proof is not None:
+        proofs[digest] = proof
+    return replace(record, proofs=MappingProxyType(proofs))
 
 
 def only_held(record: Record) -> Record:

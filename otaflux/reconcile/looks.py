@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from otaflux.boundedmap import BoundedMap
-from otaflux.errors import Undecided, Unreachable, Unsigned
+from otaflux.errors import Incomplete, Undecided, Unreachable, Unsigned, Unusable
 from otaflux.events import Events, FoundUsable, Reason, ReleaseRefused, TagClear, TagUnclear
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
@@ -142,7 +142,7 @@ class Looks:
         """
         digest = release.manifest_digest
         try:
-            return await self._puller.signing.again(self._device, digest, record.proofs.get(digest))
+            return await self._proof_again(release, record.proofs.get(digest))
         except Unreachable:
             raise  # of every other tag nothing would be learnt either
         except Undecided as error:
@@ -151,6 +151,27 @@ class Looks:
         except Unsigned as error:
             self.lapsed[release.tag, digest] = str(error)
         return None
+
+    async def _proof_again(
+        self, release: Release, known: SignatureProof | None
+    ) -> SignatureProof | None:
+        """As `prove`; the bytes of before of a tag that moved may be gone with their signature.
+
+        Registries collect what no tag names any more: then nobody took it away.
+        """
+        digest = release.manifest_digest
+        try:
+            return await self._puller.signing.again(self._device, digest, known)
+        except Unsigned:
+            if self.digests.get(release.tag, digest) == digest:
+                raise
+            try:
+                await self._puller.resolver.artifact(self._device, digest)
+            except Incomplete:
+                return None
+            except Unusable:
+                pass  # it is there, whatever the registry makes of it
+            raise
 
     def note_gone(self, tag: Tag, gone: Gone) -> None:
         """A tag that was looked for outside of a channel is not there."""

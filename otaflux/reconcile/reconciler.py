@@ -133,8 +133,9 @@ class Reconciler:
             why = run.looks.unclear[run.settling.unsettled]
             self._tell_failed(run, why, tally.requests, began)
             return Failed(why, within=wait)
-        has_new = run.record.proofs != known.proofs
-        self._rounds.ended(run.device, asked=anew or has_new, is_signed=len(run.record.proofs) > 0)
+        served = {release.manifest_digest for release in run.record.served()}
+        asked = anew or served.isdisjoint(known.proofs)
+        self._rounds.ended(run.device, asked=asked, is_signed=len(run.record.proofs) > 0)
         looks, seconds = len(run.looks.found), self._clock() - began
         self._events.tell(
             RunEnded(run.device, touch.priority, looks, tally.requests, seconds, touch.hooks)

@@ -17,7 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from otaflux.boundedmap import BoundedMap
-from otaflux.errors import BadName, Incomplete, Undecided, Unreachable, Unsigned, Unusable
+from otaflux.errors import (
+    BadName,
+    Incomplete,
+    Undecided,
+    Unreachable,
+    Unsigned,
+    Unusable,
+    Withheld,
+)
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import SIGNATURE, Artifact, Descriptor, Digest, Gone, Manifest
 from otaflux.model.names import Device, Tag
@@ -129,6 +137,8 @@ class Signatures:
             return ()  # of a SHA-512 it would be longer than tags may be
         try:
             artifact = await self._source.resolve(device, tag)
+        except Withheld as error:
+            raise Undecided(f"its signatures could not be read: {error}") from None
         except Unusable:
             return ()
         return (artifact,) if isinstance(artifact, Manifest) else ()
@@ -143,6 +153,8 @@ class Signatures:
             raise  # of every other one nothing would be learnt either
         except Undecided as error:
             search.unclear = error
+        except Withheld as error:
+            search.unclear = Undecided(f"what is attached to it could not be read: {error}")
         except Unusable:
             pass  # its bytes are no manifest, so it is no signature
         else:

@@ -15,7 +15,7 @@ from registry_client import SENSOR, remote
 from signed_content import ATTESTED, BUNDLE, Shop, bundle, fingerprint, public
 
 from otaflux.errors import Undecided, Unsigned
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import OCI_INDEX, Digest
 from otaflux.model.event import Priority, Touch
 from otaflux.reconcile.awaited import Awaited
 from otaflux.reconcile.rounds import EVERY, Rounds
@@ -98,7 +98,10 @@ async def test_what_a_list_names_has_to_be_about_the_manifest() -> None:
             await looked.signers(digest)
 
 
-@pytest.mark.parametrize("fault", [Status(500), Throttled(None), Status(403)], ids=repr)
+WITHHELD = Status(412, "PROJECTPOLICYVIOLATION")
+
+
+@pytest.mark.parametrize("fault", [Status(500), Throttled(None), Status(403), WITHHELD], ids=repr)
 @pytest.mark.parametrize("kind", ["referrers", "blob", "manifest"])
 async def test_an_error_is_neither_signed_nor_unsigned(fault: Any, kind: str) -> None:
     """The registry erred, so nothing is known."""
@@ -106,6 +109,16 @@ async def test_an_error_is_neither_signed_nor_unsigned(fault: Any, kind: str) ->
         digest = looked.shop.push("1.0.0", b"one")
         looked.shop.sign(digest)
         looked.registry.fail(kind, fault, times=None)
+        with pytest.raises(Undecided):
+            await looked.signers(digest)
+
+
+async def test_a_list_that_cannot_be_read_is_none() -> None:
+    """It says that it is JSON, so it is no page of a registry without the API."""
+    async with looking() as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        broken = Status(200, body=b'{"manifests": [', headers={"Content-Type": OCI_INDEX})
+        looked.registry.fail("referrers", broken, times=None)
         with pytest.raises(Undecided):
             await looked.signers(digest)
 

@@ -15,6 +15,7 @@ from simulation.disk import MemoryDisk
 from simulation.loop import run_virtually
 from simulation.program import FOLDER, RULES, Program
 from simulation.registry import Content, Shape, SimulatedRegistry
+from simulation.signatures import Keys
 
 from otaflux.files.disk import OpenFile
 from otaflux.model.event import Priority, Touch
@@ -65,9 +66,9 @@ class Lamp:
         await self.program.load()
         self.program.catalog.listen(lambda *_: self._hear())
 
-    async def restart(self, rules: Policy) -> None:
+    async def restart(self, rules: Policy, keys: Keys | None = None) -> None:
         """End it, and start another on the same disk."""
-        self.program = Program(self.registry, self.disk, self._chance, rules)
+        self.program = Program(self.registry, self.disk, self._chance, rules, keys=keys)
         await self.begin()
 
     def _hear(self) -> None:
@@ -75,12 +76,16 @@ class Lamp:
         if not self.heard or self.heard[-1] != told:
             self.heard.append(told)
 
-    def push(self, tag: Tag, shape: Shape = Shape.PLAIN) -> Content:
+    def push(self, tag: Tag, shape: Shape = Shape.PLAIN, **annotations: str) -> Content:
         """Push a tag, or move it."""
         self._number += 1
-        content = Content(self._number, shape)
+        content = Content(self._number, shape, annotations)
         self.registry.put(LAMP, tag, content)
         return content
+
+    def sign(self, content: Content, by: str = "a") -> None:
+        """Sign what was pushed."""
+        self.registry.signatures.sign(content.top.digest, by)
 
     def told(self, channel: str = "stable") -> str | None:
         """The tag that a channel is told."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from http import HTTPStatus
 
-from otaflux.errors import Undecided, Unusable
+from otaflux.errors import Undecided, Unusable, Withheld
 from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index
 from otaflux.model.names import Tag
 from otaflux.registry.attachments import likeliest
@@ -21,6 +21,8 @@ from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.ways import Scope
 
+# What registries without the API answer: they do not know the address, or what to do there.
+_NO_API = frozenset({400, 404, 405, 406, 410, 415})
 MOST_PAGES = 20  # of the API's answer that are read; registries give some hundred entries a page
 
 
@@ -63,13 +65,15 @@ async def _by_api(
 
 async def _index(resolver: RegistryResolver, answer: RegistryAnswer) -> Index | None:
     """The index that the API answers with; None where the answer is not the API's."""
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Undecided(f"the registry answers {answer.status} for referrers")
-    if answer.status != HTTPStatus.OK:
+    if answer.status in _NO_API:
         return None
+    if answer.status != HTTPStatus.OK:
+        raise Undecided(f"the registry answers {answer.status} for referrers")
     try:
         index = await resolver.reader.read(answer.body, media_type=None)
     except Undecided:
+        if "json" in answer.headers.get("Content-Type", "").lower():
+            raise
         return None  # a page for people: this server answers any address
     except Unusable as error:
         raise Undecided(f"the registry's list of referrers cannot be read: {error}") from None
@@ -83,6 +87,8 @@ async def _by_tag(
     tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
     try:
         index = await resolver.resolve(name, scope, tag, None)
+    except Withheld as error:
+        raise Undecided(f"what is attached to it could not be read: {error}") from None
     except Unusable:
         return ()
     return likeliest(index.manifests) if isinstance(index, Index) else ()

@@ -30,6 +30,7 @@ from otaflux.web.origin import Origins
 from otaflux.work.outcome import Done, Outcome
 from simulation.disk import MemoryDisk
 from simulation.registry import MAX_FIRMWARE, SimulatedRegistry
+from simulation.signatures import Keys
 from simulation.wire import Wire
 
 FOLDER = DataFolder(Path("/data"))
@@ -68,6 +69,7 @@ class Program(Controller):
         chance: random.Random,
         rules: Policy = FEW_LOOKS,
         seen: Observation | None = None,
+        keys: Keys | None = None,
     ) -> None:
         clock = asyncio.get_running_loop().time
         machine = Machine(
@@ -75,7 +77,15 @@ class Program(Controller):
         )
         stamps = registry.stamps if registry.is_authoritative else None
         events = Events(LogLines().hear, METER.hear) if seen is None else seen.events
-        super().__init__(registry, FOLDER, rules, machine=machine, events=events, stamps=stamps)
+        super().__init__(
+            registry,
+            FOLDER,
+            rules,
+            machine=machine,
+            events=events,
+            stamps=stamps,
+            trusted=keys,
+        )
         if seen is None:
             self.catalog.listen(METER.hear_record)
         self.edge = Edge(

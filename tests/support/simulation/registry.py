@@ -16,6 +16,7 @@ from functools import cached_property
 
 from otaflux.errors import Incomplete, Undecided, Unreachable, Unusable, Withheld
 from otaflux.model.artifact import (
+    NO_ANNOTATIONS,
     OCI_EMPTY,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -33,6 +34,7 @@ from otaflux.model.artifact import (
 from otaflux.model.names import Device, Tag
 from otaflux.registry.source import BlobReader, File, Unchanged
 from simulation.account import Account
+from simulation.signatures import Attachments
 
 MAX_FIRMWARE = 4096
 
@@ -48,8 +50,11 @@ class Shape(Enum):
 class Content:
     """What one push carries; `good` says that it is firmware which can be served."""
 
-    def __init__(self, number: int, shape: Shape) -> None:
+    def __init__(
+        self, number: int, shape: Shape, annotations: Mapping[str, str] = NO_ANNOTATIONS
+    ) -> None:
         self.number = number
+        self._annotations = annotations
         self.shape = shape
         self.good = shape is not Shape.BAD
         self.data = f"firmware {number}".encode() * 4
@@ -78,6 +83,7 @@ class Content:
             "application/x",
             Descriptor(OCI_EMPTY, _digest(b"{}"), 2),
             (layer,) if self.good else (),
+            annotations=self._annotations,
         )
 
     @cached_property
@@ -114,6 +120,7 @@ class SimulatedRegistry:
         self._chance = chance
         self._clock = clock
         self.account = Account(clock)
+        self.signatures = Attachments()
         self.note: Callable[..., None] = lambda *_: None  # hears what is changed and answered
         self.tags_of: dict[Device, dict[Tag, Content]] = {device: {} for device in devices}
         self._listings: dict[Device, list[tuple[float, tuple[Tag, ...]]]] = {
@@ -256,7 +263,7 @@ class SimulatedRegistry:
             for artifact in (content.top, content.manifest):
                 if artifact.digest == digest:
                     return artifact
-        return None
+        return self.signatures.manifest(digest)
 
     @asynccontextmanager
     async def open_blob(
@@ -266,13 +273,13 @@ class SimulatedRegistry:
         await self._answer()
         if descriptor.digest in self.missing_blobs:
             raise Incomplete("the blob is missing")
-        data = self._blobs[descriptor.digest].data
+        data = self.signatures.blob(descriptor.digest) or self._blobs[descriptor.digest].data
         yield _Reader(data, cut=self._chance.random() < self.trouble)
 
     async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
         """See `Source`."""
         await self._answer()
-        return ()
+        return self.signatures.about(digest)
 
     async def push(
         self,
