@@ -191,7 +191,8 @@ def test_the_floors_of_the_architecture_are_those_that_are_checked() -> None:
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     checked = [set(re.findall(r"[a-z]+", floor)) for floor in layers]
     table = page("architecture.md").partition("| floor | rooms |\n|---|---|\n")[2].split("\n\n")[0]
-    drawn = [set(re.findall(r"`([a-z]+)`", line)) for line in table.splitlines()]
+    floors = re.split(r"^\| (?=[^|])", table, flags=re.MULTILINE)[1:]  # the first cell names one
+    drawn = [set(re.findall(r"`([a-z]+)`", floor)) for floor in floors]
     built = {path.stem for path in (ROOT / "otaflux").iterdir()}
     assert [rooms & built for rooms in drawn] == [rooms & built for rooms in checked]
 
@@ -213,6 +214,22 @@ def test_every_module_that_the_pages_for_contributors_name_is_there(name: str) -
     ]
     for path in set(re.findall(r"`((?:[a-z]+/)*[a-z_]+\.py)`", (ROOT / name).read_text())):
         assert any(each.endswith(f"/{path}") for each in there), path
+
+
+MAX_CELL = 200  # characters; what is longer is read in a paragraph
+PROSE = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PROSE if path.parent.name != "adr" and path.name != "dependencies.md"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_cell_of_a_table_is_a_paragraph(path: Path) -> None:
+    """Who reads a table takes in each cell at a glance."""
+    rows = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", row)]
+    assert [cell for cell in cells if len(cell) > MAX_CELL] == []
 
 
 def test_every_page_is_found_from_the_index() -> None:
