@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from otaflux.boundedmap import BoundedMap
-from otaflux.errors import Misbound, Unsigned
+from otaflux.errors import Misbound, Undecided, Unsigned
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Index, Manifest
 from otaflux.model.names import Device
 from otaflux.model.proof import SignatureProof
@@ -94,9 +94,12 @@ class SignatureCheck:
     async def _signed_child(
         self, device: Device, trust: Trust, artifact: Artifact | None
     ) -> Descriptor | None:
-        """The child of an index that is signed alone, of those that are looked at for that."""
+        """The child of an index that is signed alone, of those that are looked at for that.
+
+        That the index is unsigned is known by then: what is not learnt here is not told.
+        """
         for child in artifact.manifests[:MOST_CHILDREN] if isinstance(artifact, Index) else ():
-            with suppress(Unsigned):
+            with suppress(Unsigned, Undecided):
                 await self._signatures.signers(device, child.digest, trust)
                 return child
         return None

@@ -8,18 +8,21 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fake_content import Layer
+from fake_content import Child, Layer
 from fake_faults import Status, Throttled
 from fake_registry import FakeRegistry
 from registry_client import SENSOR, remote
 from signed_content import ATTESTED, BUNDLE, Shop, bundle, fingerprint, public
 
 from otaflux.errors import Undecided, Unsigned
-from otaflux.model.artifact import OCI_INDEX, Digest
+from otaflux.model.artifact import OCI_INDEX, Digest, Index
 from otaflux.model.event import Priority, Touch
+from otaflux.model.version import Version
 from otaflux.reconcile.awaited import Awaited
+from otaflux.reconcile.resolve import Resolver
 from otaflux.reconcile.rounds import EVERY, Rounds
 from otaflux.reconcile.signatures import Signatures
+from otaflux.reconcile.signing import SignatureCheck
 from otaflux.registry.attachments import MOST_ATTACHED
 from otaflux.signature.keys import parse_keys
 from otaflux.signature.trust import Trust
@@ -121,6 +124,19 @@ async def test_a_list_that_cannot_be_read_is_none() -> None:
         looked.registry.fail("referrers", broken, times=None)
         with pytest.raises(Undecided):
             await looked.signers(digest)
+
+
+async def test_an_error_about_a_child_leaves_an_index_unsigned() -> None:
+    """Whether it is the child that was signed makes the reason, and nothing else."""
+    async with FakeRegistry() as registry, remote(registry) as source:
+        child = registry.content.put("acme/sensor", None, layers=[b"one"])
+        index = registry.content.put_index("acme/sensor", "1.0.0", [Child(child)])
+        registry.fail("referrers", Status(500), times=None, when=lambda x: child.hex in x.path)
+        check = SignatureCheck(Resolver(source), Signatures(source), lambda: TRUST)
+        artifact = await source.resolve(SENSOR, index)
+        assert isinstance(artifact, Index)
+        with pytest.raises(Unsigned, match="it has no signature"):
+            await check.proof(SENSOR, Version.parse("1.0.0"), artifact)
 
 
 async def test_what_did_not_hold_is_not_fetched_again_while_the_lists_are_the_same() -> None:
