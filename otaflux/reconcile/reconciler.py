@@ -113,7 +113,8 @@ class Reconciler:
     async def _run(self, touch: Touch) -> Outcome:
         began = self._clock()
         before = self._progress.pop(touch.device, {})
-        anew = self._rounds.is_due(touch)
+        trusted = self._means.puller.signing.trusted
+        anew = self._rounds.is_due(touch, trusted)
         known = self._record(touch.device)
         run = Run(touch, known, self._means, before, anew=anew)
         with counting() as tally:
@@ -135,7 +136,8 @@ class Reconciler:
             return Failed(why, within=wait)
         served = {release.manifest_digest for release in run.record.served()}
         asked = anew or served.isdisjoint(known.proofs)
-        self._rounds.ended(run.device, asked=asked, is_signed=len(run.record.proofs) > 0)
+        signed = len(run.record.proofs) > 0
+        self._rounds.ended(run.device, asked=asked, is_signed=signed, trusted=trusted)
         looks, seconds = len(run.looks.found), self._clock() - began
         self._events.tell(
             RunEnded(run.device, touch.priority, looks, tally.requests, seconds, touch.hooks)

@@ -47,6 +47,12 @@ class SignatureCheck:
         """Whether releases have to be signed."""
         return self._trust() is not None
 
+    @property
+    def trusted(self) -> str:
+        """A short name for who may sign now; empty where nobody has to."""
+        trust = self._trust()
+        return trust.id if trust else ""
+
     async def signed(self, subject: Subject) -> tuple[Subject, SignatureProof | None]:
         """That it is signed, for its tag and device; no proof where nobody has to sign.
 

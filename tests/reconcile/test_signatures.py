@@ -181,6 +181,16 @@ def test_signatures_are_asked_for_anew_at_hooks_and_every_so_many_looks() -> Non
     assert asked == [False, *[False] * (EVERY - 2), True] * 2
 
 
+def test_signatures_are_asked_for_anew_once_others_may_sign() -> None:
+    """In the next look at each device, once."""
+    rounds, look = Rounds(random.Random(1)), Touch(SENSOR, Priority.RECHECK)
+    rounds.ended(SENSOR, asked=True, is_signed=True, trusted="a")
+    assert not rounds.is_due(look, "a")
+    assert rounds.is_due(look, "a and b")
+    rounds.ended(SENSOR, asked=True, is_signed=True, trusted="a and b")
+    assert not rounds.is_due(look, "a and b")
+
+
 def test_within_ten_looks_of_a_start_each_device_was_asked_about() -> None:
     """Wherever its round begins."""
     for seed in range(50):
