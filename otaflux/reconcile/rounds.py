@@ -1,8 +1,8 @@
 """When signatures that were found before are asked for anew: at hooks, and every so many looks.
 
 What is signed and unchanged costs a re-check no request more than what is not, and a signature that
-was taken away without a hook counts no more within `EVERY` re-checks. They are asked for in the first
-look after others may sign, too: who of the new ones signed as well is known then before the old
+was taken away without a hook counts no more within `EVERY` re-checks. They are asked for in the
+first look after others may sign, too: who of the new ones signed as well is known before the old
 ones go. Soft memory: after a start devices begin somewhere in their round, so that not all are
 asked about at once.
 """
