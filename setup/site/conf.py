@@ -23,10 +23,12 @@ FOLDERS = {"hooks": "Hooks, a page a registry", "adr": "Decisions"}
 
 
 def _contents(index: str) -> str:
-    """The contents of the site: the pages in the order of index.md, then those of each folder."""
-    pages = re.findall(r"\]\(([\w-]+)\.md\)", index)
-    found = "\n".join(dict.fromkeys(pages))
-    trees = f"```{{toctree}}\n:hidden:\n\n{found}\n```\n"
+    """The contents of the site: the groups of index.md and their pages, then each folder."""
+    trees = ""
+    for group in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
+        caption, _, links = group.partition("\n")
+        pages = "\n".join(dict.fromkeys(re.findall(r"\]\(([\w-]+)\.md\)", links)))
+        trees += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
     for folder, caption in FOLDERS.items():
         trees += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n:glob:\n\n{folder}/*\n```\n"
     return trees
