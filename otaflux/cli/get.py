@@ -19,7 +19,7 @@ from otaflux.settings import Settings
 
 TIMEOUT = 30.0  # seconds without a byte
 PIECE = 1 << 16  # bytes
-OPERATORS = ("/metrics", "/ready", "/status", "/")
+OPERATORS = ("/metrics", "/ready", "/status", "/units", "/")
 UNTOUCHED = "/:?#[]@!$&'()*+,;=%~"  # what may stand in a request target besides letters and digits
 
 
@@ -30,7 +30,7 @@ def command(settings: Settings, path: str) -> int:
     """Ask the running server for PATH, such as /health, and print the answer's body.
 
     Exits 0 for 2xx, else 1. The server is the one at LISTEN_ADDR, over TLS where TLS_CERT_PATH is
-    set; for /metrics, /ready, /status, / and /device/D at METRICS_LISTEN_ADDR.
+    set; for /metrics, /ready, /status, /units, / and /device/D at METRICS_LISTEN_ADDR.
     """
     if "://" in path:
         raise BadSetting(
