@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
 from otaflux.model.names import Device
@@ -86,16 +87,22 @@ class Parked:
             asyncio.get_running_loop().call_soon(self._wake)
 
     def _tick(self) -> None:
-        self._timer = None
+        """End the waits whose time is over, some at a time; who ends may wait again at once."""
         now = self._clock()
+        over = list(islice(self._over(now), AT_ONCE))
+        loop = asyncio.get_running_loop()
+        # Before anybody is told, so that whoever enters then makes no second timer.
+        soon = 0.0 if len(over) == AT_ONCE else TICK
+        self._timer = loop.call_later(soon, self._tick) if len(self) > len(over) else None
+        for poll in over:
+            self.leave(poll)
+        for poll in over:
+            poll.waited()
+
+    def _over(self, now: float) -> Iterator[Poll]:
+        """Those whose time is over."""
         for polls in self._until.values():
-            over = []
             for poll, (until, _) in polls.items():
                 if until > now:
                     break
-                over.append(poll)
-            for poll in over:
-                self.leave(poll)
-                poll.waited()
-        if self._lengths:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+                yield poll

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from ipaddress import ip_network
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from device_port import PortServer
 from device_server import release
 from waiting import until
 
+from otaflux.model.names import Device
 from otaflux.web.origin import Origins
+from otaflux.web.port.parked import Parked
 
 
 async def etag(server: PortServer) -> str:
@@ -111,3 +114,66 @@ async def test_an_end_answers_who_waits(tmp_path: Path) -> None:
     await server.__aexit__(None, None, None)
     assert time.monotonic() - began < 5
     assert (await waits).status == 304
+
+
+class Again:
+    """A poll behind which others wait in the same connection, of so many seconds each."""
+
+    def __init__(self, parked: Parked, seconds: list[int]) -> None:
+        self.parked, self.seconds = parked, seconds
+
+    def changed(self) -> None:
+        """Nothing changes here."""
+
+    def waited(self) -> None:
+        """The next one waits."""
+        if self.seconds:
+            self.parked.enter(self, Device("lamp"), self.seconds.pop())
+
+
+async def test_polls_that_wait_again_cost_what_others_cost() -> None:
+    """However many are sent behind each other: one look at the clock in each twentieth second."""
+    wrong: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+    now, looks = 0.0, 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return now
+
+    parked = Parked(clock)
+    polls = [Again(parked, [60, 5 + number, 1]) for number in range(30)]
+    for poll in polls:
+        parked.enter(poll, Device("lamp"), 1)
+    for now, left in ((1.0, 2), (2.0, 1), (40.0, 0)):  # noqa: B007 - what the clock says
+        await until(lambda left=left: all(len(poll.seconds) == left for poll in polls))
+    looks = 0
+    await asyncio.sleep(0.3)
+    assert not wrong
+    assert len(parked) == 30
+    assert looks <= 7
+
+
+async def test_many_waits_that_end_at_once_let_others_go_first() -> None:
+    """They end some at a time, all of them soon."""
+    now, ended, between = 0.0, 0, []
+    parked = Parked(lambda: now)
+
+    class Ends:
+        def changed(self) -> None:
+            """Nothing changes here."""
+
+        def waited(self) -> None:
+            nonlocal ended
+            ended += 1
+
+    for _ in range(1000):
+        parked.enter(Ends(), Device("lamp"), 1)
+    now = 1.0
+    while ended < 1000:
+        await asyncio.sleep(0)
+        between.append(ended)
+    steps = [after - before for before, after in pairwise(between)]
+    assert max(steps) <= 100
+    assert not len(parked)
