@@ -20,6 +20,7 @@ from otaflux.errors import BadName
 from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.version import Version
 from otaflux.web.devices.offer import NOBODY, Unit
+from otaflux.web.devices.parameters import version_said
 from otaflux.web.target import Target, decoded
 
 _PARAMETERS = frozenset({"device", "channel", "version", "unit", "current", "wait"})
@@ -94,9 +95,7 @@ def read(
     channel = channels.read(asked.get("channel"))
     version = Version.parse(asked["version"]) if "version" in asked else None
     unit = _unit(asked.get("unit", ""), headers)
-    runs = asked.get("current", "")
-    if runs and _UNIT.fullmatch(runs):  # what a unit runs decides nothing by being odd
-        unit = Unit(unit.name, runs)
+    unit = Unit(unit.name, version_said(asked.get("current", "")))
     json = _prefers_json(headers)
     return Ask(
         _device(device or asked.get("device", "")),

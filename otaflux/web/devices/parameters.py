@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from otaflux.errors import BadName
-from otaflux.units.seen import can_be_unit
+from otaflux.units.seen import can_be_unit, can_be_word
 from otaflux.web.target import decoded
 
 
@@ -24,6 +24,15 @@ def parameters(query: str, names: Collection[str]) -> dict[str, str]:
             raise BadName(f"The query parameter '{name}' is given more than once")
         found[name] = decoded(value.replace("+", " "))
     return found
+
+
+def version_said(text: str) -> str:
+    """What a unit says it runs, or nothing where that is odd: it is answered all the same.
+
+    A space was a plus, which many clients do not encode, before what a build is called.
+    """
+    text = text.strip().replace(" ", "+")
+    return text if can_be_word(text) else ""
 
 
 def unit_named(text: str) -> str:

@@ -34,12 +34,17 @@ class Hearing:
         self._running: Counter[tuple[Device, bytes, int]] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, device: Device, told: str, status: int, unit: bytes, runs: bytes) -> None:
-        """A unit polled, or one without a name that says what it runs."""
+    def note(
+        self, device: Device, told: str, status: int, unit: bytes, runs: bytes, says: bytes = b""
+    ) -> None:
+        """A unit polled, or one without a name that says what it runs.
+
+        `says` is what it says to run where that was not cut out, and so is counted elsewhere.
+        """
         if runs:
             self._running[device, runs, status] += 1
         if unit and len(self._polls) < MOST_WAITING:
-            self._polls.append((device, told, unit, runs))
+            self._polls.append((device, told, unit, runs or says))
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(EVERY, self._some)
 

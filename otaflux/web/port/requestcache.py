@@ -31,7 +31,7 @@ from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.offer import NOBODY
+from otaflux.web.devices.offer import NOBODY, Unit
 from otaflux.web.devices.polls import (
     HEALTH,
     closes_after,
@@ -62,7 +62,8 @@ class CachedAnswer:
     `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
     download place is free, `told` what the connection knows then, as was asked by `ask`, and
     `tells` the version that it is. It may be put off for `wait` seconds, until something else
-    is told to requests of that `key`. `ask` is None for `/health`, which is no device's.
+    is told to requests of that `key`. `ask` is None for `/health`, which is no device's; its
+    unit is what was not cut out of the request, and `name` and `says` are that as it came.
     """
 
     ask: Ask | None
@@ -75,6 +76,8 @@ class CachedAnswer:
     tells: str = ""
     wait: int = 0
     key: bytes = b""
+    name: bytes = b""
+    says: bytes = b""
 
     @property
     def device(self) -> Device | None:
@@ -145,20 +148,26 @@ class RequestCache:
             unit = kind.name_in(data)
             known = self._known.get(kind.key) if unit else None
             if known is not None and known.ask is not None:
-                self._hearing.note(known.ask.device, known.tells, known.status, unit, kind.runs)
+                self._hear(known, unit, kind.runs)
                 return known
         return self._of_unit(data)
 
     def _of_unit(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
         """The same, of a kind that did not come lately."""
         key, unit, runs = unnamed(data, with_current=self._follows_down)
-        known = self._known.get(key) or self._read(data, key)
+        known = self._known.get(key) or self._read(data, key, unit=unit, runs=runs)
         if (unit or runs) and isinstance(known, CachedAnswer) and known.ask is not None:
-            self._hearing.note(known.ask.device, known.tells, known.status, unit, runs)
+            self._hear(known, unit, runs)
             kind = RequestKind.of(data, key, unit, runs)
             if kind is not None:
                 self._kinds = (kind, *self._kinds[: KINDS - 1])
         return known
+
+    def _hear(self, known: CachedAnswer, unit: bytes, runs: bytes) -> None:
+        """A unit polled, of whose request that was cut out, or who says so in a way of its own."""
+        if known.ask is not None:
+            device, unit = known.ask.device, unit or known.name
+            self._hearing.note(device, known.tells, known.status, unit, runs, known.says)
 
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it.
@@ -216,6 +225,8 @@ class RequestCache:
             *((each, 0) for each in answered.items()),
             *((each, HTTPStatus.SERVICE_UNAVAILABLE.value) for each in put_off.items()),
         ):
+            if known.name:
+                self._hear(known, b"", b"")  # a name that was not cut out
             if known.ask is not None:
                 polled[known.ask.device, known.ask.unit.version, busy or known.status] += count
         for (device, runs, status), count in self._hearing.running().items():
@@ -225,8 +236,13 @@ class RequestCache:
         if polled:
             self._observer.quick(polled)
 
-    def _read(self, data: bytes, key: bytes) -> CachedAnswer | RawRequestMessage | None:
-        """Read a request that was not seen before, and remember it if it can be answered here."""
+    def _read(
+        self, data: bytes, key: bytes, *, unit: bytes = b"", runs: bytes = b""
+    ) -> CachedAnswer | RawRequestMessage | None:
+        """Read a request that was not seen before, and remember it if it can be answered here.
+
+        It is remembered as anybody's whose name `unit` and version `runs` were cut out for the key.
+        """
         message = whole_request(data)
         if message is None:
             return None
@@ -236,8 +252,10 @@ class RequestCache:
             return message
         if known is None:
             return message
-        if key is not data and known.ask is not None:
-            known = replace(known, ask=replace(known.ask, unit=NOBODY))  # it is anybody's from here
+        if known.ask is not None and known.ask.unit != NOBODY:
+            if unit and known.ask.unit.name.encode("ascii") != unit:
+                return message  # another name in it counts before the one that was cut out
+            known = _anybodys(known, known.ask, unit=unit, runs=runs)
         if known.wait:
             known = replace(known, key=key)
         self._remember(key, known)
@@ -302,6 +320,17 @@ class RequestCache:
             self._of[self._known.pop(oldest).device].discard(oldest)
         self._known[data] = known
         self._of.setdefault(known.device, set()).add(data)
+
+
+def _anybodys(known: CachedAnswer, ask: Ask, *, unit: bytes, runs: bytes) -> CachedAnswer:
+    """The answer without the name and the version that were cut out of its request."""
+    name, version = "" if unit else ask.unit.name, "" if runs else ask.unit.version
+    return replace(
+        known,
+        ask=replace(ask, unit=Unit(name, version)),
+        name=name.encode("ascii"),
+        says=version.encode("ascii"),
+    )
 
 
 def _answer(

@@ -11,7 +11,7 @@ from otaflux.model.names import Device
 from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, no_content, plain_text
 from otaflux.web.devices.offer import Unit, offer
-from otaflux.web.devices.parameters import parameters, unit_named
+from otaflux.web.devices.parameters import parameters, unit_named, version_said
 from otaflux.web.devices.request import DeviceRequest
 
 _NAMES = frozenset({"device_serial", "software_type", "current_version"})
@@ -21,7 +21,9 @@ async def latest(request: DeviceRequest) -> Answer:
     """The address of what the unit should run; 204 where it runs that, or there is nothing."""
     said = parameters(request.target.query, _NAMES)
     device = Device.parse(said.get("software_type", ""))
-    unit = Unit(unit_named(said.get("device_serial", "")), said.get("current_version", ""))
+    unit = Unit(
+        unit_named(said.get("device_serial", "")), version_said(said.get("current_version", ""))
+    )
     record = await request.record(device, unit.version)
     channel = request.parts.channels.default
     found = offer(record, channel, unit, request.parts.machine.now())
