@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 
 from otaflux.boundedmap import BoundedMap
-from otaflux.errors import Busy
+from otaflux.errors import Busy, DiskFailed
 from otaflux.files import durable
+from otaflux.log import Event, log
 from otaflux.machine import Machine
 from otaflux.model.artifact import Digest
 from otaflux.model.image import ZigbeeHeader
@@ -35,6 +36,7 @@ class ZigbeeFiles:
         self._current: dict[Device, Release] = {}
         self._sums: BoundedMap[Digest, str] = BoundedMap(MOST)
         self._summing: asyncio.Task[None] | None = None
+        self._failing: set[Digest] = set()  # files that could not be read, each said once
 
     def hear(self, device: Device, record: Record | None) -> None:
         """A record changed, or went."""
@@ -76,16 +78,28 @@ class ZigbeeFiles:
     async def _sum_missing(self) -> None:
         for release in self._releases():
             digest = release.firmware.firmware_digest
-            if self._sums.get(digest) is None:
-                size = release.firmware.sums.size
+            if self._sums.get(digest) is not None:
+                continue
+            size = release.firmware.sums.size
+            try:
                 self._sums.put(digest, await self._machine.in_thread(self._sum, digest, size))
+            except DiskFailed as error:  # the other files are listed all the same
+                if digest not in self._failing:
+                    log.warning(Event.REQUEST_FAILED, reason=str(error), hint=error.hint)
+                    self._failing.add(digest)
+            else:
+                self._failing.discard(digest)
+        self._failing &= {each.firmware.firmware_digest for each in self._releases()}
 
     def _sum(self, digest: Digest, size: int) -> str:
         """The SHA-512 of a file. Blocks; raises `DiskFailed`."""
         sha512 = hashlib.sha512()
         with durable.explained(f"read {digest}"):
             for offset in range(0, size, PIECE):
-                sha512.update(self._store.read(digest, min(PIECE, size - offset), offset))
+                piece = self._store.read(digest, min(PIECE, size - offset), offset)
+                if len(piece) < min(PIECE, size - offset):
+                    raise DiskFailed(f"cannot read {digest}: it is shorter than {size} bytes")
+                sha512.update(piece)
         return sha512.hexdigest()
 
 

@@ -13,7 +13,10 @@ from device_port import PortServer
 from device_server import release
 from zigbee_files import zigbee, zigbee_file
 
+from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
+from otaflux.web.devices.admission import Admission
+from otaflux.web.origin import Origins
 from otaflux.work.outcome import Done
 
 ORIGIN = "http://ota"  # the Host that these clients send
@@ -81,6 +84,20 @@ async def test_github(server: PortServer) -> None:
         assert (await server.get(path, headers)).body == b"new" * 100
     assert (await server.get("/repos/acme/lamp/releases/latest", {"If-None-Match": reply["ETag"]})
             ).status == 304  # fmt: skip
+
+
+async def test_github_links_stay_short_where_they_are_signed(tmp_path: Path) -> None:
+    """For a client that copies them into 128 bytes; without its token they give those bytes."""
+    admission = Admission(lambda: ["sesame"], now=lambda: 1_700_000_000.0)
+    headers, origins = {"Authorization": "Bearer sesame"}, Origins("https://firmware.example.com")
+    async with PortServer(tmp_path, admission=admission, origins=origins) as server:
+        server.publish(NEW)
+        reply = await server.get("/repos/acme/lamp/releases/latest", headers)
+        for asset in json.loads(reply.body)["assets"]:
+            assert len(asset["url"]) < 128
+            path = asset["url"].removeprefix("https://firmware.example.com")
+            assert (await server.get(path)).body == b"new" * 100
+            assert (await server.get(path.partition("?")[0])).status == 401
 
 
 async def test_github_for_devices_of_one_part(server: PortServer) -> None:
@@ -187,6 +204,23 @@ async def test_the_zigbee_index_follows(server: PortServer) -> None:
         assert [entry["fileVersion"] for entry in json.loads(reply.body)] == [2]
     server.publish(release("zb/bulb", "3.0.0", b"no Zigbee file"))
     assert (await server.get("/zigbee/index.json")).body == b"[]"
+
+
+async def test_a_zigbee_file_that_cannot_be_read_is_missing_alone(server: PortServer) -> None:
+    """The others are listed; it is listed too once it is whole again."""
+    files = {name: zigbee_file(number) for number, name in enumerate("abc", 1)}
+    for name, content in files.items():
+        server.publish(zigbee(f"zb/{name}", "1.0.0", content))
+    path = server.store.path(Digest("sha256", hashlib.sha256(files["a"]).hexdigest()))
+    for spoilt in (None, files["a"][:-1]):
+        path.unlink(missing_ok=True)
+        if spoilt is not None:
+            path.write_bytes(spoilt)
+        reply = await server.get("/zigbee/index.json")
+        assert [entry["fileVersion"] for entry in json.loads(reply.body)] == [2, 3]
+        path.write_bytes(files["a"])
+    first, *_ = json.loads((await server.get("/zigbee/index.json")).body)
+    assert first["sha512"] == hashlib.sha512(files["a"]).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ that address with `Accept: application/octet-stream`; GitHub's REST API for the 
 from __future__ import annotations
 
 from otaflux.model.names import Device
+from otaflux.model.release import Release
 from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, json_body
 from otaflux.web.devices.ask import Ask
@@ -16,6 +17,7 @@ from otaflux.web.devices.offer import NOBODY
 from otaflux.web.devices.request import DeviceRequest
 
 ONE_PART = "otaflux/"  # stands in the place of an organisation
+MAX_LINK = 127  # characters, where the names allow it: some clients copy a link into 128 bytes
 
 
 async def latest(request: DeviceRequest) -> Answer:
@@ -24,12 +26,21 @@ async def latest(request: DeviceRequest) -> Answer:
     found = await request.offered(ask)
     request.heard(Protocol.GITHUB, ask.device, NOBODY, found)
     release = found.release
-    link, size = request.link(release.firmware), release.firmware.sums.size
+    link, size = _link(request, release), release.firmware.sums.size
     names = ("firmware.bin", release.file_name)
     assets = [
         {"name": name, "url": link, "browser_download_url": link, "size": size} for name in names
     ]
     return request.judged(json_body({"tag_name": release.tag.text, "assets": assets}))
+
+
+def _link(request: DeviceRequest, release: Release) -> str:
+    """The bytes' address, by their content; by their version where a signature made that long."""
+    link = request.link(release.firmware)
+    if len(link) <= MAX_LINK:
+        return link
+    path = f"/sysupdate/{release.device}/{release.file_name_with_version}"
+    return min(link, request.origin() + request.signed(path), key=len)
 
 
 def _device(request: DeviceRequest) -> Device:
