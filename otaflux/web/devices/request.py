@@ -31,6 +31,7 @@ from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.firstlooks import FirstLooks
 from otaflux.web.devices.longpolls import LongPolls
 from otaflux.web.devices.offer import Offer, Unit
+from otaflux.web.devices.parameters import unit_named
 from otaflux.web.devices.polls import judged, offered
 from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.observer import Observer
@@ -111,6 +112,13 @@ class DeviceRequest:
         if not can_name_unit(self.certified_unit):
             return ask
         return replace(ask, unit=replace(ask.unit, name=self.certified_unit))
+
+    def unit_name(self, said: str) -> str:
+        """The unit that asks: the one of its certificate, else what it says, where it can be one.
+
+        One that cannot be a unit's name is empty, and is answered all the same.
+        """
+        return self.certified_unit if can_name_unit(self.certified_unit) else unit_named(said)
 
     def signed(self, path: str) -> str:
         """A path as a link in the answer carries it: signed, where this request proved itself."""

@@ -296,12 +296,13 @@ class RequestCache:
     def _is_proven(self, message: RawRequestMessage, ask: Ask) -> bool:
         """Whether whoever sends the same bytes proves itself by them, and will tomorrow.
 
-        Certificates are of connections, and links hold for a day, the one in an answer too.
+        Certificates are of connections, and so are the units that they name beside a token; links
+        hold for a day, the one in an answer too.
         """
         if self._admission.is_open:
             return True
         proof = self._admission.check(Target.parse(message.path), message.headers)
-        return proof is Admitted.TOKEN and not ask.json
+        return proof is Admitted.TOKEN and not ask.json and not self._admission.by_certificate
 
     def forget_tokens(self) -> None:
         """Forget what was answered to whom, once other tokens count; to be called each second."""

@@ -36,6 +36,11 @@ _WORDS = (
         "Give clients its root, and TLS_CERT_PATH the whole chain",
     ),
     (
+        "CERTIFICATE_VERIFY_FAILED",
+        "the client's certificate does not count here",
+        "Give the client one of the roots in TLS_CLIENT_CA_PATH that has not ended, or none",
+    ),
+    (
         "CERTIFICATE",
         "the client refuses the certificate",
         "Compare its names, its dates and its root with what clients expect",

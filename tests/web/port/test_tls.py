@@ -357,3 +357,56 @@ async def test_a_client_certificate_counts_as_a_token_and_names_the_unit(
     assert answered == {"none": 401, "good": 200, "other": 0}
     assert server.units.find(Device("lamp"), "pump-7") is not None
     assert server.units.find(Device("lamp"), "made-up") is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/version?device=lamp&unit=made-up",
+        "/firmware?device=lamp&unit=made-up",
+        "/api/v0/releases/latest/url?software_type=lamp&device_serial=made-up",
+        "/swupdate?device=lamp&unit=made-up",
+        "/esp32fota/lamp.json?id=made-up",
+    ],
+)
+async def test_a_unit_with_a_certificate_has_no_other_name(
+    tmp_path: Path, pair: Pair, target: str
+) -> None:
+    """Whatever it says of itself, in each protocol, and though it shows a token too."""
+    roots = trustme.CA()
+    client_ca = tmp_path / "clients.pem"
+    client_ca.write_bytes(roots.cert_pem.bytes())
+    context = pair.client()
+    roots.issue_cert("x", common_name="pump-7").configure_cert(context)
+    async with PortServer(
+        tmp_path,
+        certificate=Certificate(pair.chain, pair.key, client_ca),
+        admission=Admission(lambda: ["sesame"], by_certificate=True),
+    ) as server:
+        server.publish(release("lamp", "1.0.0"))
+        stream = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+        async with Connection(*stream) as connection:
+            for _ in range(2):
+                reply = await connection.get(target, {"Authorization": "Bearer sesame"})
+                assert reply.status in {200, 302}
+    assert [each.unit for each in server.units.page(0, 9)[0]] == ["pump-7"]
+
+
+async def test_a_client_certificate_that_does_not_count_is_said_to_be_the_clients(
+    tmp_path: Path, pair: Pair
+) -> None:
+    """It is not the server's own that somebody has to look at."""
+    client_ca = tmp_path / "clients.pem"
+    client_ca.write_bytes(trustme.CA().cert_pem.bytes())
+    context = pair.client()
+    trustme.CA().issue_cert("x", common_name="pump-7").configure_cert(context)
+    certificate = Certificate(pair.chain, pair.key, client_ca)
+    async with PortServer(tmp_path, certificate=certificate) as server:
+        with capture_logs() as logs:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                stream = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+                async with Connection(*stream) as connection:
+                    await connection.get("/health")
+            await until(lambda: logs)
+    assert "the client's certificate" in logs[0]["reason"]
+    assert "TLS_CLIENT_CA_PATH" in logs[0]["hint"]

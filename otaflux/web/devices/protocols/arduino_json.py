@@ -12,7 +12,7 @@ from dataclasses import replace
 from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, json_body
 from otaflux.web.devices.offer import Offer, Unit
-from otaflux.web.devices.parameters import parameters, unit_named
+from otaflux.web.devices.parameters import parameters
 from otaflux.web.devices.request import DeviceRequest
 
 
@@ -37,7 +37,7 @@ async def ota_pull(request: DeviceRequest) -> Answer:
 
 async def _offered(request: DeviceRequest, protocol: Protocol) -> Offer:
     ask = request.ask()
-    named = unit_named(parameters(request.target.query, {"id"}).get("id", ""))
+    named = request.unit_name(parameters(request.target.query, {"id"}).get("id", ""))
     unit = ask.unit if ask.unit.name or not named else Unit(named)
     found = await request.offered(replace(ask, unit=unit))
     request.heard(protocol, ask.device, unit, found)

@@ -11,7 +11,7 @@ from otaflux.model.names import Device
 from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, no_content, plain_text
 from otaflux.web.devices.offer import Unit, offer
-from otaflux.web.devices.parameters import parameters, unit_named, version_said
+from otaflux.web.devices.parameters import parameters, version_said
 from otaflux.web.devices.request import DeviceRequest
 
 _NAMES = frozenset({"device_serial", "software_type", "current_version"})
@@ -22,7 +22,8 @@ async def latest(request: DeviceRequest) -> Answer:
     said = parameters(request.target.query, _NAMES)
     device = Device.parse(said.get("software_type", ""))
     unit = Unit(
-        unit_named(said.get("device_serial", "")), version_said(said.get("current_version", ""))
+        request.unit_name(said.get("device_serial", "")),
+        version_said(said.get("current_version", "")),
     )
     record = await request.record(device, unit.version)
     channel = request.parts.channels.default

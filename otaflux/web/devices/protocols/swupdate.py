@@ -16,7 +16,7 @@ from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, redirect
 from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.offer import Unit
-from otaflux.web.devices.parameters import parameters, unit_named, version_said
+from otaflux.web.devices.parameters import parameters, version_said
 from otaflux.web.devices.request import DeviceRequest
 
 _NAMES = frozenset({"device", "version", "unit", "channel"})
@@ -28,7 +28,7 @@ async def general(request: DeviceRequest) -> Answer:
     if not said.get("device"):
         raise BadName("Missing required query parameter: 'device'")
     device, channel = Device.parse(said["device"]), request.parts.channels.read(said.get("channel"))
-    unit = Unit(unit_named(said.get("unit", "")), version_said(said.get("version", "")))
+    unit = Unit(request.unit_name(said.get("unit", "")), version_said(said.get("version", "")))
     try:
         found = await request.offered(Ask(device, channel, unit=unit))
     except Undecided as error:
