@@ -1,17 +1,20 @@
 """Requests that wait until something else is told of a device; see also `port/parked.py`.
 
-On the event loop. Each is a task with its frames, so they are bounded.
+On the event loop. Each is a task with its frames, so they are bounded, and a change wakes them some
+at a time, so that other polls do not wait meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 
 MOST = 2000  # that wait; who comes then is answered at once
+AT_ONCE = 10  # that are woken in one go, in some three milliseconds
 
 
 class LongPolls:
@@ -21,18 +24,20 @@ class LongPolls:
         self._most = most
         self._waiting = 0
         self._ended = asyncio.Event()
-        self._next: dict[Device, asyncio.Future[None]] = {}
+        self._of: dict[Device, dict[asyncio.Future[None], None]] = {}
+        self._woken: deque[asyncio.Future[None]] = deque()
 
     def hear(self, device: Device, record: Record | None) -> None:
         """A record changed: whoever waits looks again."""
-        change = self._next.pop(device, None)
-        if change is not None and not change.done():
-            change.set_result(None)
+        is_first = not self._woken
+        self._woken.extend(self._of.pop(device, ()))
+        if is_first and self._woken:
+            asyncio.get_running_loop().call_soon(self._wake)
 
     def close(self) -> None:
         """Let nobody wait any more, for the server ends."""
         self._ended.set()
-        for device in list(self._next):
+        for device in list(self._of):
             self.hear(device, None)
 
     async def until(
@@ -45,13 +50,29 @@ class LongPolls:
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    change = self._next.get(device)
-                    if change is None:
-                        change = self._next[device] = asyncio.get_running_loop().create_future()
-                    await asyncio.shield(change)
+                    await self._change(device)
                     if self._ended.is_set() or await is_other():
                         return
         except TimeoutError:
             return
         finally:
             self._waiting -= 1
+
+    async def _change(self, device: Device) -> None:
+        """The next change of a device."""
+        change = asyncio.get_running_loop().create_future()
+        self._of.setdefault(device, {})[change] = None
+        try:
+            await change
+        finally:
+            others = self._of.get(device)
+            if others is not None and others.pop(change, change) is None and not others:
+                del self._of[device]
+
+    def _wake(self) -> None:
+        for _ in range(min(AT_ONCE, len(self._woken))):
+            change = self._woken.popleft()
+            if not change.done():
+                change.set_result(None)
+        if self._woken:
+            asyncio.get_running_loop().call_soon(self._wake)

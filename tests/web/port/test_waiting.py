@@ -14,6 +14,7 @@ from device_server import release
 from waiting import until
 
 from otaflux.model.names import Device
+from otaflux.web.devices.longpolls import LongPolls
 from otaflux.web.origin import Origins
 from otaflux.web.port.parked import Parked
 
@@ -177,3 +178,32 @@ async def test_many_waits_that_end_at_once_let_others_go_first() -> None:
     steps = [after - before for before, after in pairwise(between)]
     assert max(steps) <= 100
     assert not len(parked)
+
+
+async def test_a_change_wakes_polls_that_aiohttp_has_some_at_a_time() -> None:
+    """All of them soon; one that waits on is woken by the next change, and an end wakes all."""
+    polls, looked, steps = LongPolls(), 0, []
+    is_over = False
+
+    async def is_other() -> bool:
+        nonlocal looked
+        looked += 1
+        return is_over
+
+    waiting = [asyncio.create_task(polls.until(Device("lamp"), 30, is_other)) for _ in range(500)]
+    gone, stays = waiting.pop(), asyncio.create_task(polls.until(Device("pump"), 30, is_other))
+    await asyncio.sleep(0)
+    gone.cancel()
+    for is_over in (False, True):  # noqa: B007 - what `is_other` says
+        looked, before = 0, 0
+        polls.hear(Device("lamp"), None)
+        while looked < len(waiting):
+            await asyncio.sleep(0)
+            steps.append(looked - before)
+            before = looked
+    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    assert max(steps) <= 20
+    assert not stays.done()
+    polls.close()
+    await asyncio.wait_for(stays, 1)
+    await asyncio.wait_for(polls.until(Device("lamp"), 30, is_other), 1)
