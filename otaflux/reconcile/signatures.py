@@ -48,6 +48,7 @@ MOST_BESIDE = 8  # signatures that are looked at after one holds, for those of o
 MOST_REASONS = 1 << 20  # bytes of signatures that are kept until one reason for all is told
 MOST_REFUSED = 4096  # manifests of which it is remembered what did not hold
 PATIENCE = 20.0  # seconds for one payload or bundle
+ALL_PATIENCE = 60.0  # seconds for all that may be a signature of one manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,13 @@ class _Refused:
 
 
 class Signatures:
-    """Looks for signatures at one source."""
+    """Looks for signatures at one source, for `patience` seconds each time at most."""
 
-    def __init__(self, source: Source, *, machine: Machine = REAL_MACHINE) -> None:
+    def __init__(
+        self, source: Source, *, machine: Machine = REAL_MACHINE, patience: float = ALL_PATIENCE
+    ) -> None:
         self._source = source
+        self._patience = patience
         self._in_thread: InThread = machine.in_thread
         self._refused: BoundedMap[tuple[str, Device, Digest], _Refused] = BoundedMap(MOST_REFUSED)
 
@@ -116,10 +120,15 @@ class Signatures:
         if before is not None and before.artifacts == there:
             raise Unsigned(before.reason)
         search = _Search(trust, device, digest)
-        for descriptor in attached:
-            await self._look_into(search, descriptor)
-        for manifest in old:
-            await self._look_at(search, _old_layers(manifest))
+        try:
+            async with asyncio.timeout(self._patience):
+                for descriptor in attached:
+                    await self._look_into(search, descriptor)
+                for manifest in old:
+                    await self._look_at(search, _old_layers(manifest))
+        except TimeoutError:
+            reason = f"what may be its signatures did not come in {self._patience} s"
+            search.unclear = Undecided(reason)
         if search.signers:
             return tuple(search.signers)
         if search.unclear is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from fake_content import Child, Layer
-from fake_faults import Status, Throttled
+from fake_faults import Drip, Status, Throttled
 from fake_registry import FakeRegistry
 from registry_client import SENSOR, remote
 from signed_content import ATTESTED, BUNDLE, Shop, bundle, fingerprint, public
@@ -137,6 +138,19 @@ async def test_an_error_about_a_child_leaves_an_index_unsigned() -> None:
         assert isinstance(artifact, Index)
         with pytest.raises(Unsigned, match="it has no signature"):
             await check.proof(SENSOR, Version.parse("1.0.0"), artifact)
+
+
+async def test_signatures_that_trickle_hold_nothing_up_for_long() -> None:
+    """All of them together have a time; then nothing is known."""
+    async with FakeRegistry() as registry, remote(registry) as source:
+        shop = Shop("acme/sensor", registry.content)
+        digest = shop.push("1.0.0", b"one")
+        for _ in range(3):
+            shop.sign(digest)
+        registry.fail("blob", Drip(), times=None)
+        async with asyncio.timeout(5):
+            with pytest.raises(Undecided, match="did not come in"):
+                await Signatures(source, patience=0.3).signers(SENSOR, digest, TRUST)
 
 
 async def test_what_did_not_hold_is_not_fetched_again_while_the_lists_are_the_same() -> None:
