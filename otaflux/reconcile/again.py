@@ -23,17 +23,19 @@ def seconds_until(
     second_look: float | None,
     hook_age: float | None,
     is_ahead: bool,
+    took: float = 0.0,
     awaited: Collection[float] = (),
 ) -> float | None:
     """Seconds until the next look; None where a re-check is soon enough.
 
     `second_look` is when a missing tag may be judged. `hook_age` is how long ago the last hook came
-    (None without one), and `is_ahead` says that what it told of is not all there. `awaited` is how
+    (None without one), and `is_ahead` says that what it told of was not all there in a run that
+    `took` so many seconds: what arrives may have done so after it was asked for. `awaited` is how
     many seconds each signature has been missing that is missing still.
     """
     waits = [] if second_look is None else [second_look]
-    if is_ahead and hook_age is not None and hook_age < ARRIVAL:
-        waits.append(max(SOONEST_ARRIVAL, ARRIVAL_GROWTH * hook_age))
+    if is_ahead and hook_age is not None and hook_age - took < ARRIVAL:
+        waits.append(max(SOONEST_ARRIVAL, ARRIVAL_GROWTH * (hook_age - took)))
     for age in awaited:
         waits += [at - age for at in SIGNATURE_LOOKS if at > age + EARLY][:1]
     return min(waits, default=None)

@@ -129,7 +129,7 @@ class Reconciler:
                     self._progress[run.device] = run.settling.progress
                 await self._drop(run.device, run.unnamed)
         self._means.withdrawals.only(run.device, served_tags(run.record))
-        wait = self._until_next(run)
+        wait = self._until_next(run, took=self._clock() - began)
         if run.settling.unsettled is not None:
             why = run.looks.unclear[run.settling.unsettled]
             self._tell_failed(run, why, tally.requests, began)
@@ -199,7 +199,7 @@ class Reconciler:
         seconds, hooks = self._clock() - began, run.touch.hooks
         self._events.tell(RunFailed(run.device, tag, Reason.of(error), requests, seconds, hooks))
 
-    def _until_next(self, run: Run) -> float | None:
+    def _until_next(self, run: Run, *, took: float) -> float | None:
         """Seconds until another look is worth it, sooner than a re-check; None where none is."""
         hook_at = run.touch.last_hook_at
         # What is told on though its tag is gone may come back as anything else may come.
@@ -210,6 +210,7 @@ class Reconciler:
             second_look=self._means.withdrawals.until_second_look(run.device),
             hook_age=None if hook_at is None else self._clock() - hook_at,
             is_ahead=is_ahead or (run.touch.attached and bool(missing)),
+            took=took,
             awaited=self._awaited.note(run.device, missing, is_all=run.settling.unsettled is None),
         )
 

@@ -22,7 +22,7 @@ from otaflux.reconcile.listed import ListedTags
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.means import Means
 from otaflux.reconcile.publication import Publication
-from otaflux.reconcile.shortlist import Progress, Shortlist
+from otaflux.reconcile.shortlist import NOT_BEGUN, Progress, Shortlist
 
 
 class Settling:
@@ -53,11 +53,21 @@ class Settling:
         self.unsettled: Tag | None = None
 
     async def settle(self, listed: ListedTags) -> None:
-        """Settle each channel, stable first; who was cut short before comes last."""
-        for channel in sorted(self._channels, key=self.progress.__contains__):
+        """Settle each channel, stable first; who was cut short before comes last.
+
+        But who was not come to at all comes first, or others would be in its way each time.
+        """
+        for channel in sorted(self._channels, key=self._turn):
             await self._settle(channel, listed)
 
+    def _turn(self, channel: Channel) -> int:
+        progress = self.progress.get(channel)
+        if progress is None:
+            return 1
+        return 0 if progress.starved else 2
+
     async def _settle(self, channel: Channel, listed: ListedTags) -> None:
+        left = self._left
         shortlist = listed.shortlists[channel]
         able = choice.above(shortlist.candidates, self._out.record.floor(channel))
         goes_on = shortlist.is_cut and len(able) == len(shortlist.candidates)
@@ -67,7 +77,7 @@ class Settling:
             match step:
                 case LookAt(candidate):
                     if not self._left:
-                        await self._cut_short(channel, shortlist)
+                        await self._cut_short(channel, shortlist, starved=self._left == left)
                         return
                     self._left -= 1
                     if not await self._learns_of(candidate, listed):
@@ -84,7 +94,9 @@ class Settling:
                 case _:
                     assert_never(step)
 
-    async def _cut_short(self, channel: Channel, shortlist: Shortlist) -> None:
+    async def _cut_short(
+        self, channel: Channel, shortlist: Shortlist, *, starved: bool = False
+    ) -> None:
         """Leave a channel of which there is more to look at than this run may."""
         told = self._out.record.current(channel)
         if self._out.record.found_by_poll:  # then no run looks further down
@@ -94,8 +106,8 @@ class Settling:
         self.is_cut_short = True
         seen = {*self._looks.found, *self._out.gone}
         progress = shortlist.progress(seen)
-        if progress is not None:
-            self.progress[channel] = progress
+        if progress is not None or starved:
+            self.progress[channel] = replace(progress or NOT_BEGUN, starved=starved)
 
     async def _learns_of(self, candidate: Candidate, listed: ListedTags) -> bool:
         """Look at a candidate and take in what it is; False where that is not learnt now."""

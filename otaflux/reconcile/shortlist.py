@@ -9,6 +9,7 @@ the tags above it, for where others are there now it begins at the top again.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -24,10 +25,17 @@ _BITS = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Down to where a channel was looked through: nothing from the top to `last` can be used."""
+    """Down to where a channel was looked through: nothing from the top to `last` can be used.
+
+    One that `starved` was not come to in the last run, for others took all that it might look at.
+    """
 
     last: Order
     above: int  # the sum over the tags from the top to there
+    starved: bool = False
+
+
+NOT_BEGUN = Progress((math.inf,), 0)
 
 
 @dataclass(frozen=True, slots=True)

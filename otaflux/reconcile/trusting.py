@@ -9,7 +9,7 @@ loop; files are read in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from otaflux.errors import Undecided
 from otaflux.events import Events, SignatureLapsed, TrustChanged
@@ -25,6 +25,7 @@ from otaflux.work.outcome import Outcome
 
 EVERY = 1.0  # seconds between looks at the files that say who may sign
 GRACE = 2.5  # seconds in which what new keys did not prove yet may be proven
+AT_ONCE = 50  # devices that are judged in one go, some 2 ms
 MOST_URGENT = 200  # devices that are looked at as soon as for a hook; more come after hooks
 NOT_NOW = (
     "it was not found to be signed by who may sign now (COSIGN_PUB_KEY_PATH, COSIGN_IDENTITY);"
@@ -96,18 +97,31 @@ class Trusting:
         self._events.tell(TrustChanged(tuple(trust.describe())))
         self._asked = trust
         self._told = (*self._told, trust)
-        doubtful = {each.device for each in catalog.records() if unproven(each, (trust,))}
+        doubtful = {
+            record.device async for record in self._each(catalog) if unproven(record, (trust,))
+        }
         looks = [self._look(touch, device, doubtful) for device in sorted(doubtful)]
-        for device in awaiting - doubtful:
+        for device in sorted(awaiting - doubtful):
             _ = touch(Touch(device, Priority.HOOK))
         if looks:
             await asyncio.wait(looks, timeout=self._grace)
-        for device in sorted(doubtful):
-            record = catalog.get(device)
-            if record is not None:
+        async for record in self._each(catalog):
+            if record.device in doubtful:
                 self.tell_lapsed(record)
         self._told = (trust,)
-        catalog.judge_again()
+        async for record in self._each(catalog):
+            if record.device not in doubtful:  # a look that began before the change proved it
+                self.tell_lapsed(record)
+            catalog.judge_again(record.device)
+
+    async def _each(self, catalog: Catalog) -> AsyncIterator[Record]:
+        """Each record, some at a time: polls do not wait for all of very many."""
+        for number, device in enumerate(tuple(catalog.devices())):
+            if number % AT_ONCE == 0:
+                await self._machine.sleep(0.0)
+            record = catalog.get(device)
+            if record is not None:
+                yield record
 
     def _look(
         self, touch: Touching, device: Device, doubtful: set[Device]

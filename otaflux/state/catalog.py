@@ -177,11 +177,11 @@ class Catalog:
             self._name(files)
         self._swap(record.device, record, is_on_disk=False)
 
-    def judge_again(self) -> None:
-        """Tell of each record what may be told of it now: what `judge` goes by has changed."""
-        for device, record in list(self._records.items()):
-            if self._judge(record) is not record:
-                self._swap(device, record, is_on_disk=False)
+    def judge_again(self, device: Device) -> None:
+        """Tell of a record what may be told of it now: what `judge` goes by has changed."""
+        record = self._records.get(device)
+        if record is not None and self._judge(record) is not record:
+            self._swap(device, record, is_on_disk=False)
 
     async def put(self, record: Record) -> frozenset[Digest]:
         """Write a record for good, then tell it; returns which files it names no longer.

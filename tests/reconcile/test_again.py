@@ -26,6 +26,13 @@ def test_where_nothing_is_on_its_way_a_recheck_is_soon_enough() -> None:
     assert after(hook_age=1.0) is None
 
 
+def test_what_a_slow_run_asked_for_too_early_is_asked_for_again() -> None:
+    """It may have arrived while the run went on with something else, such as a pull."""
+    slow = seconds_until(second_look=None, hook_age=40.0, is_ahead=True, took=39.0)
+    assert slow == 2.0
+    assert seconds_until(second_look=None, hook_age=40.0, is_ahead=True, took=20.0) is None
+
+
 def test_what_a_hook_named_is_waited_for_with_waits_that_grow_until_it_is_given_up() -> None:
     """At once at first, for docker-registry moves its tag then; in vain for 15 s at most."""
     assert after(hook_age=0.01, is_ahead=True) == 0.05

@@ -10,6 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import pytest
 import structlog
 from simulation.disk import MemoryDisk
 from simulation.loop import run_virtually
@@ -286,5 +287,25 @@ def test_what_a_record_has_no_room_for_is_not_pulled_again_either() -> None:
             await at.look()
         assert at.pulled == 10
         assert not [line for line in lines if line["event"] == Event.RELEASE_REFUSED]
+
+    house(test)
+
+
+@pytest.mark.parametrize("above", [0, 70])
+def test_a_channel_that_was_not_come_to_comes_first_in_the_next_run(above: int) -> None:
+    """Where another one takes all that a run may look at, each time anew."""
+
+    async def test(at: House) -> None:
+        at.program.roster.name(LAMP)
+        at.push(*bad(RULES.most_looks - 1))
+        at.push(*(f"4.0.0-rc.{number}" for number in range(above)))
+        at.push("1.0.0", "3.0.0-rc.1", shape=Shape.PLAIN)
+        assert isinstance(await at.look(), Again)
+        assert (at.told(), at.told("rc")) == ("1.0.0", None)
+        runs = 0
+        while await at.look() != Done():
+            runs += 1
+            assert runs < 12
+        assert (at.told(), at.told("rc")) == ("1.0.0", "3.0.0-rc.1")
 
     house(test)

@@ -26,11 +26,13 @@ from simulation.planted import (
     NostalgicProgram,
 )
 from simulation.promises import Broken
+from simulation.signatures import Keys, StuckKeys
 from simulation.world import Parts, simulate
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
 FALLING_SEEDS = SEEDS // 8  # of them again with a registry that wants channels to fall
+SIGNED_SEEDS = SEEDS // 16  # … and again where all has to be signed, in both ways
 PARTS = max(8, SEEDS // 1000)  # tests that share the seeds: they run beside each other, and tell
 SHORT_STEPS = 10  # of a run in which the power goes at each operation in turn
 
@@ -59,6 +61,16 @@ def test_no_channel_falls_whatever_the_registry_does(part: int) -> None:
         run_virtually(simulate(seed, Parts(never_fall=True)))
 
 
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("never_fall", [False, True], ids=["follow", "never"])
+@pytest.mark.parametrize("part", range(PARTS))
+def test_only_what_was_signed_is_told_whatever_happens(part: int, *, never_fall: bool) -> None:
+    """Signatures come late, or never, and go; unsigned bytes move signed tags; keys change."""
+    seeds = range(FIRST + part, FIRST + SIGNED_SEEDS, PARTS)
+    for seed in seeds:
+        run_virtually(simulate(seed, Parts(keys=Keys, never_fall=never_fall)))
+
+
 @pytest.mark.parametrize("seed", [26, 9, 28])
 def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(seed: int) -> None:
     """One short scenario, again and again, cut at each operation from the first start on."""
@@ -80,6 +92,7 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         (Parts(program=NostalgicProgram), "5: after .*, a pin of"),
         (Parts(program=FallingProgram, never_fall=True), "10: .* was told"),
         (Parts(program=AmnesicProgram, never_fall=True), "(6|10): .* was told"),
+        (Parts(keys=StuckKeys), "11: .* is not signed"),
     ],
     ids=[
         "a touch during a run is lost",
@@ -91,6 +104,7 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         "the old bytes of a moved tag are kept",
         "channels fall",
         "what is told on is forgotten at a start",
+        "that others may sign is not noticed",
     ],
 )
 def test_the_simulation_bites(parts: Parts, broken: str) -> None:

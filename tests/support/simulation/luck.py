@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
 from simulation import senders
 from simulation.chronicle import Chronicle
@@ -19,6 +20,7 @@ from simulation.program import RECHECK, WITHDRAW_AFTER
 from simulation.promises import DEVICES, GHOST, NO_DIGEST, ORDERED, OTHERS
 from simulation.registry import Content, Shape, SimulatedRegistry
 from simulation.senders import Hook
+from simulation.signatures import Keys
 
 NIGHT = 2.5 * RECHECK  # seconds: two re-checks find the same
 TEN_YEARS = 10 * 365.0 * 24 * 3600
@@ -43,7 +45,9 @@ class Luck:
         ask_for_stranger: Callable[[], Coroutine[Any, Any, None]],
         later: Callable[[Coroutine[Any, Any, None]], None],
         replays: bool = False,
+        keys: Keys | None = None,
     ) -> None:
+        self._keys = keys
         self._registry = registry
         self._disk = disk
         self._chance = chance
@@ -76,6 +80,9 @@ class Luck:
         if self._replays:
             happenings[self._snap] = 4
             happenings[self._replay] = 4
+        elif self._keys is not None:
+            happenings[self._take_signature_away] = 2
+            happenings[self._change_keys] = 1
         self._chance.choices([*happenings], [*happenings.values()])[0]()
 
     def _push(self) -> None:
@@ -86,6 +93,8 @@ class Luck:
             content = self._chance.choice(before)
         else:
             content = self.content(good=self._chance.random() < 0.8)
+        if self._keys is not None:
+            self._sign_perhaps(device, content)
         if self._chance.random() < 0.1:
             self._registry.missing_blobs.add(content.firmware_digest)
             self._chronicle.note("the blob of {} is missing", content)
@@ -94,6 +103,57 @@ class Luck:
         else:
             self.later(self.put_later(device, tag, content, self._chance.choice(AHEAD)))
         self._send(self.pushed(device, tag, content))
+
+    def _sign_perhaps(self, device: Device, content: Content) -> None:
+        """Most of what is pushed is signed: before, or later with a hook or without, or not."""
+        by = self._chance.choices(["a", "b", "ab"], [4, 1, 2])[0]
+        way = self._chance.random()
+        if way < 0.5:
+            self._sign(content, by)
+        elif way < 0.8:
+            delay = self._chance.choice([0.3, 4.0, 40.0])
+            self.later(self._sign_later(content, by, delay, device))
+
+    def _sign(self, content: Content, by: str) -> Digest:
+        self._chronicle.note("{} is signed by {}", content, by)
+        signed = [self._registry.signatures.sign(content.top.digest, name) for name in by]
+        return signed[-1]
+
+    async def _sign_later(
+        self, content: Content, by: str, delay: float, device: Device | None = None
+    ) -> None:
+        await asyncio.sleep(delay)
+        digest = self._sign(content, by)
+        if device is not None:
+            self._send(senders.attached(device, content.top.digest, digest, self._chance))
+
+    def _take_signature_away(self) -> None:
+        """Somebody takes back what was signed."""
+        device = self._chance.choice(DEVICES)
+        contents = list(self._registry.tags_of[device].values())
+        if contents:
+            content = self._chance.choice(contents)
+            self._chronicle.note("{} is not signed any more", content)
+            self._registry.signatures.take_away(content.top.digest)
+            self._send(senders.removed(device))
+
+    def _change_keys(self) -> None:
+        """Others may sign."""
+        assert self._keys is not None
+        names = self._chance.choice(["a", "ab", "b"])
+        self._chronicle.note("from now on may sign: {}", names)
+        self._keys.change(*names)
+
+    def usable(self, *, late: Sequence[float] = (0.0,)) -> Content:
+        """Firmware that nobody pushed before, signed if it has to be; so `late`, without a hook."""
+        content = self.content(good=True)
+        if self._keys is not None:
+            by, delay = self._chance.choice(self._keys.names), self._chance.choice(late)
+            if delay:
+                self.later(self._sign_later(content, by, delay))
+            else:
+                self._sign(content, by)
+        return content
 
     def _snap(self) -> None:
         """Whoever took the registry over remembers what it was."""

@@ -24,6 +24,7 @@ from simulation.chronicle import Chronicle
 from simulation.disk import MemoryDisk
 from simulation.program import CHANNELS, EPOCH, URL, WITHDRAW_AFTER, Program
 from simulation.registry import Content, SimulatedRegistry
+from simulation.signatures import Keys, Signing
 from simulation.wire import Answer
 
 DEVICES = tuple(Device(name) for name in ("lamp", "lamp/kitchen", "pump"))
@@ -94,8 +95,10 @@ class Promises:
         chronicle: Chronicle,
         *,
         never_fall: bool = False,
+        keys: Keys | None = None,
     ) -> None:
         self._never_fall = never_fall
+        self._signing = Signing(keys, registry.signatures)
         self._highest: dict[tuple[Device, str], Release] = {}  # told in the catalog
         self._answered: dict[tuple[Device, str], int] = {}  # told in an answer
         self._registry = registry
@@ -117,6 +120,7 @@ class Promises:
             for record in program.catalog.records():
                 for release in record.held():
                     self._check_there(release)
+                self._check_signed(record)
         if self._broken:
             raise Broken(self._broken[0])
 
@@ -128,12 +132,27 @@ class Promises:
             before = self._told.get((device, channel))
             self._told[device, channel] = now
             self._check_floor(device, channel, record)
+            if record is not None:
+                self._check_signed(record)
             if _told(now) == _told(before):
                 continue
             if now is not None:
                 self._check_published(channel, now)
             if before is not None and (now is None or rank(now.tag) < rank(before.tag)):
                 self._check_gone(before)
+
+    def _check_signed(self, record: Record) -> None:
+        """11: what is served was signed by who may sign, or could until a few seconds ago."""
+        for release in record.served():
+            if not self._signing.was_signed(release.manifest_digest):
+                self._broken.append(f"11: {_short(release)} is served, and is not signed")
+
+    def is_usable(self, content: Content) -> bool:
+        """Whether it is firmware that can be served, signed where it has to be."""
+        return content.good and self._signing.is_signed(content.top.digest)
+
+    def _may_be_told(self, content: Content) -> bool:
+        return self.is_usable(content) or self._signing.may_lapse(content.top.digest)
 
     def _check_floor(self, device: Device, channel: str, record: Record | None) -> None:
         """10: what a channel tells never falls, where that is asked for."""
@@ -163,6 +182,8 @@ class Promises:
 
     def _check_gone(self, release: Release) -> None:
         """What is withdrawn was gone for as long as it takes, by all that the registry said."""
+        if self._signing.may_lapse(release.manifest_digest):
+            return
         registry, device = self._registry, release.device
         if registry.is_authoritative:
             needed = 0.0
@@ -234,7 +255,7 @@ class Promises:
 
     async def _download(self, said: dict[str, Any]) -> None:
         """2: what was told a while ago is still there under its address, over restarts too."""
-        if self.disk.is_off:
+        if self.disk.is_off or self._signing.may_lapse(Digest.parse(said["manifest_digest"])):
             return
         answer = await self.program.wire.get(said["url"].removeprefix(URL), method="HEAD")
         self._chronicle.note("{} is asked for: {}", said["url"], answer.status)
@@ -284,7 +305,8 @@ class Promises:
                 now = record.current(channel) if record else None
                 before = self._told.get((device, channel))
                 able = [before, *(put.current(channel) for put in possible.get(device, ()))]
-                if _told(now) not in map(_told, able):
+                lapsed = now is None and before and self._signing.may_lapse(before.manifest_digest)
+                if _told(now) not in map(_told, able) and not lapsed:
                     self._broken.append(
                         f"6: {device} {channel} was told {_told(before)},"
                         f" and {_told(now)} after a crash"
@@ -345,6 +367,11 @@ class Promises:
                 contents += [told_on[each] for each in told_on if _version(each) == version]
                 if not all_were_named:
                     contents += self._registry.pushed_as(device, same)
+                contents = [
+                    x
+                    for x in contents
+                    if self._signing.may_lapse(x.top.digest) or self.is_usable(x)
+                ]
                 able = {f"{version}\n{crc32(x.data)}\n{len(x.data)}".encode() for x in contents}
                 answer = await self.program.wire.get(f"/version?device={device}&version={tag}")
                 self._chronicle.note("{} {} is pinned and told {}", device, tag, answer)
@@ -362,7 +389,7 @@ class Promises:
         """The highest that the registry has."""
         tags = self._registry.tags_of[device]
         for tag in reversed(ORDERED):
-            if tag in tags and tags[tag].good and (channel != STABLE or tag not in PRE):
+            if tag in tags and self.is_usable(tags[tag]) and (channel != STABLE or tag not in PRE):
                 content = tags[tag]
                 return tag, content.top.digest, content.firmware_digest
         return None

@@ -23,7 +23,7 @@ class Hook:
     path: str
     headers: dict[str, str]
     body: bytes
-    status: int = 202
+    status: int = 202  # 0 where it depends
     deletion: Device | None = None
 
     def __str__(self) -> str:
@@ -59,6 +59,13 @@ def deleted(
         body = json.dumps({"action": "delete", "repository": repository, **gone})
     hook = _proven(ADDRESS, body.encode(), 202 if wanted or "digest" in gone else 200)
     return replace(hook, deletion=device)
+
+
+def attached(device: Device, subject: Digest, digest: Digest, chance: random.Random) -> Hook:
+    """A push of a signature, by digest or of the tag that lists it: a reason where awaited."""
+    named = {"digest": str(digest)} if chance.random() < 0.5 else {"tag": f"sha256-{subject.hex}"}
+    body = json.dumps({"repository": f"{PREFIX}/{device}", **named})
+    return _proven(ADDRESS, body.encode(), 0)
 
 
 def somewhere(device: Device) -> Hook:

@@ -6,6 +6,8 @@ A signature is a bundle, as cosign 3 attaches it; keys have names, as in `signed
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Callable
 from functools import cache
 
 from signed_content import BUNDLE, bundle, public
@@ -14,16 +16,51 @@ from otaflux.model.artifact import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, 
 from otaflux.signature.keys import parse_keys
 from otaflux.signature.trust import Trust
 
+KEYS_COUNT_WITHIN = 6.0  # seconds, of which 5 are promised
+
 
 class Keys:
-    """Who may sign, as a file would say it; see `otaflux.secret.Current`."""
+    """Who may sign, as a file would say it; see `otaflux.secret.Current`.
 
-    def __init__(self, *names: str) -> None:
-        self.names = names
+    `clock` is asked when others may sign.
+    """
+
+    def __init__(self, *names: str, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self._clock = clock
+        self._history = [(clock(), names)]
 
     def current(self) -> Trust:
         """Those keys."""
         return _trust(self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Who may sign now."""
+        return self._history[-1][1]
+
+    @property
+    def have_changed(self) -> bool:
+        """Whether others could sign before."""
+        return len(self._history) > 1
+
+    def change(self, *names: str) -> None:
+        """From now on these may sign."""
+        self._history.append((self._clock(), names))
+
+    def lately(self, seconds: float) -> set[str]:
+        """Who may sign, or could so many seconds ago or later."""
+        since = self._clock() - seconds
+        ends = [*(began for began, _ in self._history[1:]), math.inf]
+        spans = zip(self._history, ends, strict=True)
+        return {name for (_, names), end in spans if end >= since for name in names}
+
+
+class StuckKeys(Keys):
+    """Whoever asks hears for ever what was first so: a bug that is planted."""
+
+    def current(self) -> Trust:
+        """The first keys."""
+        return _trust(self._history[0][1])
 
 
 @cache
@@ -89,6 +126,31 @@ class Attachments:
     def blob(self, digest: Digest) -> bytes | None:
         """The bundle of a signature."""
         return self._blobs.get(digest)
+
+
+class Signing:
+    """What has to hold of signatures; `keys` say who may sign, None where nobody has to."""
+
+    def __init__(self, keys: Keys | None, attached: Attachments) -> None:
+        self._keys = keys
+        self._attached = attached
+
+    def is_signed(self, digest: Digest) -> bool:
+        """Whether a manifest is signed as it has to be now."""
+        keys = self._keys
+        return keys is None or not self._attached.signers(digest).isdisjoint(keys.names)
+
+    def was_signed(self, digest: Digest) -> bool:
+        """Whether it was signed at any time, by who may sign or could a few seconds ago."""
+        if self._keys is None:
+            return True
+        return bool(self._attached.ever.get(digest, set()) & self._keys.lately(KEYS_COUNT_WITHIN))
+
+    def may_lapse(self, digest: Digest) -> bool:
+        """Whether a release may go because nobody who may sign did."""
+        if self._keys is None:
+            return False
+        return self._keys.have_changed or digest in self._attached.taken_away
 
 
 def _digest(data: bytes) -> Digest:

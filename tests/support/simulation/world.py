@@ -31,7 +31,9 @@ from simulation.promises import (
 )
 from simulation.registry import SimulatedFolder, SimulatedRegistry
 from simulation.senders import Hook
+from simulation.signatures import Keys
 
+LATE = (0.0, 1.0, 9.0, 30.0)  # seconds after which a last signature comes, without a hook
 CACHES = 0.2  # of the registries say that they only cache another
 # Seconds: the longest backoff, two looks for a withdrawal, and runs, of which one at a slow
 # registry that gave its place back goes on after four times as long.
@@ -47,13 +49,16 @@ PAUSES = {0.0: 9, 0.01: 9, 0.3: 9, 2.0: 9, 12.0: 9, 40.0: 9, 1000.0: 1}
 class Parts:
     """Which parts to build with; a test puts a broken one in. None is either kind of registry.
 
-    With `never_fall` the settings say so, and the registry does what makes channels fall.
+    With `never_fall` the settings say so, and the registry does what makes channels fall. With
+    `keys` all has to be signed, signatures come late, or not, and go, and keys change; those two
+    not where channels never fall.
     """
 
     disk: type[MemoryDisk] = MemoryDisk
     registry: type[SimulatedRegistry] | None = None
     program: type[Program] = Program
     never_fall: bool = False
+    keys: type[Keys] | None = None
 
 
 class World:
@@ -71,6 +76,8 @@ class World:
         if not kind.is_authoritative and self._chance.random() < CACHES:
             self._registry.is_cache = True
         self._registry.note = self.chronicle.note
+        self._keys = parts.keys("a", clock=self._clock) if parts.keys else None
+        self._settles_in = SETTLES_IN * (2 if parts.keys else 1)  # signatures are asked for, too
         self._disk = parts.disk(self._chance)
         self._promises = self._new_promises()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -83,6 +90,7 @@ class World:
             ask_for_stranger=lambda: self._poll(STRANGER, EVERY_CHANNEL[0]),
             later=self._later,
             replays=parts.never_fall,
+            keys=self._keys,
         )
         self._all_are_named = self._chance.random() < 0.5
         self._program: Program
@@ -101,11 +109,11 @@ class World:
             self._luck.night = 0.0
             await self._after_step()
         await self._make_peace()
-        await self._pass(SETTLES_IN)
+        await self._pass(self._settles_in)
         self._promises.check_settled("after all")
         for device in DEVICES:
             await self._deliver(senders.somewhere(device))
-        await self._pass(SETTLES_IN)
+        await self._pass(self._settles_in)
         when = "after one more look"
         self._promises.check_settled(when)
         await self._promises.check_pins(when, all_were_named=self._all_are_named)
@@ -119,7 +127,7 @@ class World:
         await asyncio.sleep(seconds)
         await self._after_step()
         if self.crashes > before:
-            await asyncio.sleep(1.1 * RECHECK + SETTLES_IN)
+            await asyncio.sleep(1.1 * RECHECK + self._settles_in)
 
     # Hooks and polls
 
@@ -133,7 +141,7 @@ class World:
         if hook.deletion is not None and hook.status == 202:
             program.hear_of_deletion(hook.deletion)
         answer = await program.wire.post(hook.path, hook.headers, hook.body)
-        if answer.status != hook.status or self._clock() != began:
+        if answer.status != (hook.status or answer.status) or self._clock() != began:
             raise Broken(f"4: {hook} was answered {answer} after {self._clock() - began} s")
 
     async def _poll(self, device: Device, channel: str) -> None:
@@ -154,8 +162,10 @@ class World:
         """Start the server, as often as the power goes while it starts."""
         self._life = None
         while True:
-            rules = {"rules": NEVER_FALL} if self._parts.never_fall else {}
-            self._program = self._parts.program(self._registry, self._disk, self._chance, **rules)
+            more: dict[str, Any] = {"rules": NEVER_FALL} if self._parts.never_fall else {}
+            if self._keys is not None:
+                more["keys"] = self._keys
+            self._program = self._parts.program(self._registry, self._disk, self._chance, **more)
             self._promises.program, self._promises.disk = self._program, self._disk
             self.chronicle.note("the server starts")
             try:
@@ -173,7 +183,9 @@ class World:
 
     def _new_promises(self) -> Promises:
         never_fall = self._parts.never_fall
-        return Promises(self._registry, self._clock, self.chronicle, never_fall=never_fall)
+        return Promises(
+            self._registry, self._clock, self.chronicle, never_fall=never_fall, keys=self._keys
+        )
 
     async def _stop(self) -> None:
         assert self._life is not None
@@ -227,19 +239,21 @@ class World:
         await self._after_step()
         for device in DEVICES:
             for tag, content in sorted(registry.tags_of[device].items()):
-                if not content.good and self._chance.random() < 0.5:
-                    registry.put(device, tag, self._luck.content(good=True))
-                elif not content.good:
+                if self._promises.is_usable(content):
+                    continue
+                if self._chance.random() < 0.5:
+                    registry.put(device, tag, self._luck.usable())
+                else:
                     registry.delete(device, tag)
         for device in (*DEVICES, GHOST):
             await self._deliver(senders.removed(device))
-        await asyncio.sleep(2 * SETTLES_IN / 3)  # what was deleted is withdrawn
+        await asyncio.sleep(2 * self._settles_in / 3)  # what was deleted is withdrawn
         registry.slowness = 4.0
         for device in DEVICES:
             await self._tell_all(device)
         await asyncio.sleep(self._chance.random() * 6)
         # The last faults: they end before long, and no hook comes after that.
-        registry.staleness = self._chance.choice([0.0, 2 * SETTLES_IN])
+        registry.staleness = self._chance.choice([0.0, 2 * self._settles_in])
         registry.away = self._chance.random() < 0.3
         registry.trouble = self._chance.choice([0.0, 0.0, 1.0])
         self._later(self._heal(self._chance.random() * 8))
@@ -265,7 +279,10 @@ class World:
             registry.delete(device, tag)
             await self._deliver(senders.removed(device))
             return
-        content = self._luck.content(good=is_stale or self._chance.random() < 0.8)
+        if is_stale or self._chance.random() < 0.8:
+            content = self._luck.usable(late=LATE)
+        else:
+            content = self._luck.content(good=False)
         hook = self._luck.pushed(device, tag, content)
         # That a tag will move is seen by a hook that names the digest.
         says = tag not in registry.tags_of[device] or str(content.top.digest).encode() in hook.body
@@ -285,7 +302,7 @@ class World:
         self.chronicle.note("another server begins with an empty folder")
         self._promises = self._new_promises()
         await self._start()
-        await asyncio.sleep(SETTLES_IN)
+        await asyncio.sleep(self._settles_in)
         self._promises.check()
         self._promises.check_settled("from an empty folder")
         await self._stop()
