@@ -14,7 +14,6 @@ import errno
 import os
 import shutil
 import stat
-from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -98,6 +97,7 @@ _KINDS = (
 
 # No link in the last place, and no waiting for whoever would write into a pipe.
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_LEAST_ROOM = 4096  # bytes of a read, whatever size a file is said to have
 _PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC | os.O_DIRECTORY
 
 
@@ -145,12 +145,17 @@ def read_regular(
     path: Path, max_bytes: int, *, offset: int = 0, below: Path | None = None
 ) -> bytes:
     """A regular file's bytes from `offset` on, at most `max_bytes`; see `open_regular`."""
-    with FileIO(open_regular(path, below=below)) as file:
-        file.seek(offset)
+    descriptor = open_regular(path, below=below)
+    try:
+        # Room for what is there and not for all that may be: each read makes room first.
+        room = max(os.fstat(descriptor).st_size - offset + 1, _LEAST_ROOM)
         pieces = []
-        while max_bytes and (piece := file.read(max_bytes)):
+        while max_bytes and (piece := os.pread(descriptor, min(room, max_bytes), offset)):
             pieces.append(piece)
             max_bytes -= len(piece)
+            offset += len(piece)
+    finally:
+        os.close(descriptor)
     return b"".join(pieces)
 
 
@@ -210,7 +215,7 @@ class RealDisk:
 
     def names(self, folder: Path) -> list[str]:
         """The names in a folder, in no order."""
-        return [entry.name for entry in folder.iterdir()]
+        return os.listdir(folder)  # noqa: PTH208 - names are wanted: no path of each is made
 
     def size(self, path: Path) -> int:
         """The bytes that a regular file holds."""

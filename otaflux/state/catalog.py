@@ -271,7 +271,9 @@ class Catalog:
 
 def _files(record: Record | None) -> frozenset[Digest]:
     """The files that a record names: current, kept and leaving."""
-    return frozenset(r.firmware.firmware_digest for r in (record.held() if record else ()))
+    if record is None:
+        return frozenset()
+    return frozenset([release.firmware.firmware_digest for release in record.held()])
 
 
 def _left_last(record: Record, now: float) -> frozenset[Release]:

@@ -23,16 +23,18 @@ judged.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import astuple, replace
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.image import Image, ImageKind, ZigbeeHeader
-from otaflux.model.names import Channel, Device, Tag
+from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.proof import SignatureProof
 from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Chip, Firmware, Release, Sums
@@ -40,6 +42,7 @@ from otaflux.model.signer import IdentitySigner, KeySigner, Signer
 from otaflux.model.version import Version
 
 FORMAT: Literal[1] = 1
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})  # one for all records
 MAX_RECORD = 4 << 20  # bytes; a record with a hundred verdicts has some 50 KiB
 
 
@@ -192,11 +195,11 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             raise BadRecord(f"it lies under the name of another device than {device}")
         return Record(
             device,
-            held.source,
-            held.prefix,
+            _shared(held.source),
+            _shared(held.prefix),
             MappingProxyType(
                 {
-                    Channel(channel): Standing(
+                    _read_channel(channel): Standing(
                         _read_release(device, s.release), s.since, s.replaced_another, s.withdrawn
                     )
                     for channel, s in held.channels.items()
@@ -214,10 +217,8 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             held.looked,
             held.found_by_poll,
             _had_release(held),
-            MappingProxyType(
-                {Channel(channel): _read_version(tag) for channel, tag in held.floors.items()}
-            ),
-            MappingProxyType(dict(map(_read_proof, held.proofs))),
+            _read_floors(held.floors),
+            MappingProxyType(dict(map(_read_proof, held.proofs))) if held.proofs else _NOTHING,
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadName) as error:
         raise BadRecord(f"not a record of format {FORMAT}: {error}") from error
@@ -233,10 +234,28 @@ def _had_release(held: _Record) -> bool:
     return held.had_release
 
 
-def _read_version(text: str) -> Tag:
+@lru_cache(maxsize=1024)
+def _read_version(text: str) -> tuple[Tag, Version]:
+    """A tag and its version; devices of a fleet that have the same share them."""
     tag = Tag.parse(text)
-    Version.parse(tag.text)
-    return tag
+    return tag, Version.parse(tag.text)
+
+
+def _read_floors(held: dict[str, str]) -> Mapping[Channel, Tag]:
+    if not held:
+        return _NOTHING
+    floors = {_read_channel(channel): _read_version(tag)[0] for channel, tag in held.items()}
+    return MappingProxyType(floors)
+
+
+@lru_cache(maxsize=64)
+def _shared(text: str) -> str:
+    """One string of those that are alike: nearly all records have the same source."""
+    return text
+
+
+def _read_channel(name: str) -> Channel:
+    return STABLE if name == STABLE else Channel(name)
 
 
 def _without_notes(release: Release) -> Release:
@@ -275,15 +294,19 @@ def _read_image(held: _Image | None) -> Image | None:
 
 
 def _read_release(device: Device, held: _Release) -> Release:
-    tag = Tag.parse(held.tag)
-    Digest.parse(f"sha256:{held.sha256}")
-    sums = Sums(held.size, held.crc32, held.md5, held.sha1, held.sha256)
+    tag, version = _read_version(held.tag)
+    firmware_digest = Digest.parse(f"sha256:{held.sha256}")
+    manifest_digest = Digest.parse(held.manifest_digest)
+    blob_digest = firmware_digest  # as where the blob is the firmware as it is
+    if held.blob_digest != f"sha256:{held.sha256}":
+        blob_digest = Digest.parse(held.blob_digest)
+    sums = Sums(held.size, held.crc32, held.md5, held.sha1, firmware_digest.hex)
     return Release(
         device,
         tag,
-        Version.parse(tag.text),
-        Digest.parse(held.manifest_digest),
-        Digest.parse(held.blob_digest),
+        version,
+        manifest_digest,
+        blob_digest,
         Firmware(sums, Chip(*held.chip) if held.chip else None, _read_image(held.image)),
         held.summary,
         held.page,

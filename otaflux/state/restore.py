@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -58,6 +59,8 @@ def restore(
 
     Raises `Undecided` where the folder cannot be written or read.
     """
+    # Asked once: it may ask the disk for a login, and there may be very many records.
+    namespace = replace(namespace, is_closed=cache(namespace.is_closed))
     durable.make_folder(folder, disk=disk)
     durable.sweep_temporaries(folder, disk=disk)
     store.prepare()
@@ -84,7 +87,6 @@ def restore(
                 continue
             if record is None:
                 continue
-            kept = floors.kept_to(record, never_fall=never_fall)
             reason = _foreign(record, source, prefix, namespace)
             if record.is_bare and not never_fall:
                 with suppress(DiskFailed):  # it is passed over at the next start too
@@ -92,16 +94,18 @@ def restore(
             elif record.is_bare and not reason:
                 evicted[record.device] = record.floors
             elif reason:
+                kept = floors.kept_to(record, never_fall=never_fall)
                 if kept.floors:
                     floors_elsewhere[record.device] = kept.floors
                 left_out.say(device=record.device.name, reason=reason)
                 elsewhere.update(release.firmware.firmware_digest for release in record.held())
             else:
                 judged = _judge(record, store, channels, missing)
-                if judged.floors != record.floors:
+                if judged is not record and judged.floors != record.floors:
                     judged = replace(judged, floors=record.floors)
-                records.append(floors.kept_to(judged, never_fall=never_fall))
-                if records[-1].floors != record.floors:
+                kept = floors.kept_to(judged, never_fall=never_fall)
+                records.append(kept)
+                if kept is not record and kept.floors != record.floors:
                     unwritten.add(record.device)
     return Judged(
         tuple(records),
@@ -158,10 +162,11 @@ def _judge(
 ) -> Record:
     """The record without channels that are not set any more, and releases without their file."""
     told = (*record.served(), *(each.release for each in record.retired))
-    there = {release for release in told if store.has(release.firmware)}
+    found = [store.has(release.firmware) for release in told]
     is_set = all(channel == STABLE or channel in channels for channel in record.channels)
-    if is_set and all(release in there for release in told):
+    if is_set and all(found):
         return record  # as nearly every one is
+    there = {release for release, is_there in zip(told, found, strict=True) if is_there}
 
     def whole(release: Release) -> bool:
         if release in there:

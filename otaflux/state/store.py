@@ -143,10 +143,11 @@ class Store:
 
     def has(self, firmware: Firmware) -> bool:
         """Whether the file is there with the right size, and not condemned. Blocks."""
-        if firmware.firmware_digest in self._condemned:
+        digest = firmware.firmware_digest
+        if digest in self._condemned:
             return False
         try:
-            return self._disk.size(self.path(firmware.firmware_digest)) == firmware.sums.size
+            return self._disk.size(self.path(digest)) == firmware.sums.size
         except OSError:
             return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -138,3 +139,22 @@ def test_leftovers_go_and_other_files_stay(start: Start) -> None:
     assert start.restore() == Judged((), frozenset())
     assert [path.name for path in start.folder.iterdir()] == ["notes.txt"]
     assert not list((start.folder.parent / "firmware" / "sha256").iterdir())
+
+
+def test_whether_names_are_closed_is_asked_once(start: Start) -> None:
+    """However many records there are; each device that is not named is left out then."""
+    stored(start.store, b"new")
+    held = record(release("1.0.0", b"new"))
+    for number in range(3):
+        start.left(replace(held, device=Device(f"other{number}"), prefix=""))
+    start.left(replace(held, prefix=""))
+    asked: list[bool] = []
+
+    def credentials() -> bool:
+        asked.append(True)
+        return True
+
+    namespace = Namespace.of("", frozenset({held.device}), credentials=credentials)
+    judged = start.restore(prefix="", namespace=namespace)
+    assert [each.device for each in judged.records] == [held.device]
+    assert len(asked) == 1
