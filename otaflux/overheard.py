@@ -42,7 +42,8 @@ class Overheard:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._lost: Callable[[], int] = lambda: 0
-        self._lines: OrderedDict[tuple[object, ...], Warned] = OrderedDict()
+        # Each with how often. Texts are made fit to be shown when somebody looks: hooks are many.
+        self._lines: OrderedDict[tuple[object, ...], tuple[Mapping[str, str], int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def note(self, line: Mapping[str, object]) -> None:
@@ -51,22 +52,14 @@ class Overheard:
             self._end(ENDS[str(line["event"])])
         if line.get("level") not in LEVELS and line.get("event") not in BESIDES:
             return
-        said = {name: _text(value) for name, value in line.items()}
-        fields = tuple((name, text) for name, text in said.items() if name not in _OWN and text)
-        event, device, reason = (said.get(name, "") for name in ("event", "device", "reason"))
-        key = (event, device, reason)
+        said = {
+            name: value if isinstance(value, str) and len(value) <= MAX_SHOWN else _text(value)
+            for name, value in line.items()
+        }
+        key = (said.get("event", ""), said.get("device", ""), said.get("reason", ""))
         with self._lock:
-            before = self._lines.pop(key, None)
-            self._lines[key] = Warned(
-                said.get("timestamp", ""),
-                said["level"],
-                event,
-                device,
-                reason,
-                said.get("hint", ""),
-                fields,
-                before.times + 1 if before else 1,
-            )
+            _, before = self._lines.pop(key, (said, 0))
+            self._lines[key] = said, before + 1
             while len(self._lines) > self._most:
                 self._lines.popitem(last=False)
 
@@ -88,11 +81,26 @@ class Overheard:
     def lines(self) -> list[Warned]:
         """What was heard, the newest first."""
         with self._lock:
-            heard = list(reversed(self._lines.values()))
+            kept = list(reversed(self._lines.values()))
+        heard = [_warned(said, times) for said, times in kept]
         if not self.lost:
             return heard
         reason = f"{self.lost} lines of the log could not be written"
         return [Warned("", "warning", "log_lines_lost", "", reason, "", ()), *heard]
+
+
+def _warned(line: Mapping[str, str], times: int) -> Warned:
+    said = {name: _text(value) for name, value in line.items()}
+    return Warned(
+        said.get("timestamp", ""),
+        said["level"],
+        said.get("event", ""),
+        said.get("device", ""),
+        said.get("reason", ""),
+        said.get("hint", ""),
+        tuple((name, text) for name, text in said.items() if name not in _OWN and text),
+        times,
+    )
 
 
 def _text(value: object) -> str:

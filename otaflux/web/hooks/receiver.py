@@ -67,6 +67,7 @@ NO_HTTP = (
     "this is no HTTP request that can be read: is a header sent twice, such as a Content-Type that"
     " the registry's settings add to its own?"
 )
+_PLAIN = frozenset({ADDRESS, HARBOR_ALIAS, *(f"{ADDRESS}/{name}" for name in hooks.SOURCES)})
 _HOOKS = (f"POST {ADDRESS}".encode(), f"POST {HARBOR_ALIAS}".encode())
 
 
@@ -117,7 +118,8 @@ class Receiver:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One hook from its head to its answer, at whichever address of ours it came."""
-        path = Target.parse(request.raw_path).path
+        target = request.raw_path
+        path = target if target in _PLAIN else Target.parse(target).path
         if path != HARBOR_ALIAS and f"{path}/".removeprefix(f"{ADDRESS}/") == f"{path}/":
             return self._misplaced(request)
         if request.method != hdrs.METH_POST:
@@ -255,14 +257,13 @@ def source_of(path: str) -> str | None:
 
 def address_of(target: str) -> str:
     """The address of ours that a target is, as metrics name it; `other` where it is none."""
+    if target in _PLAIN:
+        return target
     try:
         path = Target.parse(target).path
     except NotFound:
         return "other"
-    if path in {ADDRESS, HARBOR_ALIAS}:
-        return path
-    source = path.removeprefix(f"{ADDRESS}/")
-    return f"{ADDRESS}/{source}" if source in hooks.SOURCES else "other"
+    return path if path in _PLAIN else "other"
 
 
 def _for(request: web.BaseRequest, answer: Answer) -> Answer:
