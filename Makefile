@@ -13,8 +13,11 @@ PROGRAMS := buildah chromium curl docker-registry groff mosquitto nginx-light op
 # Tests on two cores: three at once, for some wait. Who is done takes over what others did not begin.
 THREE := -n 3 --dist worksteal
 
-# What `quick` leaves out: whole programs, installations, and what pages have people type.
-WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py test_site.py
+# What `quick` leaves out: whole programs, installations, what pages have people type, and memory
+# measured over thousands of connections and entries.
+WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py test_site.py \
+	web/ops/test_browser.py keyless/test_process.py
+MEASURED := web/port/test_memory.py registry/layout/test_large.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test lint programs coverage bench attacks site man fuzz simulate interop lock clean
@@ -26,7 +29,7 @@ demo: $(VENV)/.run-ready ## the main job in under a minute: push, hook, polls, d
 	@$(BIN)/python demo/demo.py
 
 quick: lint ## in under two minutes: style, types, layers, docs, and all tests but those of whole programs
-	@$(BIN)/pytest -q $(THREE) $(WHOLE_PROGRAMS:%=--ignore tests/%)
+	@$(BIN)/pytest -q $(THREE) $(patsubst %,--ignore tests/%,$(WHOLE_PROGRAMS) $(MEASURED))
 
 test: programs lint ## everything that is checked: style, types, layers, docs, tests with real programs
 	@$(BIN)/pytest $(THREE)

@@ -16,7 +16,6 @@ from otaflux.events import (
     ActionClosed,
     BrokerConnected,
     BrokerFailed,
-    Cause,
     DeviceForgotten,
     DeviceNotServed,
     FilesLeft,
@@ -25,7 +24,6 @@ from otaflux.events import (
     HookAccepted,
     HookAnswered,
     Published,
-    Reason,
     ReleaseRefused,
     RequestSent,
     RunEnded,
@@ -41,6 +39,7 @@ from otaflux.folded import Folded
 from otaflux.log import Event, log
 from otaflux.model.names import Device, Tag
 from otaflux.model.release import Release
+from otaflux.reason import Cause, Reason
 from otaflux.wording import plain
 
 TOLD_ON = "; it is told on, from its file, because DOWNGRADES=never"

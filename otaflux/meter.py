@@ -17,7 +17,6 @@ from otaflux.events import (
     BrokerHeard,
     BrokerSent,
     BrokerWaiting,
-    Cause,
     DeviceForgotten,
     Happening,
     HookAnswered,
@@ -40,6 +39,7 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
+from otaflux.reason import Cause
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT"})
 OTHER = "other"

@@ -21,7 +21,7 @@ from installed import find_program
 
 from otaflux.settings import SETTINGS
 
-# Folders and files of tests that take long; `make quick` leaves them out.
+# Folders and files of tests that take long.
 WHOLE_PROGRAMS = {
     *("scenarios", "cli"),
     *("test_setup.py", "test_readme.py", "test_tutorial.py", "test_site.py"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from otaflux.errors import Busy, DiskFailed, Undecided, Unreachable
-from otaflux.events import Cause, Events, Happening, HookAnswered, Reason
+from otaflux.events import Events, Happening, HookAnswered
+from otaflux.reason import Cause, Reason
 
 ANSWERED = HookAnswered("generic", "accepted")
 

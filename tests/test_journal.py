@@ -9,7 +9,6 @@ import pytest
 from device_server import Clock, release
 
 from otaflux.events import (
-    Cause,
     DeviceForgotten,
     DeviceNotServed,
     FilesLeft,
@@ -18,7 +17,6 @@ from otaflux.events import (
     HookAccepted,
     Moved,
     Published,
-    Reason,
     ReleaseRefused,
     RunEnded,
     RunFailed,
@@ -32,6 +30,7 @@ from otaflux.machine import Machine
 from otaflux.model.event import Action, Priority
 from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record
+from otaflux.reason import Cause, Reason
 
 LAMP = Device("lamp")
 TOLD = release("lamp", "1.0.0")

@@ -9,13 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from otaflux.errors import Busy, DiskFailed, Undecided, Unreachable
-from otaflux.events import FoundUsable, Happening, Reason, ReleaseRefused, RunEnded, RunFailed
+from otaflux.events import FoundUsable, Happening, ReleaseRefused, RunEnded, RunFailed
 from otaflux.log import Event, FoldedBatch
 from otaflux.loglines import MOST_ALIKE, MOST_SAID, LogLines
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
+from otaflux.reason import Reason
 
 TAG = Tag("1.0.0")
 

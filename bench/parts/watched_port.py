@@ -22,13 +22,14 @@ from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.app.operators import Observation, OperatorSide
 from otaflux.app.server import TURN
-from otaflux.events import Cause, Events, Reason, RunFailed
+from otaflux.events import Events, RunFailed
 from otaflux.freed import set_aside
 from otaflux.machine import REAL_MACHINE
 from otaflux.model.names import STABLE, Device, Namespace
 from otaflux.model.record import Record, Standing
 from otaflux.overheard import Overheard
 from otaflux.policy import Policy
+from otaflux.reason import Cause, Reason
 from otaflux.registry.layout import Layout
 from otaflux.state.datafolder import DataFolder
 from otaflux.units.units import Units

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from otaflux.errors import BadName
 from otaflux.events import (
-    Cause,
     DeviceForgotten,
     DeviceNotServed,
     FilesLeft,
@@ -38,6 +37,7 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
+from otaflux.reason import Cause
 
 MOST_DEVICES = 100_000  # devices that anything is remembered of
 MOST_EVENTS = 50_000  # events, of all devices together; some 300 bytes each

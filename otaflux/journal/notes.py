@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from otaflux.events import Cause
 from otaflux.model.names import Channel
+from otaflux.reason import Cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Incomplete, Undecided, Unreachable, Unsigned, Unusable
-from otaflux.events import Events, FoundUsable, Reason, ReleaseRefused, TagClear, TagUnclear
+from otaflux.events import Events, FoundUsable, ReleaseRefused, TagClear, TagUnclear
 from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Touch
 from otaflux.model.look import AwaitsSignature, HeldBack, Lacking, Look, Unbound, Unfit, Usable
@@ -19,6 +19,7 @@ from otaflux.model.names import Device, Tag
 from otaflux.model.proof import SignatureProof
 from otaflux.model.record import Record, Verdict
 from otaflux.model.release import Release
+from otaflux.reason import Reason
 from otaflux.reconcile.choice import Candidate
 from otaflux.reconcile.pull import Puller
 from otaflux.reconcile.resolve import Resolved

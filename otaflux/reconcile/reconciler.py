@@ -18,7 +18,6 @@ from otaflux.events import (
     DeviceNotServed,
     Events,
     FilesLeft,
-    Reason,
     RunEnded,
     RunFailed,
 )
@@ -28,6 +27,7 @@ from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Channel, Device, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.policy import Policy
+from otaflux.reason import Reason
 from otaflux.reconcile import again, choice
 from otaflux.reconcile.awaited import Awaited
 from otaflux.reconcile.looks import MOST_JUDGED, Judged

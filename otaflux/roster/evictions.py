@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from otaflux.errors import DiskFailed
-from otaflux.events import DeviceForgotten, Events, FilesLeft, Reason
+from otaflux.events import DeviceForgotten, Events, FilesLeft
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import Device
+from otaflux.reason import Reason
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.store import Store

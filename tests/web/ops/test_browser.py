@@ -11,8 +11,9 @@ import pytest
 from browser import Page, browser
 from watched import Watched
 
-from otaflux.events import Cause, Reason, RunFailed
+from otaflux.events import RunFailed
 from otaflux.model.names import Device
+from otaflux.reason import Cause, Reason
 from otaflux.web.port.server import Port
 
 LAMP = Device("lamp")

@@ -12,10 +12,11 @@ from simulation.registry import Shape
 from watched import Watched, run_watched
 
 from otaflux.errors import Unreachable
-from otaflux.events import Cause as Why
-from otaflux.events import HookAccepted, Reason, RunFailed, UnitLooping
+from otaflux.events import HookAccepted, RunFailed, UnitLooping
 from otaflux.model.event import Action
 from otaflux.model.names import STABLE, Device, Tag
+from otaflux.reason import Cause as Why
+from otaflux.reason import Reason
 
 LAMP = Device("lamp")
 HOSTILE = "<script>alert('x')</script> \"&amp;' <img src=x onerror=alert(1)>"
