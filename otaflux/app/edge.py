@@ -199,7 +199,7 @@ class Edge(DeviceSide):
                 controller.namespace,
                 controller.channels,
                 controller.awaits_signature,
-                heeds_signatures=controller.heeds_signatures,
+                heeds_signatures=lambda: controller.heeds_signatures,
             ),
             touch=touch,
             known=controller.roster.name,

@@ -61,13 +61,13 @@ class Intake:
     """The rule. `channels` are those kept besides the stable one, as CHANNELS has them.
 
     `awaits_signature` says whether the device has a release whose signature may still come;
-    `heeds_signatures` that nothing unsigned is served.
+    `heeds_signatures` that nothing unsigned is served, which is known once the server has begun.
     """
 
     namespace: Namespace
     channels: AbstractSet[Channel]
     awaits_signature: Callable[[Device], bool]
-    heeds_signatures: bool = False
+    heeds_signatures: Callable[[], bool] = lambda: False
 
     def judge(self, event: HookEvent, hook: str, now: float) -> Accepted | Ignored:
         """What the event means; `hook` is the id of the hook that brought it, at `now` (s)."""
@@ -107,7 +107,7 @@ class Intake:
         """Raise `BadName` where a delete asks for nothing."""
         if tag is None:
             return
-        if tag.is_attachment and self.heeds_signatures:
+        if tag.is_attachment and self.heeds_signatures():
             return
         if tag.is_attachment:
             raise _Nothing(f"tag '{tag}' is the tag of a signature, not of a release")

@@ -148,7 +148,7 @@ def test_the_tag_of_a_signature_counts_only_while_one_is_awaited(tag: str) -> No
 @pytest.mark.parametrize("tag", SIGNATURE_TAGS)
 def test_the_tag_of_a_signature_that_goes_counts_where_nothing_unsigned_is_served(tag: str) -> None:
     """Its release has none any more; of releases that are missing it says nothing."""
-    heeding = replace(intake(), heeds_signatures=True)
+    heeding = replace(intake(), heeds_signatures=lambda: True)
     judged = judge(tag, action=Action.DELETE, by=heeding)
     assert isinstance(judged, Accepted)
     assert not judged.touch.deletion

@@ -172,6 +172,12 @@ async def test_a_signature_that_comes_late_is_taken_at_its_hook_and_one_that_goe
                 running.told("lamp", "1.0.0")
                 (lapsed,) = logged(running, "signature_lapsed")
                 assert (lapsed["tag"], lapsed["reason"]) == ("2.0.0", "it has no signature")
+                old = f"sha256-{first.hex}.sig"
+                del registry.content.repository("acme/lamp").tags[old]
+                hook(running, action="delete", tag=old)  # some registries name the tag alone
+                while running.get("/version?device=lamp").status != 404:
+                    time.sleep(0.02)
+                assert logged(running, "signature_lapsed", tag="1.0.0")
 
         await asyncio.to_thread(run)
 
