@@ -265,7 +265,8 @@ class ActionClosed:
     """A unit closed an action of hawkBit's protocol here, whose release has that version.
 
     `again_in` is None where it went well, else the seconds until it is offered again.
-    `by_attribute` says that the unit named its device itself, as no address does.
+    `by_attribute` says that the unit named its device itself, as no address does; `said` is the
+    version that its attributes had.
     """
 
     device: Device
@@ -274,6 +275,7 @@ class ActionClosed:
     version: str
     again_in: float | None = None
     by_attribute: bool = False
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from otaflux.app.controller import Controller
 from otaflux.broker.account import Account
 from otaflux.broker.announcer import Announcer
@@ -32,8 +34,15 @@ def account(settings: Settings, url: BrokerUrl) -> Account:
     )
 
 
-def link(account: Account, settings: Settings, controller: Controller, units: Units) -> Link:
-    """The connection, and what uses it."""
+def link(
+    account: Account,
+    settings: Settings,
+    controller: Controller,
+    units: Units,
+    *,
+    secrets: Callable[[], Sequence[str]],
+) -> Link:
+    """The connection, and what uses it; `secrets` gives those of `WEBHOOK_SECRET`."""
     announcer = Announcer(
         account.topic,
         controller.catalog,
@@ -51,6 +60,7 @@ def link(account: Account, settings: Settings, controller: Controller, units: Un
         units=units,
         touch=controller.touch,
         events=controller.events,
+        secrets=secrets,
         machine=controller.machine,
     )
     parts: list[Participant] = [peers, announcer]

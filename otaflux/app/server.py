@@ -128,6 +128,16 @@ class _Server:
             shutdown_timeout=min(settings.shutdown_timeout, LAST_ANSWERS),
         )
 
+    def _broker(self) -> Link | None:
+        """The broker, where one is set; its library is not even loaded without."""
+        settings = self._settings
+        if settings.mqtt_url is None:
+            return None
+        from otaflux.app.broker import account, link
+
+        who = account(settings, settings.mqtt_url)
+        return link(who, settings, self._controller, self._units, secrets=self._secrets)
+
     def _secrets(self) -> list[str]:
         secret = self._settings.webhook_secret
         return secret.current().reveal().split() if secret else []
@@ -151,7 +161,7 @@ class _Server:
         """Listen, and keep devices up to date, until told to stop."""
         stop = _stop_signals()
         # Now, for what was found on the disk is no change.
-        link = _broker(self._settings, self._controller, self._units)
+        link = self._broker()
         async with self._saver, self._operators_port, self._port, asyncio.TaskGroup() as tasks:
             self._say_started()
             controller = tasks.create_task(self._controller.run(), name="controller")
@@ -199,15 +209,6 @@ class _Server:
                 seconds=round(round_seconds),
                 hint="Raise REGISTRY_RATE, or let hooks do it and raise RECHECK_INTERVAL",
             )
-
-
-def _broker(settings: Settings, controller: Controller, units: Units) -> Link | None:
-    """The broker, where one is set; its library is not even loaded without."""
-    if settings.mqtt_url is None:
-        return None
-    from otaflux.app.broker import account, link
-
-    return link(account(settings, settings.mqtt_url), settings, controller, units)
 
 
 def _stop_signals() -> asyncio.Event:

@@ -6,7 +6,7 @@ While the broker is away the newest are held, a bounded number. On one event loo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from otaflux.broker.session import Session
 from otaflux.events import BrokerSent, Events
@@ -21,7 +21,7 @@ class Outbox:
         self._kind = kind
         self._events = events
         self._most = most
-        self._held: dict[Hashable, tuple[str, bytes]] = {}
+        self._held: dict[Hashable, tuple[str, Callable[[], bytes]]] = {}
         self._sending = 0
         self._came = asyncio.Event()
 
@@ -30,10 +30,13 @@ class Outbox:
         """How many messages wait, or are on their way."""
         return len(self._held) + self._sending
 
-    def put(self, key: Hashable, topic: str, payload: bytes) -> None:
-        """Have a message sent, in the place of one of the same key that still waits."""
+    def put(self, key: Hashable, topic: str, make: Callable[[], bytes]) -> None:
+        """Have a message sent, in the place of one of the same key that still waits.
+
+        `make` is called when its turn comes, for a message may say when it was sent.
+        """
         self._held.pop(key, None)
-        self._held[key] = (topic, payload)
+        self._held[key] = (topic, make)
         if len(self._held) > self._most:
             del self._held[next(iter(self._held))]
         self._came.set()
@@ -46,8 +49,8 @@ class Outbox:
             self._sending = len(batch)
             try:
                 async with asyncio.TaskGroup() as sending:
-                    for topic, payload in batch.values():
-                        sending.create_task(self._send(session, topic, payload))
+                    for topic, make in batch.values():
+                        sending.create_task(self._send(session, topic, make))
             except BaseException:
                 self._held = {**batch, **self._held}
                 raise
@@ -56,6 +59,6 @@ class Outbox:
             if not self._held:
                 await self._came.wait()
 
-    async def _send(self, session: Session, topic: str, payload: bytes) -> None:
-        await session.publish(topic, payload)
+    async def _send(self, session: Session, topic: str, make: Callable[[], bytes]) -> None:
+        await session.publish(topic, make())
         self._events.tell(BrokerSent(self._kind))

@@ -5,24 +5,30 @@ come to it. What comes from the broker is never passed on, so there are no loops
 retained, and whoever misses one finds the same at its next re-check.
 
 Trust: anybody who may publish below the topic can write such a message. It is read strictly and
-bounded; a name has to be one that a device can have and that is served here; and it causes no more
-than looks at a bounded rate (`inbox.py`). On one event loop.
+bounded, and a name has to be one that a device can have and that is served here. A message that a
+hook was accepted causes no more than looks at a bounded rate (`inbox.py`), and needs no proof. That
+something was deleted, or that a unit closed an action, counts only with a proof that its sender
+knows `WEBHOOK_SECRET` (`seal.py`). Without that setting nobody can prove anything: then no deletion
+counts, and an action that is said to be closed well is kept from that unit for a day after its
+release, and nothing else changes (`otaflux.units.rumours`). Nothing that comes from here moves a
+unit to another device. On one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Hashable
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from otaflux.broker.account import Account
 from otaflux.broker.inbox import Inbox
 from otaflux.broker.outbox import Outbox
+from otaflux.broker.seal import Seal, Sealed, Secrets
 from otaflux.broker.session import Session
-from otaflux.errors import BadName
+from otaflux.errors import BadName, Unproven
 from otaflux.events import ActionClosed, BrokerHeard, Events, Happening, HookAccepted
 from otaflux.folded import Folded
 from otaflux.log import Event, log
@@ -30,6 +36,7 @@ from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.event import Action, Priority, Touch
 from otaflux.model.names import Device, Namespace
 from otaflux.roster.roster import Roster
+from otaflux.units.seen import MAX_ACTION
 from otaflux.units.units import Units
 from otaflux.wording import plain
 from otaflux.work.backoff import Burst
@@ -43,32 +50,36 @@ MOST_CLOSED = 10_000  # of those that wait
 T = TypeVar("T", bound="_Message")
 
 
-class _Message(msgspec.Struct, frozen=True):
+class _Message(Sealed, frozen=True, kw_only=True, omit_defaults=True):
     """What each message has; `replica` is who sent it."""
 
     replica: str
     device: str
 
 
-class HookHeard(_Message, frozen=True):
+class HookHeard(_Message, frozen=True, kw_only=True, omit_defaults=True):
     """A hook was accepted for a device."""
 
 
-class ActionHeard(_Message, frozen=True):
-    """A unit closed an action, whose release has that version."""
+class ActionHeard(_Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A unit closed an action, whose release has that version; `said` is what its attributes said.
+
+    `by_attribute` says that it named its device itself, as no address does.
+    """
 
     unit: str
-    action: int
+    action: Annotated[int, msgspec.Meta(ge=1, le=MAX_ACTION)]
     version: str
     well: bool
     by_attribute: bool = False
+    said: str = ""
 
 
 class Peers:
     """Tells other replicas, and hears them.
 
-    `known` is called with each device that another's hook names, before `touch`. Deletions go to a
-    topic of their own besides, so that a release that was taken back goes as soon everywhere.
+    `secrets` gives what replicas share. Deletions go to a topic of their own besides, so that a
+    release that was taken back goes as soon everywhere.
     """
 
     def __init__(
@@ -81,9 +92,11 @@ class Peers:
         units: Units,
         touch: Callable[[Touch], object],
         events: Events,
+        secrets: Secrets,
         machine: Machine = REAL_MACHINE,
     ) -> None:
         self._replica = replica
+        self._seal = Seal(secrets, now=machine.now)
         self._namespace = namespace
         self._roster = roster
         self._units = units
@@ -116,8 +129,8 @@ class Peers:
 
     async def begin(self, session: Session) -> None:
         """Hear the others from now on."""
-        await session.listen(self._hooks, lambda payload: self._hook_heard(payload, gone=False))
-        await session.listen(self._deletions, lambda payload: self._hook_heard(payload, gone=True))
+        await session.listen(self._hooks, self._hook_heard)
+        await session.listen(self._deletions, self._deletion_heard)
         await session.listen(self._actions, self._action_heard)
 
     async def serve(self, session: Session) -> None:
@@ -132,36 +145,51 @@ class Peers:
         """What happened here that others are to know."""
         match happening:
             case HookAccepted(device=device, action=action):
-                said = msgspec.json.encode(HookHeard(self._replica, device.name))
-                self._out["hook"].put(device, self._hooks, said)
+                hook = HookHeard(replica=self._replica, device=device.name)
+                bare = msgspec.json.encode(hook)
+                self._out["hook"].put(device, self._hooks, lambda: bare)
                 if action is Action.DELETE:
-                    self._out["hook"].put((device, action), self._deletions, said)
+                    self._tell("hook", (device, action), self._deletions, hook)
             case ActionClosed():
-                said = msgspec.json.encode(
-                    ActionHeard(
-                        self._replica,
-                        happening.device.name,
-                        happening.unit,
-                        happening.action,
-                        happening.version,
-                        well=happening.again_in is None,
-                        by_attribute=happening.by_attribute,
-                    )
+                closed = ActionHeard(
+                    replica=self._replica,
+                    device=happening.device.name,
+                    unit=happening.unit,
+                    action=happening.action,
+                    version=happening.version,
+                    well=happening.again_in is None,
+                    by_attribute=happening.by_attribute,
+                    said=happening.said,
                 )
                 key = (happening.device, happening.unit, happening.action)
-                self._out["unit"].put(key, self._actions, said)
+                self._tell("unit", key, self._actions, closed)
             case _:
                 pass  # nobody else's business
 
-    def _hook_heard(self, payload: bytes, *, gone: bool) -> None:
-        """Another replica accepted a hook, or so it says; `gone` of something deleted."""
+    def _tell(self, kind: str, key: Hashable, topic: str, message: _Message) -> None:
+        """Send a message with its proof, which says when it was sent."""
+        self._out[kind].put(key, topic, lambda: self._seal.put_on(topic, message))
+
+    def _hook_heard(self, payload: bytes) -> None:
+        """Another replica accepted a hook, or so it says."""
+        heard = self._read("hook", payload, HookHeard)
+        device = self._served("hook", heard) if heard else None
+        if heard is not None and device is not None:
+            self._put_look(device, heard.replica, gone=False)
+
+    def _deletion_heard(self, payload: bytes) -> None:
+        """Another replica accepted a hook that something was deleted there, and proves it."""
         heard = self._read("hook", payload, HookHeard)
         device = self._served("hook", heard) if heard else None
         if heard is None or device is None:
             return
+        if self._is_proven("hook", self._deletions, heard):
+            self._put_look(device, heard.replica, gone=True)
+
+    def _put_look(self, device: Device, replica: str, *, gone: bool) -> None:
         box = self._known if self._roster.is_known(device) else self._new
         _, was_gone = box.get(device) or ("", False)
-        if not box.put(device, (plain(heard.replica), gone or was_gone)):
+        if not box.put(device, (plain(replica), gone or was_gone)):
             self._ignore("hook", "too many names at once that nobody here knows")
 
     def _look(self, device: Device, said: tuple[str, bool]) -> None:
@@ -182,7 +210,13 @@ class Peers:
             return
         if not self._roster.is_there(device):
             self._ignore("unit", "a unit of a device that nobody here knows")
-        elif not self._closed.put((heard.device, heard.unit), heard):
+        elif not self._seal.is_there:
+            if heard.well:
+                self._events.tell(BrokerHeard("unit", "unproven"))
+                self._units.rumours.note(device, heard.unit, heard.action)
+        elif self._is_proven("unit", self._actions, heard) and not self._closed.put(
+            (heard.device, heard.unit), heard
+        ):
             self._ignore("unit", "too many closed actions at once")
 
     def _close(self, heard: ActionHeard) -> None:
@@ -194,7 +228,17 @@ class Peers:
             heard.version,
             well=heard.well,
             by_attribute=heard.by_attribute,
+            said=heard.said,
         )
+
+    def _is_proven(self, kind: str, topic: str, heard: _Message) -> bool:
+        """Whether a replica sent it; said where not."""
+        try:
+            self._seal.check(topic, heard)
+        except Unproven as error:
+            self._ignore(kind, str(error))
+            return False
+        return True
 
     def _read(self, kind: str, payload: bytes, form: type[T]) -> T | None:
         """A message; None where it is our own, or none."""

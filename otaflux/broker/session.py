@@ -12,6 +12,7 @@ of our own, sent after the subscription, comes after all of them and so marks th
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -53,7 +54,7 @@ class Session:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._reading = asyncio.Lock()
         self._mark = account.own("replicas", replica)
-        self._marks = 0
+        self._awaited = b""
         self._marked = asyncio.Event()
         self._hears: dict[str, Hear] = {self._mark: self._hear_mark}
         self._read: dict[str, bytes] = {}
@@ -122,9 +123,9 @@ class Session:
 
     async def _mark_end(self) -> None:
         """Return once all is here that the broker had for us."""
-        self._marks += 1
+        self._awaited = secrets.token_hex(8).encode()  # that nobody sends before us
         self._marked.clear()
-        await self._client.publish(self._mark, str(self._marks))
+        await self._client.publish(self._mark, self._awaited)
         try:
             async with asyncio.timeout(self._patience):
                 await self._marked.wait()
@@ -132,7 +133,7 @@ class Session:
             raise failures.not_heard(self.account, self._mark) from None
 
     def _hear_mark(self, payload: bytes) -> None:
-        if payload == str(self._marks).encode():
+        if payload == self._awaited:
             self._marked.set()
 
     @contextmanager

@@ -82,6 +82,10 @@ class Table:
         at = self._at[place]
         return self._names[at : at + self._length[place]]
 
+    def device_name(self, place: int) -> str:
+        """The name of a unit's device; empty where nobody knows it."""
+        return self.words.texts[self.device[place]]
+
     def is_taken(self, place: int) -> bool:
         """Whether there is a unit at a place."""
         return self._length[place] > 0

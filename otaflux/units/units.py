@@ -18,6 +18,7 @@ from otaflux.units.counts import VersionCounts
 from otaflux.units.packing import PROTOCOL_NUMBERS, put_in, seen_at
 from otaflux.units.reoffer import wait_after
 from otaflux.units.rows import Row, read_row, row_of
+from otaflux.units.rumours import Rumours
 from otaflux.units.seen import Protocol, SeenUnit, can_be_action, can_be_unit, can_be_word
 from otaflux.units.table import (
     BY_ATTRIBUTE,
@@ -51,6 +52,7 @@ class Units:
         self._table = Table(most)
         self._running = VersionCounts()
         self.changes = Changes()
+        self.rumours = Rumours()
         self._listeners: list[Hear] = []
 
     def __len__(self) -> int:
@@ -163,6 +165,7 @@ class Units:
                     version,
                     again_in=again_in,
                     by_attribute=seen.by_attribute,
+                    said=seen.said,
                 )
             )
 
@@ -175,15 +178,21 @@ class Units:
         *,
         well: bool,
         by_attribute: bool = False,
+        said: str = "",
     ) -> None:
-        """Another replica heard that a unit closed an action; what cannot be so is passed over."""
+        """Another replica heard that a unit closed an action; what cannot be so is passed over.
+
+        `said` is the version that its attributes had there. Which device it is of where no address
+        says so, the unit has to say here too.
+        """
         if not (can_be_action(action) and can_be_word(version)):
             return
         place = self._place(None if by_attribute else device, unit, Protocol.REPLICA)
-        if place != NOWHERE:
-            if by_attribute:
-                self._move(place, device)
-            self._close(place, action, version, well=well)
+        if place == NOWHERE or self._table.device_name(place) not in {"", device.name}:
+            return
+        if said and can_be_word(said):
+            self._table.rename(self._table.said, place, said)
+        self._close(place, action, version, well=well)
 
     def cancelled(self, device: Device | None, unit: str, *, refused: bool) -> None:
         """A unit answered a cancel; one that refused it goes on with its action."""
@@ -293,7 +302,7 @@ class Units:
     def _move(self, place: int, device: Device) -> None:
         """A unit that no address names a device of says which one it is of."""
         table = self._table
-        if table.words.texts[table.device[place]] != device.name:
+        if table.device_name(place) != device.name:
             runs = table.words.texts[table.runs[place]]
             self._runs(place, "")
             table.flags[place] |= BY_ATTRIBUTE  # before: its key stays what it was

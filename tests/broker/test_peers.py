@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,12 +27,15 @@ from otaflux.units.units import Units
 pytestmark = pytest.mark.real("mosquitto")
 
 LAMP, DOOR = Device("lamp"), Device("acme/door")
+SECRET = "secret-of-replicas"
 
 
 class Replica(Home):
     """A home with peers: what they made of what they heard."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, topic: str, name: str) -> None:
+    def __init__(
+        self, folder: Path, broker: Mosquitto, topic: str, name: str, *secrets: str
+    ) -> None:
         who = account(broker, topic)
         super().__init__(folder / name, who, held=[record(release("1.0.0", b"lamp"))])
         self.roster = Roster(self.catalog)
@@ -45,6 +49,7 @@ class Replica(Home):
             units=self.units,
             touch=self.touches.append,
             events=self.events,
+            secrets=lambda: secrets,
         )
         self.link = self.linked(who, [self.peers], replica=name)
 
@@ -62,10 +67,10 @@ class Replica(Home):
 
 @asynccontextmanager
 async def two(
-    broker: Mosquitto, topic: str, folder: Path
+    broker: Mosquitto, topic: str, folder: Path, *secrets: str
 ) -> AsyncIterator[tuple[Replica, Replica, Onlooker]]:
     """Two replicas that are connected, and somebody who looks on."""
-    one, other = (Replica(folder, broker, topic, name) for name in ("one", "other"))
+    one, other = (Replica(folder, broker, topic, name, *secrets) for name in ("one", "other"))
     async with running(one), running(other), onlooker(broker.url, f"{topic}/$otaflux/#") as seen:
         await seen.until(lambda: one.is_idle and other.is_idle)
         for replica in (one, other):  # until it hears: it sends itself nothing
@@ -84,7 +89,7 @@ async def test_a_hook_reaches_the_others_once_and_goes_no_further(
     broker: Mosquitto, topic: str, tmp_path: Path
 ) -> None:
     """The other looks as for a hook of its own; who accepted it and the other say no more of it."""
-    async with two(broker, topic, tmp_path) as (one, other, seen):
+    async with two(broker, topic, tmp_path, SECRET) as (one, other, seen):
         one.accept(LAMP)
         await seen.until(lambda: len(other.touches) == 1)
         one.accept(DOOR)
@@ -103,7 +108,9 @@ async def test_a_hook_reaches_the_others_once_and_goes_no_further(
             {"replica": "one", "device": "lamp"},
             {"replica": "one", "device": "acme/door"},
         ]
-        assert seen.of(f"{topic}/$otaflux/deletions") == [{"replica": "one", "device": "acme/door"}]
+        (deleted,) = seen.of(f"{topic}/$otaflux/deletions")
+        assert (deleted["replica"], deleted["device"]) == ("one", "acme/door")
+        assert SECRET not in str(seen.all)
     async with onlooker(broker.url, f"{topic}/$otaflux/#") as late:
         await asyncio.sleep(0.05)
         assert late.all == [], "nothing of it is retained"
@@ -113,7 +120,7 @@ async def test_a_closed_action_reaches_the_others(
     broker: Mosquitto, topic: str, tmp_path: Path
 ) -> None:
     """What went well is not offered again by the other, and failures count there too."""
-    async with two(broker, topic, tmp_path) as (one, other, seen):
+    async with two(broker, topic, tmp_path, SECRET) as (one, other, seen):
         one.units.closed(LAMP, "lamp-1", 77, "1.0.0", well=True)
         one.units.closed(LAMP, "lamp-2", 77, "1.0.0", well=False)
         await seen.until(lambda: len(other.units) == 2)
@@ -154,9 +161,11 @@ RUBBISH = [
 ]
 
 
-def closed(device: str = "lamp", unit: str = "u", action: int = 1, version: str = "1") -> bytes:
+def closed(
+    device: str = "lamp", unit: str = "u", action: int = 1, version: str = "1", **more: Any
+) -> bytes:
     """A closed action, as replicas send it."""
-    return hook(device, unit=unit, action=action, version=version, well=True)
+    return hook(device, unit=unit, action=action, version=version, well=True, **more)
 
 
 ODD_ACTIONS = [closed("acme/door"), closed(unit="u/1"), closed(action=-1), closed(version="ü")]
@@ -183,6 +192,38 @@ async def test_what_is_no_message_of_a_replica_does_nothing(
         assert one.connections == 1
 
 
+@pytest.mark.parametrize("secrets", [(), (SECRET,)], ids=["no secret", "a secret"])
+async def test_a_forged_message_moves_no_unit_and_closes_nothing(
+    broker: Mosquitto, topic: str, tmp_path: Path, secrets: tuple[str, ...]
+) -> None:
+    """Nor is a deletion believed, nor what a replica sent before, when somebody sends it again."""
+    async with two(broker, topic, tmp_path, *secrets) as (one, other, seen):
+        where = f"{topic}/$otaflux"
+        one.units.described(None, "mine", runs="1.0.0", belongs_to=LAMP)
+        other.units.closed(LAMP, "true", 7, "2.0.0", well=False)
+        await seen.until(lambda: one.heard("accepted") == len(secrets))
+        true = [each for each in seen.of(f"{where}/units") if each != b"?"]
+        forged = [
+            closed(unit=unit, action=5, version="9.9.9", by_attribute=by_attribute, **more)
+            for unit in ("mine", "true", "made-up")
+            for by_attribute in (False, True)
+            for more in ({}, {"at": int(time.time()), "proof": "0" * 64})
+        ]
+        before = one.heard("ignored") + one.heard("unproven")
+        await seen.send_all(
+            f"{where}/units", [*forged, *(json.dumps(one).encode() for one in true)]
+        )
+        await seen.send(f"{where}/deletions", hook())
+        expected = len(forged) + (2 if secrets else 1)
+        await seen.until(lambda: one.heard("ignored") + one.heard("unproven") - before == expected)
+        mine, heard = one.units.find(None, "mine"), one.units.find(LAMP, "true")
+        assert mine is not None
+        assert (mine.device, mine.runs, mine.closed, mine.is_amid) == (LAMP, "1.0.0", 0, False)
+        assert one.units.find(None, "made-up") is one.units.find(LAMP, "made-up") is None
+        assert (heard.failures if heard else 0) == len(secrets), "once, though it came twice"
+        assert one.touches == []
+
+
 async def test_a_retained_message_is_no_hook(broker: Mosquitto, topic: str, tmp_path: Path) -> None:
     """Somebody else put it there, and it would come again at each connection."""
     async with onlooker(broker.url, f"{topic}/#") as seen:
@@ -206,6 +247,7 @@ async def test_strangers_cause_looks_at_a_bounded_rate(
         units=one.units,
         touch=one.touches.append,
         events=one.events,
+        secrets=list,
     )
     one.link = one.linked(account(broker, topic), [one.peers], replica="one")
     async with running(one), onlooker(broker.url, f"{topic}/none") as seen:

@@ -10,6 +10,7 @@ import pytest
 from otaflux.events import ActionClosed, Events
 from otaflux.machine import Machine
 from otaflux.model.names import Device
+from otaflux.units.rumours import Rumours
 from otaflux.units.seen import Protocol, SeenUnit
 from otaflux.units.units import Units
 
@@ -162,7 +163,28 @@ def test_what_another_replica_heard_counts_and_is_not_told_again() -> None:
         ("a", 7, "1.4.0"),
         ("b", 7, "1.4.0"),
     ]
-    assert known(units, "b", None).device == LAMP
+    assert known(units, "b", None).device is None, "a unit alone says whose it is"
+
+
+def test_another_replica_moves_no_unit_and_knows_what_its_attributes_said() -> None:
+    """What is said of a unit that belongs elsewhere is passed over; old attributes are no news."""
+    units = Units()
+    units.described(None, "b", runs="1.0.0", belongs_to=PUMP)
+    units.closed_elsewhere(LAMP, "b", 7, "9.9.9", well=True, by_attribute=True)
+    assert (known(units, "b", None).device, known(units, "b", None).runs) == (PUMP, "1.0.0")
+    units.closed_elsewhere(LAMP, "c", 7, "1.4.0", well=True, said="1.0.0")
+    units.described(LAMP, "c", runs="1.0.0")
+    assert known(units, "c", LAMP).runs == "1.4.0"
+
+
+def test_rumours_are_bounded_and_change_nothing_that_units_said() -> None:
+    """The last that is said of a unit is remembered, of so many units."""
+    units, rumours = Units(), Rumours(most=2)
+    for number, unit in enumerate(("a", "b", "c", "c"), start=1):
+        rumours.note(LAMP, unit, number)
+    assert [rumours.of(LAMP, unit) for unit in "abc"] == [0, 2, 4]
+    units.rumours.note(LAMP, "a", 7)
+    assert len(units) == 0
 
 
 def test_any_order_of_calls_keeps_the_columns_right() -> None:

@@ -452,3 +452,23 @@ async def test_one_connection_carries_a_whole_update(server: DeviceServer) -> No
         assert (await connection.reply()).status == 200
     assert json.loads((await connection.get(U)).body)["_links"].keys() == {"configData"}
     await connection.close()
+
+
+async def test_a_rumour_keeps_an_action_back_for_the_first_day_of_its_release_alone(
+    server: DeviceServer,
+) -> None:
+    """Somebody at the broker may lie: not to a unit amid it, not for long, and not of others."""
+    await server.get(U)
+    number = int(await action(server))
+    server.units.rumours.note(Device("lamp"), "u1", number)
+    assert await action(server) == "", "another replica may have heard it, and cannot prove it"
+    server.units.rumours.note(Device("lamp"), "u1", number + 1)
+    assert await action(server) == str(number)
+    await server.get(f"{U}/deploymentBase/{number}")
+    server.units.rumours.note(Device("lamp"), "u1", number)
+    assert await action(server) == str(number), "the unit is amid it"
+    server.units.rumours.note(Device("lamp"), "u2", number)
+    await server.get("/lamp/controller/v1/u2")
+    assert await action(server, "/lamp/controller/v1/u2") == ""
+    server.clock.value += 24 * 3600
+    assert await action(server, "/lamp/controller/v1/u2") == str(number)

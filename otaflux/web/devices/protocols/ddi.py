@@ -91,7 +91,8 @@ async def poll(request: DeviceRequest) -> Answer:
         parts.units.heard(who.named, who.unit, Protocol.DDI)
         told = rules.polled(who.base, rules.UnitPlan(), asks=True, seconds=rules.FIRST_SLEEP)
         return request.judged(json_body(told))
-    plan = rules.plan(record, seen, parts.channels.default, parts.machine.now())
+    rumour = parts.units.rumours.of(record.device, who.unit) if record is not None else 0
+    plan = rules.plan(record, seen, parts.channels.default, parts.machine.now(), rumour=rumour)
     version = plan.stands.version.text if plan.stands else ""
     parts.units.heard(who.named, who.unit, Protocol.DDI, told=version)
     asks = seen.is_asked or record is None

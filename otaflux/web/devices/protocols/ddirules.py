@@ -23,6 +23,7 @@ from otaflux.web.devices.offer import NOBODY, Offer, Unit, lowers, offer
 
 FIRST_SLEEP = 10  # seconds until a unit that was not known comes back for its deployment
 WITHDRAWN_KNOWN = 7 * 24 * 3600.0  # seconds in which feedback for a withdrawn release is taken
+RUMOURED = 24 * 3600.0  # seconds after its release in which an action is kept back by a rumour
 _UNNAMED = frozenset({"default"})  # tenants of clients that have no other, whatever their case
 _SAFE = "!$&'()*+,;=:@~"
 
@@ -123,8 +124,14 @@ def is_given(record: Record, release: Release, seen: SeenUnit | None) -> bool:
     return not is_withdrawn(record, action) and not lowers(record, release, runs)
 
 
-def plan(record: Record | None, seen: SeenUnit, channel: Channel, now: float) -> UnitPlan:
-    """What a unit is told now. `now` is in seconds since the epoch."""
+def plan(
+    record: Record | None, seen: SeenUnit, channel: Channel, now: float, *, rumour: int = 0
+) -> UnitPlan:
+    """What a unit is told now. `now` is in seconds since the epoch.
+
+    `rumour` is an action that the unit is said to have closed, by whom nobody can tell: it may be
+    false, so it counts for a day after that release came to be told, and not to a unit amid it.
+    """
     if record is None:
         return UnitPlan()
     if seen.is_amid and is_withdrawn(record, seen.action):
@@ -136,7 +143,20 @@ def plan(record: Record | None, seen: SeenUnit, channel: Channel, now: float) ->
     found = offer(record, channel, Unit(seen.unit, seen.runs), now)
     if found is None:
         return UnitPlan()
-    return UnitPlan(0, found.release if _is_wanted(found, seen, now) else None, found.release)
+    wanted = _is_wanted(found, seen, now) and not (
+        rumour == action_of(found.release)
+        and not (seen.is_amid and seen.action == rumour)
+        and _is_new(record, found.release, now)
+    )
+    return UnitPlan(0, found.release if wanted else None, found.release)
+
+
+def _is_new(record: Record, release: Release, now: float) -> bool:
+    """Whether a release came to be told less than a day ago."""
+    return any(
+        standing.release == release and is_within(RUMOURED, standing.since, now)
+        for standing in record.channels.values()
+    )
 
 
 def _is_wanted(found: Offer, seen: SeenUnit, now: float) -> bool:
