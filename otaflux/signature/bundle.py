@@ -1,7 +1,8 @@
 """cosign 3's layout: a Sigstore bundle with a DSSE envelope around an in-toto statement.
 
 `sigstore_bundle.proto` as protobuf's JSON (unknown members are left alone), the DSSE protocol, and
-`in-toto/attestation` `spec/v1/statement.md`. The hint in it is not compared: it is nobody's word.
+`in-toto/attestation` `spec/v1/statement.md`. The hint in it, cosign's name for the key, decides
+nothing, for it is nobody's word: of a signature that does not hold it helps to say why.
 A signature is a statement of the type that cosign signs with; every other predicate is an
 attestation, which says something about a release and does not approve it, whoever signed it.
 (`cosign verify` takes those too.)
@@ -9,6 +10,8 @@ attestation, which says something about a release and does not approve it, whoev
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +24,7 @@ from otaflux.signature.simplesigning import NOT_OURS
 from otaflux.signature.strictjson import NotStrict, Object, read_object
 from otaflux.wording import quoted
 
+OTHER_KEY = "its signature is by a key that is not trusted here"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 STATEMENT_FAMILY = "https://in-toto.io/Statement/"
@@ -36,6 +40,7 @@ class Bundle:
     payload: bytes
     signature: bytes
     has_certificate: bool
+    hint: str = ""
 
     @property
     def signed(self) -> bytes:
@@ -64,10 +69,31 @@ def judge(bundle: Bundle, subject: Digest, keys: Sequence[PublicKey]) -> KeySign
     """The key that signed `subject`; raises `Flawed`."""
     message = bundle.signed
     key = next((key for key in keys if key.holds(bundle.signature, message)), None)
-    check_content(bundle.payload_type, bundle.payload, subject, holds=key is not None)
     if key is None:
-        raise Flawed(Flaw.NOT_OURS, NOT_OURS)
+        hinted = next((key for key in keys if bundle.hint == _hint(key)), None)
+        raise _not_ours(bundle, subject, hinted)
+    check_content(bundle.payload_type, bundle.payload, subject, holds=True)
     return KeySigner(key.fingerprint)
+
+
+def _hint(key: PublicKey) -> str:
+    """What cosign writes as the hint of that key."""
+    return base64.b64encode(hashlib.sha256(key.spki).digest()).decode()
+
+
+def _not_ours(bundle: Bundle, subject: Digest, hinted: PublicKey | None) -> Flawed:
+    """Why a bundle does not hold that no trusted key signed, though it may say that one did."""
+    try:
+        check_content(bundle.payload_type, bundle.payload, subject, holds=False)
+    except Flawed as flawed:
+        if hinted is None or flawed.flaw is not Flaw.UNREADABLE:
+            return flawed
+    if hinted is None:
+        return Flawed(Flaw.NOT_OURS, OTHER_KEY if bundle.hint else NOT_OURS)
+    reason = (
+        f"its signature was changed after signing: it names the trusted key {hinted.fingerprint}"
+    )
+    return Flawed(Flaw.CHANGED, f"{reason}, which did not sign this")
 
 
 def check_content(payload_type: str, payload: bytes, subject: Digest, *, holds: bool) -> None:
@@ -121,6 +147,8 @@ def _bundle(read: Object) -> Bundle:
     except ValueError as error:
         raise NotStrict(f"payload or signature: {error}") from None
     material = _object(read, "verificationMaterial")
+    public_key = material.get("publicKey")
+    hint = public_key.get("hint") if isinstance(public_key, dict) else None
     payload_type = _text(envelope, "payloadType")
     if not payload_type.isascii():
         raise NotStrict("its payload type is no media type")
@@ -129,6 +157,7 @@ def _bundle(read: Object) -> Bundle:
         payload,
         signature,
         has_certificate="certificate" in material or "x509CertificateChain" in material,
+        hint=hint if isinstance(hint, str) else "",
     )
 
 

@@ -16,8 +16,9 @@ class Flaw(IntEnum):
     ATTESTATION = 1
     OTHER_DIGEST_CLAIMED = 2
     NOT_OURS = 3
-    OTHER_TYPE = 4
-    OTHER_DIGEST = 5
+    CHANGED = 4
+    OTHER_TYPE = 5
+    OTHER_DIGEST = 6
 
 
 class Flawed(ValueError):

@@ -152,6 +152,43 @@ def test_each_flaw_has_its_reason(found: Any, said: str) -> None:
     assert told.isprintable()
 
 
+def tampered(part: str, text: str) -> BundleBytes:
+    """What our key signed, as cosign writes it, with another payload or signature in it."""
+    document = json.loads(sign(SUBJECT, OURS))
+    envelope = document["dsseEnvelope"]
+    holder = envelope if part == "payload" else envelope["signatures"][0]
+    assert holder[part] != text
+    holder[part] = text
+    return BundleBytes(json.dumps(document).encode())
+
+
+def encoded(document: object) -> str:
+    """As an envelope has its payload."""
+    return base64.b64encode(json.dumps(document).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (tampered("payload", encoded(stated())), "names the trusted key"),
+        (tampered("payload", encoded([1])), "names the trusted key"),
+        (tampered("sig", encoded([1])), "names the trusted key"),
+        (tampered("payload", encoded(stated(OTHER))), "for another digest"),
+        (tampered("payload", encoded(stated(predicate=SLSA))), "only an attestation"),
+    ],
+)
+def test_what_names_our_key_and_is_not_signed_by_it_was_changed(
+    found: BundleBytes, said: str
+) -> None:
+    """The hint says which of two it is, tampering or another key, and makes nothing hold."""
+    told = reason(found)
+    assert said in told
+    assert ("changed after signing" in told) == ("names the trusted key" in told)
+    others = reason(BundleBytes(sign(SUBJECT, THEIRS)))
+    assert NOT_OURS in others
+    assert "changed" not in others
+
+
 def test_a_payload_that_is_not_the_layers_is_none() -> None:
     """Bytes are checked against the digest that the signature's manifest gives."""
     good = simple(OURS, claim())
@@ -211,7 +248,9 @@ def test_of_several_reasons_the_one_that_says_most_is_told() -> None:
     unreadable, attestation = BundleBytes(b"{}"), bundle(THEIRS, stated(predicate=SLSA))
     elsewhere, theirs = bundle(THEIRS, stated(OTHER)), simple(THEIRS, claim())
     ours_attested, ours_elsewhere = bundle(OURS, stated(predicate=SLSA)), simple(OURS, claim(OTHER))
-    rising = [unreadable, attestation, elsewhere, theirs, ours_attested, ours_elsewhere]
+    ours_changed = tampered("sig", encoded([1]))
+    rising = [unreadable, attestation, elsewhere, theirs, ours_changed]
+    rising += [ours_attested, ours_elsewhere]
     for at, last in enumerate(rising):
         assert reason(*rising[: at + 1]) == reason(*rising[at::-1]) == reason(last)
 
