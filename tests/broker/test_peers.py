@@ -213,9 +213,8 @@ async def test_a_forged_message_moves_no_unit_and_closes_nothing(
             for more in ({}, {"at": int(time.time()), "proof": "0" * 64})
         ]
         before = one.heard("ignored") + one.heard("unproven")
-        await seen.send_all(
-            f"{where}/units", [*forged, *(json.dumps(one).encode() for one in true)]
-        )
+        again = [json.dumps(each).encode() for each in true()]
+        await seen.send_all(f"{where}/units", [*forged, *again])
         await seen.send(f"{where}/deletions", hook())
         await seen.send(f"{where}/hooks", hook())  # comes last
         await seen.until(lambda: bool(one.touches))
