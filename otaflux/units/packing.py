@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from otaflux.model.names import Device
+from otaflux.units.flags import BY_ATTRIBUTE, GAVE_FEEDBACK, GOES_ON, IS_AMID, IS_ASKED, IS_LATE
 from otaflux.units.rows import flags_of
 from otaflux.units.seen import Protocol, SeenUnit
-from otaflux.units.table import BY_ATTRIBUTE, GAVE_FEEDBACK, GOES_ON, IS_AMID, IS_ASKED, Table
+from otaflux.units.table import Table
 
 _PROTOCOLS = tuple(Protocol)
 PROTOCOL_NUMBERS = {protocol: number for number, protocol in enumerate(_PROTOCOLS)}
@@ -49,4 +50,5 @@ def seen_at(table: Table, place: int) -> SeenUnit:
         is_asked=bool(flags & IS_ASKED),
         goes_on=bool(flags & GOES_ON),
         gave_feedback=bool(flags & GAVE_FEEDBACK),
+        is_late=bool(flags & IS_LATE),
     )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from otaflux.errors import BadName
 from otaflux.model.names import Device
+from otaflux.units.flags import BY_ATTRIBUTE, GAVE_FEEDBACK, GOES_ON, IS_AMID, IS_ASKED, IS_LATE
 from otaflux.units.seen import Protocol, SeenUnit, can_be_unit, can_be_word
-from otaflux.units.table import BY_ATTRIBUTE, GAVE_FEEDBACK, GOES_ON, IS_AMID, IS_ASKED
 
 Row = tuple[int | str, ...]
 
@@ -68,6 +68,7 @@ def read_row(row: Row) -> SeenUnit | None:
             is_asked=bool(bits & IS_ASKED),
             goes_on=bool(bits & GOES_ON),
             gave_feedback=bool(bits & GAVE_FEEDBACK),
+            is_late=bool(bits & IS_LATE),
         )
     except (ValueError, TypeError, BadName):
         return None
@@ -83,4 +84,5 @@ def flags_of(seen: SeenUnit) -> int:
         | GOES_ON * seen.goes_on
         | BY_ATTRIBUTE * seen.by_attribute
         | GAVE_FEEDBACK * seen.gave_feedback
+        | IS_LATE * seen.is_late
     )

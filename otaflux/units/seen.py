@@ -70,6 +70,11 @@ class SeenUnit:
     is_asked: bool = True
     goes_on: bool = False
     gave_feedback: bool = False
+    is_late: bool = False
+
+    def was_given(self, action: int) -> bool:
+        """Whether it is amid an action that it began before its release was taken back."""
+        return self.is_amid and self.action == action and not self.is_late
 
 
 def can_be_unit(text: str) -> bool:

@@ -14,12 +14,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
+from otaflux.units.flags import BY_ATTRIBUTE
 from otaflux.units.words import Words
 
 NOWHERE = 0xFFFFFFFF
 _MIN_WASTED = 1 << 16  # bytes of names that nobody has any more, before they are cleared away
-
-IS_ASKED, IS_AMID, GOES_ON, BY_ATTRIBUTE, GAVE_FEEDBACK = 1, 2, 4, 8, 16  # bits of `flags`
 
 
 class Table:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from otaflux.events import ActionClosed, Events
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import Device
+from otaflux.units import flags
 from otaflux.units.changes import Changes
 from otaflux.units.counts import VersionCounts
 from otaflux.units.packing import PROTOCOL_NUMBERS, put_in, seen_at
@@ -20,19 +21,9 @@ from otaflux.units.reoffer import wait_after
 from otaflux.units.rows import Row, read_row, row_of
 from otaflux.units.rumours import Rumours
 from otaflux.units.seen import Protocol, SeenUnit, can_be_action, can_be_unit, can_be_word
-from otaflux.units.table import (
-    BY_ATTRIBUTE,
-    GAVE_FEEDBACK,
-    GOES_ON,
-    IS_AMID,
-    IS_ASKED,
-    NOWHERE,
-    Table,
-)
+from otaflux.units.table import NOWHERE, Table
 
 MOST = 100_000  # units, where nobody says otherwise
-
-_OF_AN_ACTION = IS_AMID | GOES_ON | GAVE_FEEDBACK  # flags that end with it
 
 Hear = Callable[[Device, str, str], None]
 
@@ -123,7 +114,7 @@ class Units:
         if place == NOWHERE:
             return
         table = self._table
-        table.flags[place] &= ~IS_ASKED
+        table.flags[place] &= ~flags.IS_ASKED
         if device is None and belongs_to is not None:
             self._move(place, belongs_to)
         if runs and can_be_word(runs) and table.words.texts[table.said[place]] != runs:
@@ -132,16 +123,25 @@ class Units:
         self.changes.note(place)
 
     def began(
-        self, device: Device | None, unit: str, action: int, *, feedback: bool = False
+        self,
+        device: Device | None,
+        unit: str,
+        action: int,
+        *,
+        feedback: bool = False,
+        late: bool = False,
     ) -> None:
-        """A unit fetched the deployment of an action, or sent feedback that it goes on."""
+        """A unit fetched the deployment of an action, or sent feedback that it goes on.
+
+        `late` says that its release was taken back, so that it counts only who began it before.
+        """
         place = self._place(device, unit)
         if place == NOWHERE:
             return
         self._set_action(place, action)
-        flags = self._table.flags[place]
-        now = flags | IS_AMID | GAVE_FEEDBACK * feedback
-        if now != flags:
+        before = self._table.flags[place]
+        now = flags.begun(before, feedback=feedback, late=late)
+        if now != before:
             self._table.flags[place] = now
             # At once, though nobody waits: a unit that restarts after this one did looks for it.
             self.changes.note(place, urgent=True)
@@ -198,8 +198,8 @@ class Units:
         """A unit answered a cancel; one that refused it goes on with its action."""
         place = self._find(device, unit)
         if place != NOWHERE:
-            flags = self._table.flags[place]
-            self._table.flags[place] = flags | GOES_ON if refused else flags & ~_OF_AN_ACTION
+            before = self._table.flags[place]
+            self._table.flags[place] = flags.cancelled(before, refused=refused)
             self.changes.note(place)
 
     async def kept(self, within: float) -> bool:
@@ -293,7 +293,7 @@ class Units:
         if table.is_full:
             self._forget(table.oldest)
         number = table.words.take(device.name if device else "")
-        return table.add(number, unit.encode(), flags=IS_ASKED)
+        return table.add(number, unit.encode(), flags=flags.IS_ASKED)
 
     def _forget(self, place: int) -> None:
         self._runs(place, "")
@@ -305,7 +305,7 @@ class Units:
         if table.device_name(place) != device.name:
             runs = table.words.texts[table.runs[place]]
             self._runs(place, "")
-            table.flags[place] |= BY_ATTRIBUTE  # before: its key stays what it was
+            table.flags[place] |= flags.BY_ATTRIBUTE  # before: its key stays what it was
             table.rename(table.device, place, device.name)
             self._runs(place, runs)
 
@@ -328,7 +328,7 @@ class Units:
         table = self._table
         if table.action[place] != action:
             table.action[place] = action
-            table.flags[place] &= ~_OF_AN_ACTION
+            table.flags[place] &= ~flags.OF_AN_ACTION
             self.changes.note(place)
             _, _, version = table.failed.pop(place, (0, 0, 0))
             table.words.give_back(version)
@@ -336,12 +336,12 @@ class Units:
     def _close(self, place: int, action: int, version: str, *, well: bool) -> None:
         table = self._table
         self._set_action(place, action)
-        table.flags[place] &= ~_OF_AN_ACTION
+        table.flags[place] &= ~flags.OF_AN_ACTION
         failures, _, failed = table.failed.pop(place, (0, 0, 0))
         table.words.give_back(failed)
         if well:
             table.closed[place] = action
-            table.flags[place] |= IS_ASKED
+            table.flags[place] |= flags.IS_ASKED
             if version:
                 self._runs(place, version)
         else:

@@ -200,6 +200,31 @@ async def test_a_unit_may_refuse_a_cancel(server: DeviceServer) -> None:
     assert not await action(server)
 
 
+async def test_who_speaks_up_for_a_withdrawn_release_gets_no_byte_of_it(
+    server: DeviceServer,
+) -> None:
+    """Feedback is taken, and answered with a cancel; refusing that brings nothing either."""
+    await links(server)
+    number = await action(server)
+    await server.get(f"{U}/deploymentBase/{number}")
+    file = f"softwaremodules/{number}/artifacts/lamp.bin"
+    server.publish(release("lamp", "1.3.0", b"firmware of 1.3.0"), withdrawn=True)
+    server.clock.value += 3600
+    stranger = U + "9"
+    await links(server, stranger)
+    for said in ("proceeding", "rejected", "proceeding"):
+        where = f"{stranger}/deploymentBase/{number}/feedback"
+        assert (await say(server, "POST", where, feedback(said))).status == 200
+        assert (await links(server, stranger))["cancelAction"] == f"u19/cancelAction/{number}"
+        assert (await server.get(f"{stranger}/{file}")).status == 404
+        assert (await server.get(f"{stranger}/deploymentBase/{number}")).status == 404
+    where = f"{stranger}/cancelAction/{number}/feedback"
+    assert (await say(server, "POST", where, feedback("rejected"))).status == 200
+    assert await action(server, stranger) not in {"", number}, "what stands now"
+    assert (await server.get(f"{stranger}/{file}")).status == 404
+    assert (await server.get(f"{U}/{file}")).status == 200, "who fetched it before may end it"
+
+
 async def test_what_is_not_signed_any_more_nobody_gets(server: DeviceServer) -> None:
     """Neither who is amid it, who is told to end it, nor who refuses that, nor who asks anew."""
     await links(server)

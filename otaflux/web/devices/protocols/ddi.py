@@ -79,6 +79,10 @@ class _Controller:
         """Whether the unit began that action and has not ended it."""
         return self.seen is not None and self.seen.is_amid and self.seen.action == self.action
 
+    def was_given(self) -> bool:
+        """Whether it is amid that action, and was before its release was taken back."""
+        return self.seen is not None and self.seen.was_given(self.action)
+
 
 async def poll(request: DeviceRequest) -> Answer:
     """What a unit is to do, and when it asks again."""
@@ -131,7 +135,7 @@ async def artifact(request: DeviceRequest) -> FirmwareAnswer:
     is_served = request.parts.catalog.by_digest(release.firmware.firmware_digest) is not None
     if not is_served and record is not None and record.is_lapsed(release):
         raise NotFound("This action was taken back")
-    if request.named["name"] != rules.file_name(release) or not (is_served or who.is_amid()):
+    if request.named["name"] != rules.file_name(release) or not (is_served or who.was_given()):
         raise NotFound("There is no such file for this unit")
     return FirmwareAnswer.of(Offer(release))
 
@@ -152,7 +156,8 @@ async def feedback(request: DeviceRequest) -> Answer:
         case Outcome.CANCELLED:
             units.cancelled(who.named, who.unit, refused=False)
         case Outcome.GOES_ON | Outcome.REJECTED:
-            units.began(who.named, who.unit, who.action, feedback=True)
+            late = who.record is not None and rules.is_withdrawn(who.record, who.action)
+            units.began(who.named, who.unit, who.action, feedback=True, late=late)
     return _OK
 
 

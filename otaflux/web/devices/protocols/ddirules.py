@@ -112,13 +112,13 @@ def is_withdrawn(record: Record, action: int) -> bool:
 def is_given(record: Record, release: Release, seen: SeenUnit | None) -> bool:
     """Whether a unit that asks for a release gets it, though it is not told of it any more.
 
-    Not where it was taken back, but to who is amid it, nor where the unit runs more than that and
-    nobody is told less. What is not signed any more nobody gets.
+    Not where it was taken back, but to who began it before, nor where the unit runs more than that
+    and nobody is told less. What is not signed any more nobody gets.
     """
     if record.is_lapsed(release):
         return False
     action = action_of(release)
-    if seen is not None and seen.is_amid and seen.action == action:
+    if seen is not None and seen.was_given(action):
         return True
     runs = Unit(version=seen.runs) if seen is not None else NOBODY
     return not is_withdrawn(record, action) and not lowers(record, release, runs)
@@ -138,7 +138,7 @@ def plan(
         release = release_of(record, seen.action, now)
         if not seen.goes_on:
             return UnitPlan(cancel=seen.action)
-        if release is None or not record.is_lapsed(release):
+        if release is not None and is_given(record, release, seen):
             return UnitPlan(deploy=release)
     found = offer(record, channel, Unit(seen.unit, seen.runs), now)
     if found is None:
