@@ -367,6 +367,7 @@ async def test_a_client_certificate_counts_as_a_token_and_names_the_unit(
         "/api/v0/releases/latest/url?software_type=lamp&device_serial=made-up",
         "/swupdate?device=lamp&unit=made-up",
         "/esp32fota/lamp.json?id=made-up",
+        "/lamp/controller/v1/made-up",
     ],
 )
 async def test_a_unit_with_a_certificate_has_no_other_name(

@@ -29,7 +29,10 @@ _OK = json_body({})
 
 @dataclass(frozen=True, slots=True)
 class _Controller:
-    """A unit as its address has it, and what is known of it."""
+    """A unit as its address has it, and what is known of it.
+
+    `unit` is the one of its certificate, where it has one, whatever address it asks at.
+    """
 
     request: DeviceRequest
     tenant: str
@@ -43,9 +46,10 @@ class _Controller:
         parts = request.parts
         if not parts.units.are_remembered:
             raise NotFound("UNITS is 0, and what each unit installed has to be remembered here")
-        tenant, unit = request.named["tenant"], request.named["unit"]
-        rules.check_unit(unit)
-        named = rules.device_named(tenant, unit, lambda device: device in parts.catalog.devices())
+        tenant, asked = request.named["tenant"], request.named["unit"]
+        rules.check_unit(asked)
+        named = rules.device_named(tenant, asked, lambda device: device in parts.catalog.devices())
+        unit = request.unit_name(asked)
         return cls(request, tenant, unit, named, parts.units.find(named, unit))
 
     @property
@@ -61,7 +65,12 @@ class _Controller:
     @property
     def base(self) -> str:
         """Its address, for links."""
-        return self.request.origin() + rules.base(self.tenant, self.unit)
+        return self.request.origin() + self.path
+
+    @property
+    def path(self) -> str:
+        """The path of that, as the unit asked for it."""
+        return rules.base(self.tenant, self.request.named["unit"])
 
     @property
     def action(self) -> int:
@@ -123,7 +132,7 @@ async def deployment(request: DeviceRequest) -> Answer:
     if record is not None and not rules.is_given(record, release, who.seen):
         raise NotFound("This action was taken back")
     request.parts.units.began(who.named, who.unit, who.action)
-    path = rules.artifact_path(rules.base(who.tenant, who.unit), release)
+    path = rules.artifact_path(who.path, release)
     href = request.origin() + request.signed(path)
     return request.judged(json_body(rules.deployment(href, release)))
 
