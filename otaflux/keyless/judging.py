@@ -32,6 +32,7 @@ from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier
 
 from otaflux.keyless.logged import UNKNOWN_KIND, LoggedVerifier, check_intoto_entry
+from otaflux.keyless.promised import verify_promised
 from otaflux.signature.identity import Name
 from otaflux.wording import MAX_SENTENCE, plain, quoted
 
@@ -82,7 +83,11 @@ def judge(question: dict[str, Any]) -> dict[str, str]:
     policy = _MaySign([Name(text) for text in question["identities"]], Name(question["issuer"]))
     try:
         raw = base64.b64decode(question["bundle"])
-        kind, payload = _verified(verifier, raw, policy)
+        if "payload" in question:  # the old layout's, which is beside its signature
+            kind, payload = "", base64.b64decode(question["payload"])
+            verify_promised(verifier, raw, payload, policy)
+        else:
+            kind, payload = _verified(verifier, raw, policy)
     except (OSError, MemoryError) as error:
         return {"undecided": f"a certificate could not be judged: {plain(error)}"}
     except Exception as error:  # noqa: BLE001 - the library raises many kinds over hostile bytes

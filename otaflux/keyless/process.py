@@ -49,21 +49,22 @@ class NotaryProcess:
         self._ending: Callable[[], object] = _nothing
         self._not_before = 0.0
 
-    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+    def vouch(self, bundle: bytes, identities: Identities, payload: bytes | None = None) -> Vouched:
         """See `otaflux.signature.identity.Notary`. Blocks."""
-        answer = self._asked(
-            {
-                "bundle": base64.b64encode(bundle).decode(),
-                "identities": [name.text for name in identities.names],
-                "issuer": identities.issuer.text,
-                "root": base64.b64encode(identities.root).decode(),
-            }
-        )
+        question: dict[str, Any] = {
+            "bundle": base64.b64encode(bundle).decode(),
+            "identities": [name.text for name in identities.names],
+            "issuer": identities.issuer.text,
+            "root": base64.b64encode(identities.root).decode(),
+        }
+        if payload is not None:
+            question["payload"] = base64.b64encode(payload).decode()
+        answer = self._asked(question)
         match answer:
             case {"identity": str(identity), "issuer": str(issuer), "type": str(kind),
-                  "payload": str(payload)}:  # fmt: skip
+                  "payload": str(signed)}:  # fmt: skip
                 signer = IdentitySigner(identity, issuer)
-                return Vouched(signer, kind, base64.b64decode(payload))
+                return Vouched(signer, kind, base64.b64decode(signed))
             case {"unsigned": str(reason)}:
                 raise Unsigned(reason)
             case {"undecided": str(reason)}:

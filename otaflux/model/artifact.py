@@ -36,12 +36,16 @@ UNPACK = "io.otaflux.unpack"
 CHIP = "io.otaflux.chip"
 REFERENCE_TYPE = "vnd.docker.reference.type"
 SIGNATURE = "dev.cosignproject.cosign/signature"
+# Of a signature by a certificate, in the old layout.
+CERTIFICATE = "dev.sigstore.cosign/certificate"
+LOG_ENTRY = "dev.sigstore.cosign/bundle"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 # Those that count for OtaFlux; a manifest may have any number of others, which are not kept.
 KEPT_ANNOTATIONS = frozenset(
     {
         *(TITLE, VERSION, CREATED, REVISION, SOURCE, DESCRIPTION, URL),
         *(DEVICE, FIRMWARE_PATH, UNPACK, REFERENCE_TYPE, SIGNATURE, PREDICATE_TYPE),
+        *(CERTIFICATE, LOG_ENTRY),
     }
 )
 

@@ -27,7 +27,16 @@ from otaflux.errors import (
     Withheld,
 )
 from otaflux.machine import REAL_MACHINE, Machine
-from otaflux.model.artifact import SIGNATURE, Artifact, Descriptor, Digest, Gone, Manifest
+from otaflux.model.artifact import (
+    CERTIFICATE,
+    LOG_ENTRY,
+    SIGNATURE,
+    Artifact,
+    Descriptor,
+    Digest,
+    Gone,
+    Manifest,
+)
 from otaflux.model.names import Device, Tag
 from otaflux.model.signer import Signer
 from otaflux.registry.source import BlobReader, Source, Unchanged
@@ -53,15 +62,28 @@ ALL_PATIENCE = 60.0  # seconds for all that may be a signature of one manifest
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A blob that may be a signature, with the annotation that signs it in the old layout."""
+    """A blob that may be a signature: a bundle, or a payload that its annotations sign."""
 
     blob: Descriptor
-    signature: str | None = None  # None in a bundle's layer
+    is_bundle: bool
 
     @property
     def most(self) -> int:
         """Bytes that it may have."""
-        return MAX_BUNDLE if self.signature is None else MAX_PAYLOAD
+        return MAX_BUNDLE if self.is_bundle else MAX_PAYLOAD
+
+    def having(self, data: bytes) -> FoundSignature:
+        """It with its bytes, and in the old layout with what its annotations say."""
+        if self.is_bundle:
+            return BundleBytes(data)
+        said = self.blob.annotations
+        return SimpleSigning(
+            data,
+            said.get(SIGNATURE, ""),
+            self.blob.digest,
+            said.get(CERTIFICATE, ""),
+            said.get(LOG_ENTRY, ""),
+        )
 
 
 @dataclass(slots=True)
@@ -226,9 +248,7 @@ class Signatures:
         finally:
             if reading is not None:
                 await ended(reading)
-        if layer.signature is None:
-            return BundleBytes(data)
-        return SimpleSigning(data, layer.signature, blob.digest)
+        return layer.having(data)
 
 
 def _whole(reader: BlobReader, most: int) -> bytes:
@@ -248,10 +268,10 @@ def _bundles(artifact: Artifact | Unchanged | Gone, subject: Digest) -> list[_La
     if artifact.subject.digest != subject:
         return []
     layers = [layer for layer in artifact.layers if is_bundle_type(layer.media_type)]
-    return [_Layer(layer) for layer in layers[:MOST_BUNDLES]]
+    return [_Layer(layer, is_bundle=True) for layer in layers[:MOST_BUNDLES]]
 
 
 def _old_layers(manifest: Manifest) -> list[_Layer]:
     """The layers of the old layout, the last first: tools add theirs at the end."""
     layers = manifest.layers[::-1][:MOST_LAYERS]
-    return [_Layer(layer, layer.annotations.get(SIGNATURE, "")) for layer in layers]
+    return [_Layer(layer, is_bundle=False) for layer in layers]

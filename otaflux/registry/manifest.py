@@ -26,9 +26,11 @@ import msgspec
 
 from otaflux.errors import BadName, Undecided, Unusable
 from otaflux.model.artifact import (
+    CERTIFICATE,
     DOCKER_LIST,
     DOCKER_MANIFEST,
     KEPT_ANNOTATIONS,
+    LOG_ENTRY,
     NO_ANNOTATIONS,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -46,6 +48,9 @@ MAX_MANIFEST = 4 * 1024 * 1024  # bytes; what registries must accept, and the mo
 MAX_LAYERS = 1024  # container engines stop at 127
 MAX_CHILDREN = 4096  # of an index; a fallback tag lists every signature ever attached
 MAX_ANNOTATION = 5000  # characters that are kept of one; paths in it have at most 4096
+MAX_PROOF = (
+    16_384  # … of a certificate or a log's entry, which has the certificate in it twice packed
+)
 MAX_TYPE = 1000  # characters of a media type and the like; real ones have at most 255
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
@@ -299,10 +304,15 @@ def _descriptor(read: _Descriptor, manifest: Digest, where: str) -> Descriptor:
     )
 
 
+def _most(name: str) -> int:
+    """Characters that are kept of an annotation."""
+    return MAX_PROOF if name in {CERTIFICATE, LOG_ENTRY} else MAX_ANNOTATION
+
+
 def _annotations(read: Any) -> Mapping[str, str]:
     """Those that count; null is none."""
     if read is None:
         return NO_ANNOTATIONS
     found = {name: getattr(read, field) for field, name in _NAMES.items()}
-    kept = {name: text[:MAX_ANNOTATION] for name, text in found.items() if text is not None}
+    kept = {name: text[: _most(name)] for name, text in found.items() if text is not None}
     return MappingProxyType(kept) if kept else NO_ANNOTATIONS

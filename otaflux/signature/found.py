@@ -24,12 +24,15 @@ class SimpleSigning:
     """A layer of the tag `sha256-….sig`: cosign 2's layout.
 
     `payload` is the layer's blob, `payload_digest` the digest that the layer gives for it, and
-    `signature` the layer's annotation in base64, empty where there is none.
+    `signature` the layer's annotation in base64, empty where there is none. So are `certificate`
+    (PEM) and `log_entry` (JSON), which only signatures by a certificate have.
     """
 
     payload: bytes
     signature: str
     payload_digest: Digest
+    certificate: str = ""
+    log_entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)

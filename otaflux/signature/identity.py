@@ -97,9 +97,10 @@ class Vouched:
 class Notary(Protocol):
     """Judges bundles with certificates."""
 
-    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+    def vouch(self, bundle: bytes, identities: Identities, payload: bytes | None = None) -> Vouched:
         """Whoever of `identities` signed that bundle, with certificate, log and time verified.
 
-        Blocks. Raises `Unsigned` where nobody of them did, `Undecided` where it cannot be told.
+        `payload` is what was signed where that is not in the bundle: the old layout's. Blocks.
+        Raises `Unsigned` where nobody of them did, `Undecided` where it cannot be told.
         """
         ...

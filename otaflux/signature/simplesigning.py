@@ -22,8 +22,11 @@ from otaflux.wording import quoted
 TYPE = "cosign container image signature"
 
 
-def judge(found: SimpleSigning, subject: Digest, keys: Sequence[PublicKey]) -> KeySigner:
-    """The key that signed `subject`; raises `Flawed`."""
+def judge(found: SimpleSigning, subject: Digest, keys: Sequence[PublicKey]) -> KeySigner | None:
+    """The key that signed `subject`; raises `Flawed`.
+
+    None where no key did and there is a certificate, and all else is as it has to be.
+    """
     if len(found.payload) > MAX_PAYLOAD:
         raise Flawed(Flaw.UNREADABLE, f"its signature's payload is above {MAX_PAYLOAD} bytes")
     digest = found.payload_digest
@@ -41,9 +44,9 @@ def judge(found: SimpleSigning, subject: Digest, keys: Sequence[PublicKey]) -> K
     if named != str(subject):
         flaw = Flaw.OTHER_DIGEST if key else Flaw.OTHER_DIGEST_CLAIMED
         raise Flawed(flaw, f"its signature is for another digest, {quoted(named)}")
-    if key is None:
+    if key is None and not found.certificate:
         raise Flawed(Flaw.NOT_OURS, NOT_OURS)
-    return KeySigner(key.fingerprint)
+    return KeySigner(key.fingerprint) if key else None
 
 
 NOT_OURS = "its signature is by a key that is not trusted here, or was changed after signing"

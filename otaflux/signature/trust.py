@@ -18,9 +18,10 @@ from otaflux.errors import Undecided, Unsigned
 from otaflux.model.artifact import Digest
 from otaflux.model.signer import Signer
 from otaflux.signature import bundle, simplesigning
+from otaflux.signature.certified import as_bundle
 from otaflux.signature.flaw import Flaw, Flawed
 from otaflux.signature.found import BundleBytes, FoundSignature, SimpleSigning
-from otaflux.signature.identity import Identities, Notary
+from otaflux.signature.identity import Identities, Notary, Vouched
 from otaflux.signature.keys import PublicKey
 
 NOTHING = "it has no signature"
@@ -83,27 +84,29 @@ class Trust:
         """Who signed; a notary that was `unclear` once is not asked again, for it may hang."""
         match found:
             case SimpleSigning():
-                return simplesigning.judge(found, subject, self.keys)
+                key = simplesigning.judge(found, subject, self.keys)
+                return key or self._vouched(found, unclear).signer
             case BundleBytes(data):
                 read = bundle.read_bundle(data)
-                if read.has_certificate:
-                    return self._by_certificate(data, read, subject, unclear)
-                return bundle.judge(read, subject, self.keys)
+                if not read.has_certificate:
+                    return bundle.judge(read, subject, self.keys)
+                bundle.check_content(read.payload_type, read.payload, subject, holds=False)
+                vouched = self._vouched(found, unclear)
+                bundle.check_content(vouched.payload_type, vouched.payload, subject, holds=True)
+                return vouched.signer
             case _:
                 assert_never(found)
 
-    def _by_certificate(
-        self, data: bytes, read: bundle.Bundle, subject: Digest, unclear: Undecided | None
-    ) -> Signer:
-        bundle.check_content(read.payload_type, read.payload, subject, holds=False)
+    def _vouched(self, found: FoundSignature, unclear: Undecided | None) -> Vouched:
+        """Who of the identities signed something by a certificate, and what exactly."""
         if self.identities is None or self.notary is None:
             reason = "its signature is by a certificate, and no identity is trusted here"
             raise Flawed(Flaw.NOT_OURS, reason)
         if unclear is not None:
             raise unclear
         try:
-            vouched = self.notary.vouch(data, self.identities)
+            if isinstance(found, SimpleSigning):
+                return self.notary.vouch(as_bundle(found), self.identities, found.payload)
+            return self.notary.vouch(found.data, self.identities)
         except Unsigned as error:
             raise Flawed(Flaw.NOT_OURS, str(error)) from None
-        bundle.check_content(vouched.payload_type, vouched.payload, subject, holds=True)
-        return vouched.signer

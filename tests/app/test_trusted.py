@@ -20,7 +20,7 @@ WHO, ISSUER = Name("/https://ci.example/.*/"), Name("https://ci.example")
 class Nobody:
     """A notary that vouches for nobody."""
 
-    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+    def vouch(self, bundle: bytes, identities: Identities, payload: bytes | None = None) -> Vouched:
         """Never asked here."""
         raise AssertionError
 

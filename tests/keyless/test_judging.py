@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from signature_cases import ASSETS
 from sigstore.errors import VerificationError
 from sigstore.models import Bundle
@@ -18,9 +22,10 @@ from otaflux.errors import Undecided, Unsigned
 from otaflux.keyless.judging import judge
 from otaflux.keyless.logged import check_intoto_entry
 from otaflux.model.artifact import Digest
-from otaflux.model.signer import IdentitySigner
-from otaflux.signature.found import BundleBytes
+from otaflux.model.signer import IdentitySigner, KeySigner
+from otaflux.signature.found import BundleBytes, SimpleSigning
 from otaflux.signature.identity import Identities, Name, Vouched
+from otaflux.signature.privatekey import read_private_key
 from otaflux.signature.trust import Trust
 
 SUBJECT = Digest("sha256", "ab" * 32)
@@ -34,16 +39,17 @@ HELD = OURS.bundle(statement(SUBJECT), identity=WHO)
 class InThisProcess:
     """A notary without its process."""
 
-    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+    def vouch(self, bundle: bytes, identities: Identities, payload: bytes | None = None) -> Vouched:
         """As `NotaryProcess.vouch`."""
-        answer = judge(
-            {
-                "bundle": base64.b64encode(bundle).decode(),
-                "identities": [name.text for name in identities.names],
-                "issuer": identities.issuer.text,
-                "root": base64.b64encode(identities.root).decode(),
-            }
-        )
+        question = {
+            "bundle": base64.b64encode(bundle).decode(),
+            "identities": [name.text for name in identities.names],
+            "issuer": identities.issuer.text,
+            "root": base64.b64encode(identities.root).decode(),
+        }
+        if payload is not None:
+            question["payload"] = base64.b64encode(payload).decode()
+        answer = judge(question)
         if "unsigned" in answer:
             raise Unsigned(answer["unsigned"])
         if "undecided" in answer:
@@ -219,11 +225,119 @@ def test_what_was_signed_has_to_approve_this_digest() -> None:
     assert "another payload type" in refusal(text, trust(WHO))
 
 
+OLD = OURS.old(SUBJECT, identity=WHO)
+
+
+def old_refusal(found: SimpleSigning, trusted: Trust) -> str:
+    """Why a signature in the old layout does not hold."""
+    with pytest.raises(Unsigned) as unsigned:
+        trusted.judge([found], SUBJECT)
+    assert str(unsigned.value).isprintable()
+    return str(unsigned.value)
+
+
+def test_certificates_in_the_old_layout_are_judged_as_those_in_bundles() -> None:
+    """Who signed, with which issuer and root, within ten minutes, and this digest."""
+    for name in (WHO, "/https://ci\\.example/.*/"):
+        assert trust(name).judge([OLD], SUBJECT) == IdentitySigner(WHO, ISSUER)
+    everybody = {"issuer": "/.*/"}
+    assert "who is not trusted" in old_refusal(OLD, trust("ann@ota.example"))
+    assert "which is not trusted" in old_refusal(OLD, trust(WHO, issuer="https://accounts.example"))
+    for root in (THEIRS.trusted_root, b""):
+        assert "does not hold" in old_refusal(OLD, trust("/.*/", root=root, **everybody))
+    late = OURS.old(SUBJECT, identity=WHO, signed_after=timedelta(minutes=11))
+    assert "does not hold" in old_refusal(late, trust(WHO))
+    other = OURS.old(Digest("sha256", "cd" * 32), identity=WHO)
+    assert "for another digest" in old_refusal(other, trust(WHO))
+    nobody = Trust((read_private_key(new_pem(), str).public,))
+    assert "no identity is trusted here" in old_refusal(OLD, nobody)
+
+
+def new_pem() -> bytes:
+    """A key of its own."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def test_a_key_that_signed_counts_whatever_certificate_lies_beside() -> None:
+    """`cosign sign --key K --certificate C` writes both, and the key's word is enough."""
+    key = read_private_key(new_pem(), str)
+    signature = base64.b64encode(key.sign(OLD.payload)).decode()
+    for beside in (OLD.certificate, "garbage"):
+        found = replace(OLD, signature=signature, certificate=beside, log_entry="")
+        assert Trust((key.public,)).judge([found], SUBJECT) == KeySigner(key.public.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("", "no entry of a log"),
+        ("garbage", "no JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "no object 'Payload'"),
+        ('{"Payload": {"logID": "xy"}}', "'logID'"),
+        ('{"Payload": {"logID": 5}}', "'logID'"),
+        ('{"Payload": {"logID": "00", "logIndex": true}}', "no number 'logIndex'"),
+        ('{"Payload": {"logID": "00", "logIndex": 1e400}}', "no number"),
+        ('{"Payload": {"logID": "00", "logIndex": 1, "integratedTime": -1}}', "no number"),
+        ('{"Payload": {"logID": "00", "logIndex": 1, "integratedTime": 1}}', "no base64"),
+        ('{"Payload": {"logID": "00"}, "payload": {}}', "comes twice"),
+    ],
+)
+def test_a_log_entry_that_cannot_be_read_is_said_to_be_so(entry: str, said: str) -> None:
+    """Whatever stands in the annotation."""
+    told = old_refusal(replace(OLD, log_entry=entry), trust(WHO))
+    assert said in told
+
+
+@pytest.mark.parametrize("certificate", ["x", "-----BEGIN CERTIFICATE-----", HELD.decode()])
+def test_a_certificate_that_cannot_be_read_is_said_to_be_so(certificate: str) -> None:
+    """It is no matter whether a log entry is there."""
+    assert "no PEM" in old_refusal(replace(OLD, certificate=certificate), trust(WHO))
+
+
+def test_nothing_that_was_changed_in_the_old_layout_holds() -> None:
+    """Every byte of payload and signature, and those of certificate and log entry that count."""
+    trusted, chance = trust(WHO), random.Random(15)
+
+    def holds(found: SimpleSigning) -> bool:
+        try:
+            trusted.judge([found], SUBJECT)
+        except Unsigned:
+            return False
+        return True
+
+    for at in range(len(OLD.payload)):
+        payload = OLD.payload[:at] + bytes([OLD.payload[at] ^ 1]) + OLD.payload[at + 1 :]
+        digest = Digest("sha256", hashlib.sha256(payload).hexdigest())
+        assert not holds(replace(OLD, payload=payload, payload_digest=digest)), at
+    for at in range(len(OLD.signature)):
+        assert not holds(replace(OLD, signature=_flipped(OLD.signature, at))), at
+    for at in chance.sample(range(len(OLD.log_entry)), 150):
+        assert not holds(replace(OLD, log_entry=_flipped(OLD.log_entry, at))), at
+    for at in chance.sample(range(len(OLD.certificate)), 150):
+        changed = replace(OLD, certificate=_flipped(OLD.certificate, at))
+        assert not holds(changed) or OLD.certificate[at].isspace(), at
+
+
+def _flipped(text: str, at: int) -> str:
+    return text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :]
+
+
 def test_a_root_that_is_none_decides_nothing() -> None:
     """It is the operator's file that is wrong, and no signature."""
     for root in (b"{}", b"\xff", b'{"mediaType": "application/vnd.dev.sigstore.trustedroot+json"}'):
         with pytest.raises(Undecided, match="the trusted root cannot be used"):
             trust(WHO, root=root).judge([BundleBytes(HELD)], SUBJECT)
+
+
+def test_no_changed_envelope_with_a_certificate_holds() -> None:
+    """Every byte of payload, its type and the signature."""
+    trusted = trust(WHO)
+    for at in range(HELD.index(b'"dsseEnvelope"'), len(HELD)):
+        data = HELD[:at] + bytes([HELD[at] ^ 1]) + HELD[at + 1 :]
+        with pytest.raises(Unsigned):
+            trusted.judge([BundleBytes(data)], SUBJECT)
 
 
 def test_changed_bundles_do_not_hold() -> None:

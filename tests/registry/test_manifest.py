@@ -89,6 +89,17 @@ def test_a_manifest_is_read_whole() -> None:
     assert read.subject.size == 9
 
 
+def test_certificates_and_log_entries_of_signatures_are_kept_whole_and_no_more_than_that() -> None:
+    """A log entry of a workflow has some 6,000 characters; other annotations are cut before."""
+    long = "x" * 100_000
+    names = {"dev.sigstore.cosign/certificate": 16_384, "dev.sigstore.cosign/bundle": 16_384}
+    names[TITLE] = 5000
+    layer = LAYER | {"annotations": dict.fromkeys(names, long)}
+    read = parse_artifact(body(manifest(layers=[layer])), media_type=OCI_MANIFEST)
+    assert isinstance(read, Manifest)
+    assert {name: len(text) for name, text in read.layers[0].annotations.items()} == names
+
+
 def test_an_index_is_read_with_its_platforms() -> None:
     """Children keep their platform, artifact type and annotations; nulls count as absent."""
     child = {

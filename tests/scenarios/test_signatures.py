@@ -16,6 +16,7 @@ from programs import Server, free_port, server
 from real_registry import Notify, docker_registry
 from signature_cases import ASSETS, CASES, SignedCase
 from signed_content import BUNDLE, Shop, bundle, fingerprint, public, put_case
+from small_sigstore import SmallSigstore, statement
 
 SECRET = "s3cret-of-the-hooks"
 TOLD = {
@@ -214,6 +215,47 @@ async def test_a_real_registry_announces_signatures_before_it_has_them(tmp_path:
                 )
                 await real.put_index("acme/lamp", f"sha256-{digest.hex}", [attached])
                 await asyncio.to_thread(running.told, "lamp", version, within=1.0)
+
+
+async def test_identities_may_sign_in_both_layouts(tmp_path: Path) -> None:
+    """A certificate of who is trusted is enough, and one of somebody else's has its reason."""
+    sigstore, root = SmallSigstore(), tmp_path / "root.json"
+    root.write_bytes(sigstore.trusted_root)
+    ours, theirs = "https://ci.example/lamp@refs/tags/v1", "https://ci.example/evil"
+    async with FakeRegistry() as registry:
+        for device, by, is_old in (
+            ("new", ours, False),
+            ("old", ours, True),
+            ("new-theirs", theirs, False),
+            ("old-theirs", theirs, True),
+        ):
+            shop = Shop(f"acme/{device}", registry.content)
+            digest = shop.push("1.0.0", device.encode())
+            if is_old:
+                shop.attach_old(digest, sigstore.old(digest, identity=by))
+            else:
+                shop.attach(digest, sigstore.bundle(statement(digest), identity=by))
+        settings = {
+            "REGISTRY_URL": registry.url,
+            "REPOSITORY_PREFIX": "acme",
+            "COSIGN_IDENTITY": "/https://ci\\.example/lamp@refs/tags/.*/",
+            "COSIGN_ISSUER": "https://ci.example",
+            "SIGSTORE_TRUSTED_ROOT_PATH": str(root),
+        }
+
+        def run() -> None:
+            with server(tmp_path, **settings) as running:
+                for device in ("new", "old"):
+                    running.told(device, "1.0.0")
+                published = logged(running, "release_published", number=2)
+                assert {line["signed_by"] for line in published} == {
+                    f"{ours} (issuer https://ci.example)"
+                }
+                refused = logged(running, "release_refused", number=2)
+                assert {line["device"] for line in refused} == {"new-theirs", "old-theirs"}
+                assert all("evil', who is not trusted" in line["reason"] for line in refused)
+
+        await asyncio.to_thread(run)
 
 
 async def test_after_a_restart_only_what_the_keys_of_now_proved_is_told(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ class Told:
         self.answers = list(answers)
         self.asked = 0
 
-    def vouch(self, bundle: bytes, identities: Identities) -> Vouched:
+    def vouch(self, bundle: bytes, identities: Identities, payload: bytes | None = None) -> Vouched:
         """The next answer."""
         assert bundle
         assert identities

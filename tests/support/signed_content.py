@@ -24,6 +24,7 @@ from fake_content import Content, Layer, Stored
 from signature_cases import SignedCase
 
 from otaflux.model.artifact import Digest
+from otaflux.signature.found import SimpleSigning
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -123,6 +124,22 @@ class Shop:
         self._content.delete_manifest(self.repository, artifact)
         holder = self._content.repository(self.repository)
         holder.tags.pop(f"sha256-{subject.hex}", None)
+
+    def attach_old(self, subject: Digest, signature: SimpleSigning) -> Digest:
+        """Write the tag of the old layout with that one layer, which a certificate may sign."""
+        layer = Layer(
+            signature.payload,
+            media_type=SIMPLE,
+            annotations={
+                "dev.cosignproject.cosign/signature": signature.signature,
+                "dev.sigstore.cosign/certificate": signature.certificate,
+                "dev.sigstore.cosign/chain": "nobody reads this",
+                "dev.sigstore.cosign/bundle": signature.log_entry,
+            },
+        )
+        config = ("application/vnd.oci.image.config.v1+json", b"{}")
+        tag = f"sha256-{subject.hex}.sig"
+        return self._content.put(self.repository, tag, layers=[layer], config=config)
 
     def sign_old(self, subject: Digest, *by: str) -> Digest:
         """Write the tag of the old layout, with one layer for each key."""

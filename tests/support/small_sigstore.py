@@ -2,6 +2,7 @@
 
     sigstore = SmallSigstore()
     bundle = sigstore.bundle(statement(digest), identity="https://ci.example/a@refs/tags/v1")
+    layer = sigstore.old(digest, identity="ann@ota.example")   # the layout of cosign 2
     sigstore.trusted_root   # JSON, for SIGSTORE_TRUSTED_ROOT_PATH
 
 The CA's root signs a certificate for ten minutes, the log of certificates promises it, and the log
@@ -26,6 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from otaflux.model.artifact import Digest
 from otaflux.signature.bundle import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, pae
+from otaflux.signature.found import SimpleSigning
 
 ISSUER = "https://ci.example"
 _ISSUER_OID = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
@@ -145,6 +147,41 @@ class SmallSigstore:
                 },
             }
         ).encode()
+
+    def old(
+        self, subject: Digest, *, identity: str, signed_after: timedelta = timedelta(minutes=1)
+    ) -> SimpleSigning:
+        """As cosign 2 signs without a key: a payload, and all else in annotations of its layer."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = self._leaf(key, identity, ISSUER, is_mail=False)
+        critical = {
+            "identity": {"docker-reference": "ota.example/lamp"},
+            "image": {"docker-manifest-digest": str(subject)},
+            "type": "cosign container image signature",
+        }
+        payload = json.dumps({"critical": critical, "optional": None}).encode()
+        signature = _base64(key.sign(payload, _SHA256))
+        digest = hashlib.sha256(payload).hexdigest()
+        pem = leaf.public_bytes(Encoding.PEM)
+        body = _canonical(
+            {
+                "apiVersion": "0.0.1",
+                "kind": "hashedrekord",
+                "spec": {
+                    "data": {"hash": {"algorithm": "sha256", "value": digest}},
+                    "signature": {"content": signature, "publicKey": {"content": _base64(pem)}},
+                },
+            }
+        )
+        promised = {
+            "body": _base64(body),
+            "integratedTime": int((SIGNED_AT + signed_after).timestamp()),
+            "logIndex": 1234567,
+            "logID": hashlib.sha256(_spki(self._log)).hexdigest(),
+        }
+        promise = _base64(self._log.sign(_canonical(promised), _SHA256))
+        entry = json.dumps({"SignedEntryTimestamp": promise, "Payload": promised})
+        return SimpleSigning(payload, signature, Digest("sha256", digest), pem.decode(), entry)
 
     def _leaf(
         self, key: ec.EllipticCurvePrivateKey, identity: str, issuer: str, *, is_mail: bool
