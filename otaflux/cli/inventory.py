@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otaflux.cli import known
-from otaflux.cli.shelf import Seen, Shelf, shelf_of
+from otaflux.cli.shelf import Seen, Shelf, is_below, shelf_of
 from otaflux.errors import Misbound, Undecided, Unreachable, Unsigned, Unusable, Withheld
 from otaflux.model.artifact import Gone, Listing
-from otaflux.model.names import Device, Namespace, NotServed, Tag
+from otaflux.model.names import STABLE, Device, Namespace, NotServed, Tag
 from otaflux.model.record import Record
 from otaflux.reconcile import choice
+from otaflux.reconcile.choice import Candidate
 from otaflux.reconcile.signing import SignatureCheck
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source, Unchanged
@@ -30,10 +31,10 @@ from otaflux.state.datafolder import DataFolder
 if TYPE_CHECKING:
     from otaflux.app.parts import Assembly
 
-MOST_ASKED = (
-    3  # versions of a device, from the highest, that are asked about where nothing is known
-)
+# Versions of a device, from the highest, that are asked about where nothing is known …
+MOST_ASKED = 3
 MOST_JUDGED = 20  # … and where they have to be signed
+MOST_AHEAD = 50  # … of which more where a server looks at them too, as many as one run of it does
 
 _NOBODY_KNOWN = (
     "no device is known, and the registry does not list repositories to this account: name them in"
@@ -150,12 +151,71 @@ class _Asking:
         seen = None
         if not self._away:
             try:
-                seen = await _ask(self._source, self._signing, record, self._judged_by)
+                seen = await self._ask(record)
             except Unreachable as error:
                 self.problem = self._away = _unasked(error)
         seen = seen or _unseen(record, self._judged_by, self._away)
         where = "embedded folder" if self._settings.registry_url is None else "registry"
         return shelf_of(record, seen, self._settings.channels, self._judged_by, where=where)
+
+    async def _ask(self, record: Record) -> Seen:
+        """What the source says of a device; raises `Unreachable` where it says nothing of any."""
+        try:
+            listing = await self._source.tags(record.device)
+        except Unreachable:
+            raise
+        except Undecided as error:
+            problem = f"its tags could not be read: {error.with_hint}"
+            return _unseen(record, self._judged_by, problem)
+        if not listing.repository_known and record.channels:
+            problem = (
+                "its repository is gone, and devices are still told what it held; to end that,"
+                f" stop the server and `otaflux forget {record.device}`"
+            )
+            return Seen(listing, problem=problem)
+        try:
+            moved = await _moved(self._source, record)
+            return await self._judged(record, listing, moved)
+        except Undecided as error:
+            return Seen(listing, problem=f"its tags may have moved: {error.with_hint}")
+
+    async def _judged(self, record: Record, listing: Listing, moved: frozenset[Tag]) -> Seen:
+        """With why versions are withheld, or not signed, of which nothing is known."""
+        judged = {each.tag for each in record.verdicts if each.judged_by == self._judged_by}
+        known = (judged | {release.tag for release in record.served()}) - moved
+        asked, left = self._worth_asking(record, choice.candidates(listing.tags), known)
+        withheld: dict[Tag, str] = {}
+        unsigned: dict[Tag, str] = {}
+        for candidate in asked:
+            tag = candidate.tag
+            try:
+                artifact = await self._source.resolve(record.device, tag)
+                if not isinstance(artifact, Unchanged | Gone):
+                    await self._signing.proof(record.device, candidate.version, artifact)
+            except Withheld as error:
+                withheld[tag] = str(error)
+            except (Unsigned, Misbound) as error:
+                unsigned[tag] = str(error)
+            except (Undecided, Unusable):
+                continue  # said elsewhere, or once the server looks at it
+        return Seen(listing, moved, withheld=withheld, unsigned=unsigned, left=left)
+
+    def _worth_asking(
+        self, record: Record, found: Sequence[Candidate], known: Collection[Tag]
+    ) -> tuple[list[Candidate], frozenset[Tag]]:
+        """Which versions to ask about, and of those that a server looks at, which are left out.
+
+        First those that it tries before it comes to what is told, which it refused perhaps.
+        """
+        channels = (STABLE, *self._settings.channels)
+        able = [each for each in found if any(channel.takes(each.version) for channel in channels)]
+        if not self._signing.is_needed:
+            return [each for each in able[:MOST_ASKED] if each.tag not in known], frozenset()
+        unknown = [each for each in able if each.tag not in known]
+        ahead = [each for each in unknown if not is_below(record, each)]
+        older = [each for each in unknown if is_below(record, each)]
+        asked = ahead[:MOST_AHEAD] + older[: max(0, MOST_JUDGED - len(ahead))]
+        return asked, frozenset(each.tag for each in ahead[MOST_AHEAD:])
 
 
 def _is_served(namespace: Namespace, device: Device) -> bool:
@@ -168,59 +228,6 @@ def _is_served(namespace: Namespace, device: Device) -> bool:
 
 def _unasked(error: Undecided) -> str:
     return f"the registry could not be asked: {error.with_hint}"
-
-
-async def _ask(source: Source, signing: SignatureCheck, record: Record, judged_by: str) -> Seen:
-    """What the source says of a device; raises `Unreachable` where it says nothing of any."""
-    try:
-        listing = await source.tags(record.device)
-    except Unreachable:
-        raise
-    except Undecided as error:
-        problem = f"its tags could not be read: {error.with_hint}"
-        return _unseen(record, judged_by, problem)
-    if not listing.repository_known and record.channels:
-        problem = (
-            "its repository is gone, and devices are still told what it held; to end that,"
-            f" stop the server and `otaflux forget {record.device}`"
-        )
-        return Seen(listing, problem=problem)
-    try:
-        moved = await _moved(source, record)
-        withheld, unsigned = await _not_served(source, signing, record, listing, judged_by, moved)
-    except Undecided as error:
-        return Seen(listing, problem=f"its tags may have moved: {error.with_hint}")
-    return Seen(listing, moved, withheld=withheld, unsigned=unsigned)
-
-
-async def _not_served(
-    source: Source,
-    signing: SignatureCheck,
-    record: Record,
-    listing: Listing,
-    judged_by: str,
-    moved: Collection[Tag],
-) -> tuple[dict[Tag, str], dict[Tag, str]]:
-    """Of the highest versions of which nothing is known: what is withheld, what is not signed."""
-    judged = {verdict.tag for verdict in record.verdicts if verdict.judged_by == judged_by}
-    known = (judged | {release.tag for release in record.served()}) - set(moved)
-    most = MOST_JUDGED if signing.is_needed else MOST_ASKED
-    withheld, unsigned = {}, {}
-    for candidate in choice.candidates(listing.tags)[:most]:
-        tag = candidate.tag
-        if tag in known:
-            continue
-        try:
-            artifact = await source.resolve(record.device, tag)
-            if not isinstance(artifact, Unchanged | Gone):
-                await signing.proof(record.device, candidate.version, artifact)
-        except Withheld as error:
-            withheld[tag] = str(error)
-        except (Unsigned, Misbound) as error:
-            unsigned[tag] = str(error)
-        except (Undecided, Unusable):
-            continue  # said elsewhere, or once the server looks at it
-    return withheld, unsigned
 
 
 def _unseen(record: Record, judged_by: str, problem: str) -> Seen:

@@ -52,13 +52,17 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the source said of a device: None for its tags where it could not be asked."""
+    """What the source said of a device: None for its tags where it could not be asked.
+
+    `left` are versions that it was not asked about, for there are very many.
+    """
 
     listing: Listing | None
     moved: frozenset[Tag] = frozenset()
     problem: str = ""
     withheld: Mapping[Tag, str] = field(default_factory=dict)
     unsigned: Mapping[Tag, str] = field(default_factory=dict)
+    left: frozenset[Tag] = frozenset()
 
 
 def shelf_of(
@@ -139,7 +143,7 @@ def _row(
         return Row(tag.text, version.text, "unsigned", reason=seen.unsigned[tag])
     if tag in seen.withheld:
         return Row(tag.text, version.text, "unusable", reason=seen.withheld[tag])
-    return Row(tag.text, version.text, *_untold(record, candidate, channels))
+    return Row(tag.text, version.text, *_untold(record, candidate, channels, seen))
 
 
 def _from(where: str) -> str:
@@ -156,19 +160,35 @@ def _why(reason: str) -> str:
 
 
 def _untold(
-    record: Record, candidate: Candidate, channels: Sequence[Channel]
+    record: Record, candidate: Candidate, channels: Sequence[Channel], seen: Seen
 ) -> tuple[str, tuple[str, ...], str]:
     """State, channels and reason of a version that nobody is told and nobody refused."""
-    own = Channel(candidate.version.pre_release or STABLE)
+    own = _own_channel(candidate)
     if not any(channel.takes(candidate.version) for channel in (STABLE, *channels)):
         return "pre-release", (), f"channel '{own}' is not in CHANNELS"
-    floor = record.floor(own)
-    if floor is not None and candidate.order < floor:
-        return "older", (), "not told after something higher: DOWNGRADES=never"
-    current = record.current(own)
-    if current is not None and candidate.order < current.order:
-        return "older", (), ""
+    if is_below(record, candidate):
+        is_fallen = _is_below_floor(record, candidate)
+        return "older", (), "not told after something higher: DOWNGRADES=never" * is_fallen
+    if candidate.tag in seen.left:
+        ask = f"`otaflux verify {record.device}:{candidate.tag}` says whether it is signed"
+        return "not tried", (), f"one of very many, so not asked about here: {ask}"
     return "not tried", (), ""
+
+
+def is_below(record: Record, candidate: Candidate) -> bool:
+    """Whether a version is below what its channel is told, or may be."""
+    current = record.current(_own_channel(candidate))
+    is_older = current is not None and candidate.order < current.order
+    return is_older or _is_below_floor(record, candidate)
+
+
+def _is_below_floor(record: Record, candidate: Candidate) -> bool:
+    floor = record.floor(_own_channel(candidate))
+    return floor is not None and candidate.order < floor
+
+
+def _own_channel(candidate: Candidate) -> Channel:
+    return Channel(candidate.version.pre_release or STABLE)
 
 
 def _told(

@@ -13,6 +13,7 @@ from fake_faults import Page, Status
 from fake_registry import FakeRegistry
 from held_releases import release
 from programs import PATIENCE, Server, otaflux, server
+from signed_content import Shop, public
 
 from otaflux.cli.shelf import Seen, shelf_of
 from otaflux.model.artifact import Listing
@@ -294,6 +295,30 @@ def test_the_catalog_of_another_registry_is_told(tmp_path: Path) -> None:
     assert "is of the embedded folder, and http://127.0.0.1:1 is asked here" in done.stderr
     assert "server's settings" in done.stderr
     assert "is asked here" not in otaflux("list", cwd=tmp_path, **mine).stderr
+
+
+async def test_why_each_of_many_is_not_served_is_said_or_that_it_was_not_asked(
+    tmp_path: Path,
+) -> None:
+    """What a server tries comes first, and pre-releases that nobody is told cost no request."""
+    keys = tmp_path / "keys.pem"
+    keys.write_text(public("a"))
+    async with FakeRegistry() as registry:
+        shop = Shop("acme/lamp", registry.content)
+        shop.sign(shop.push("1.0.0", b"told"))
+        for number in range(60):
+            shop.push(f"1.1.{number}", b"unsigned %d" % number)
+            shop.push(f"2.0.0-nightly.{number}", b"a night's work")
+        signed = {**settings(registry, tmp_path), "COSIGN_PUB_KEY_PATH": str(keys)}
+        done = await listed(tmp_path, "lamp", "--json", **signed)
+        (shelf,) = json.loads(done.stdout)["devices"]
+        rows = {row["tag"]: row for row in shelf["releases"]}
+        assert {rows[f"1.1.{number}"]["state"] for number in range(10, 60)} == {"unsigned"}
+        for tag in ("1.1.9", "1.1.0"):
+            assert rows[tag]["state"] == "not tried"
+            assert f"otaflux verify lamp:{tag}" in rows[tag]["reason"]
+        assert rows["2.0.0-nightly.59"]["state"] == "pre-release"
+        assert not [seen for seen in registry.seen("manifest") if "nightly" in seen.path]
 
 
 def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
