@@ -1,9 +1,9 @@
 """What may be a signature of a manifest: fetched from its source, judged against who may sign.
 
 Both layouts are looked at, and one signature that holds is enough: artifacts about the manifest
-(cosign 3's bundles), and the tag `sha256-HEX.sig`, whose layers are signatures (cosign 2). One that
-could not be read for an error of the source is neither there nor missing: where no other holds
-nothing is known then.
+(cosign 3's bundles, and what cosign 2 writes with `--registry-referrers-mode=oci-1-1`), and the tag
+`sha256-HEX.sig`, whose layers are signatures (cosign 2). One that could not be read for an error of
+the source is neither there nor missing: where no other holds nothing is known then.
 
 What is fetched is bounded in number and bytes, for whoever may push writes these lists. What was
 found not to hold is remembered by content, and not fetched again while the lists are the same. On
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import (
@@ -43,6 +44,7 @@ from otaflux.registry.source import BlobReader, Source, Unchanged
 from otaflux.signature.found import (
     MAX_BUNDLE,
     MAX_PAYLOAD,
+    SIMPLE_SIGNING_TYPE,
     BundleBytes,
     FoundSignature,
     SimpleSigning,
@@ -52,7 +54,7 @@ from otaflux.signature.trust import Trust
 from otaflux.threads import InThread, ended
 
 MOST_LAYERS = 100  # signatures under one tag `sha256-HEX.sig` that are looked at
-MOST_BUNDLES = 4  # of one attached artifact; cosign attaches one
+MOST_ATTACHED = 4  # signatures in one attached artifact; cosign attaches one
 MOST_BESIDE = 8  # signatures that are looked at after one holds, for those of other keys
 MOST_REASONS = 1 << 20  # bytes of signatures that are kept until one reason for all is told
 MOST_REFUSED = 4096  # manifests of which it is remembered what did not hold
@@ -175,7 +177,7 @@ class Signatures:
         return (artifact,) if isinstance(artifact, Manifest) else ()
 
     async def _look_into(self, search: _Search, descriptor: Descriptor) -> None:
-        """Look at an artifact that a list names, if it is about the manifest and has a bundle."""
+        """Look at an artifact that a list names, if it is about the manifest."""
         if search.is_over:
             return
         try:
@@ -189,7 +191,7 @@ class Signatures:
         except Unusable:
             pass  # its bytes are no manifest, so it is no signature
         else:
-            await self._look_at(search, _bundles(artifact, search.digest))
+            await self._look_at(search, _attached_layers(artifact, search.digest))
 
     async def _look_at(self, search: _Search, layers: Sequence[_Layer]) -> None:
         for layer in layers:
@@ -261,14 +263,15 @@ def _whole(reader: BlobReader, most: int) -> bytes:
     return bytes(data)
 
 
-def _bundles(artifact: Artifact | Unchanged | Gone, subject: Digest) -> list[_Layer]:
-    """The bundles of an artifact that is about `subject`."""
+def _attached_layers(artifact: Artifact | Unchanged | Gone, subject: Digest) -> list[_Layer]:
+    """The bundles of an artifact that is about `subject`, and signatures in the old layout."""
     if not isinstance(artifact, Manifest) or artifact.subject is None:
         return []
     if artifact.subject.digest != subject:
         return []
-    layers = [layer for layer in artifact.layers if is_bundle_type(layer.media_type)]
-    return [_Layer(layer, is_bundle=True) for layer in layers[:MOST_BUNDLES]]
+    found = (_Layer(each, is_bundle=is_bundle_type(each.media_type)) for each in artifact.layers)
+    able = (x for x in found if x.is_bundle or x.blob.media_type == SIMPLE_SIGNING_TYPE)
+    return [*islice(able, MOST_ATTACHED)]
 
 
 def _old_layers(manifest: Manifest) -> list[_Layer]:

@@ -16,6 +16,7 @@ from otaflux.model.artifact import NO_ANNOTATIONS, OCI_EMPTY, PREDICATE_TYPE, De
 MOST_ATTACHED = 100  # artifacts of one manifest that are looked at
 MAX_HINT = 200  # characters of what a listing says of an artifact
 BUNDLE = "application/vnd.dev.sigstore.bundle"  # what the media types of all versions begin with
+OLD_LAYOUT = "application/vnd.dev.cosign.artifact.sig.v1+json"  # cosign 2 with referrers
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
 
 
@@ -45,4 +46,7 @@ def _unlikeliness(descriptor: Descriptor) -> int:
     if said is not None:
         return 0 if said == SIGNED else 2
     artifact_type = descriptor.artifact_type
-    return 1 if not artifact_type or artifact_type == OCI_EMPTY or BUNDLE in artifact_type else 2
+    likely = (
+        not artifact_type or artifact_type in {OCI_EMPTY, OLD_LAYOUT} or BUNDLE in artifact_type
+    )
+    return 1 if likely else 2

@@ -74,6 +74,18 @@ async def test_one_that_holds_in_either_layout_is_enough(referrers: bool) -> Non
         assert await looked.signers(other) == [fingerprint("a")]
 
 
+@pytest.mark.parametrize("referrers", [True, False])
+async def test_the_old_layout_is_read_where_it_is_attached_as_well(referrers: bool) -> None:
+    """As cosign 2 writes it with `--registry-referrers-mode=oci-1-1`: there is no tag then."""
+    async with looking(referrers=referrers) as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        looked.shop.attach_simple(digest, "b")
+        with pytest.raises(Unsigned, match="by a key that is not trusted here"):
+            await looked.signers(digest)
+        looked.shop.attach_simple(digest, "a")
+        assert await looked.signers(digest) == [fingerprint("a")]
+
+
 async def test_with_several_keys_each_that_signed_is_named() -> None:
     """So that one of them can be taken away without asking the registry."""
     async with looking() as looked:

@@ -119,6 +119,18 @@ class Shop:
         self._content.attach(self.repository, subject, artifact, fallback=self._fallback)
         return artifact
 
+    def attach_simple(self, subject: Digest, by: str = "a") -> Digest:
+        """Attach the old layout's payload, as cosign 2 does with referrers of OCI 1.1."""
+        artifact = self._content.put(
+            self.repository,
+            None,
+            layers=[simple(str(subject), by)],
+            config=("application/vnd.dev.cosign.artifact.sig.v1+json", b"{}"),
+            subject=subject,
+        )
+        self._content.attach(self.repository, subject, artifact, fallback=self._fallback)
+        return artifact
+
     def detach(self, subject: Digest, artifact: Digest) -> None:
         """Take an attached artifact away."""
         self._content.delete_manifest(self.repository, artifact)
