@@ -19,7 +19,11 @@ html_show_copyright = False
 html_show_sphinx = False
 
 HERE = Path(__file__).resolve().parents[2] / "docs"
-FOLDERS = {"hooks": "Hooks, a page a registry", "adr": "Decisions"}
+FOLDERS = {
+    "devices": "Devices, a page a client",
+    "hooks": "Hooks, a page a registry",
+    "adr": "Decisions",
+}
 
 
 def _contents(index: str) -> str:

@@ -9,7 +9,8 @@ from otaflux.web.devices.protocols.table import ROUTES
 from otaflux.web.refusals import STATUS
 
 HERE = Path(__file__).parent
-PAGE = (HERE.parent.parent.parent / "docs" / "devices.md").read_text()
+DOCS = HERE.parent.parent.parent / "docs"
+PAGE = (DOCS / "devices.md").read_text()
 LIVE = HERE.parent.parent / "scenarios" / "test_swupdate_live.py"
 TESTS = ("protocols", "other_protocols", "real_clients", "ddi_clients")
 BOARDS = "".join(path.read_text() for path in (*(HERE / f"test_{name}.py" for name in TESTS), LIVE))
@@ -17,13 +18,27 @@ BOARDS = "".join(path.read_text() for path in (*(HERE / f"test_{name}.py" for na
 
 def test_every_client_of_the_table_has_its_test() -> None:
     """A client stands in the table only with a test that runs it, and no test is left out."""
-    table = PAGE.split("## Clients")[1].split("### ")[0]
+    table = PAGE.split("## Clients")[1].split("## Addresses")[0]
     named = set(re.findall(r"`(test_\w+)`", table))
     there = set(re.findall(r"def (test_\w+)", BOARDS))
     assert named <= there
     rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
     assert len(rows) >= 10
     assert all("`test_" in row for row in rows)
+
+
+def test_every_client_has_its_page() -> None:
+    """Each row leads to a page, and each page is led to; all have the same parts."""
+    table = PAGE.split("## Clients")[1].split("## Addresses")[0]
+    pages = {path.name: path.read_text() for path in (DOCS / "devices").glob("*.md")}
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+    assert all("](devices/" in row for row in rows)
+    assert set(re.findall(r"\(devices/([\w-]+\.md)", table)) == set(pages)
+    own = pages.pop("curl.md")
+    assert "\n## A client of your own\n" in own
+    for name, text in pages.items():
+        assert "\n## Try it without a board\n" in text, name
+        assert "\n## What you should know\n" in text, name
 
 
 def test_every_anchor_leads_somewhere() -> None:

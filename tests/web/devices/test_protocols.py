@@ -539,7 +539,7 @@ async def test_curl_conditions_and_ranges(server: PortServer, tmp_path: Path) ->
 @pytest.mark.real("curl")
 async def test_curl_goes_on_as_documented(server: PortServer, tmp_path: Path) -> None:
     """The documented line makes no file of two releases, whatever lies there from yesterday."""
-    page = (Path(__file__).parents[3] / "docs" / "devices.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/devices/curl.md").read_text()
     (line,) = (line for line in page.splitlines() if line.startswith("curl") and "-C -" in line)
     base = f"http://127.0.0.1:{server.port}"
 
