@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 export PYTHON
 
 # Real programs that tests talk to, as Debian's packages; one that cannot be had skips its tests.
-PROGRAMS := buildah chromium curl docker-registry groff mosquitto nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
+PROGRAMS := buildah chromium curl docker-registry groff mosquitto netavark nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
 
 # Tests on two cores: three at once, for some wait. Who is done takes over what others did not begin.
 THREE := -n 3 --dist worksteal

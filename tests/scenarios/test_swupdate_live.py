@@ -20,6 +20,12 @@ PATIENCE = 20.0  # seconds, on a machine that has much else to do
 UNIT = "/gateway/controller/v1/dev1"
 
 
+def module_of_hawkbit() -> tuple[str, ...]:
+    """How the protocol is named where swupdate has several, as on Debian 13 (one on 12)."""
+    said = subprocess.run(["swupdate", "--help"], capture_output=True, text=True, check=False)
+    return ("-S hawkbit",) if "--server" in said.stdout + said.stderr else ()
+
+
 @contextmanager
 def swupdate(
     folder: Path, url: str, said: Path, *options: str
@@ -32,7 +38,8 @@ def swupdate(
         ' retrywait=1; gatewaytoken="TOKEN"; };\nidentify : ( { name="serial"; value="dev1"; } );\n'
     )
     command = ["swupdate", "-f", str(config), "-H", HARDWARE, "-v", "-M", "-m"]
-    command += ["-k", str(folder / "signer.pem"), "-u", " ".join(("-p 1", *options))]
+    suricatta = " ".join((*module_of_hawkbit(), "-p 1", *options))
+    command += ["-k", str(folder / "signer.pem"), "-u", suricatta]
     with tempfile.TemporaryDirectory(prefix="swu") as short, said.open("ab") as out:
         env = {"PATH": os.environ["PATH"], "TMPDIR": short, "HOME": short}
         process = subprocess.Popen(command, cwd=short, env=env, stdout=out, stderr=out)

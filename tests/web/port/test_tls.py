@@ -182,16 +182,21 @@ def test_a_pair_that_cannot_be_read_stops_the_start(tmp_path: Path, pair: Pair) 
         Certificate(pair.chain, pair.key).context()
 
 
+PLAIN_HTTP = "plain HTTP was sent to the TLS port"
+NO_TLS = "what came is no TLS"
+
+
 @pytest.mark.parametrize(
-    ("sent", "reason"),
+    ("sent", "reasons"),
     [
-        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "plain HTTP was sent to the TLS port"),
-        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "what came is no TLS"),
-        (b"\x00" * 300, "what came is no TLS"),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", {PLAIN_HTTP}),
+        # OpenSSL 3.5 knows that method, 3.0 does not.
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", {PLAIN_HTTP, NO_TLS}),
+        (b"\x00" * 300, {NO_TLS}),
     ],
 )
 async def test_who_does_not_speak_tls_leaves_one_line(
-    tmp_path: Path, pair: Pair, sent: bytes, reason: str
+    tmp_path: Path, pair: Pair, sent: bytes, reasons: set[str]
 ) -> None:
     """However often it comes, the connection ends and the log says once what it was."""
     async with served(tmp_path, pair) as server:
@@ -201,9 +206,9 @@ async def test_who_does_not_speak_tls_leaves_one_line(
                     assert b"HTTP" not in await server.raw(sent)
             async with await connect(server, pair) as connection:
                 assert (await connection.get("/health")).status == 200
-        assert [(line["event"], line["client"], line["reason"]) for line in logs] == [
-            ("tls_failed", "127.0.0.1", reason)
-        ]
+        (line,) = logs
+        assert (line["event"], line["client"]) == ("tls_failed", "127.0.0.1")
+        assert line["reason"] in reasons
         server.clock.value += 61
         with capture_logs() as logs, suppress(ConnectionError):
             await server.raw(sent)
