@@ -104,6 +104,11 @@ class _Search:
     beside: int = 0
 
     @property
+    def is_all_listed(self) -> bool:
+        """Whether what may be a signature was listed, of both layouts; before any was looked at."""
+        return self.is_whole and self.unclear is None
+
+    @property
     def is_over(self) -> bool:
         """Whether more would tell nothing: each who may sign did, or enough was looked at."""
         if not self.signers:
@@ -137,13 +142,13 @@ class Signatures:
         After the first that holds only some more are looked at. Raises `Unsigned` with the reason
         that says most, `Undecided` where that was not learnt.
         """
-        attached = await self._source.attached(device, digest)
-        old = await self._old_layout(device, digest)
+        search = _Search(trust, device, digest)
+        attached = await self._attached(search)
+        old = await self._old_layout(search)
         there = frozenset(each.digest for each in attached) | {old.digest for old in old}
         before = self._refused.get((trust.id, device, digest))
-        if before is not None and before.artifacts == there:
+        if before is not None and before.artifacts == there and search.is_all_listed:
             raise Unsigned(before.reason)
-        search = _Search(trust, device, digest)
         try:
             async with asyncio.timeout(self._patience):
                 for descriptor in attached:
@@ -162,16 +167,35 @@ class Signatures:
             self._refused.put((trust.id, device, digest), _Refused(there, reason))
         raise Unsigned(reason)
 
-    async def _old_layout(self, device: Device, digest: Digest) -> tuple[Manifest, ...]:
+    async def _attached(self, search: _Search) -> tuple[Descriptor, ...]:
+        """What is listed as being about the manifest; nothing where that cannot be read."""
+        try:
+            return await self._source.attached(search.device, search.digest)
+        except Unreachable:
+            raise
+        except Undecided as error:
+            search.unclear = error
+        except Unusable as error:
+            search.reason, search.is_whole = str(error), False
+        return ()
+
+    async def _old_layout(self, search: _Search) -> tuple[Manifest, ...]:
         """What the tag `sha256-HEX.sig` stands for; nothing where it is missing, or no manifest."""
+        digest = search.digest
         try:
             tag = Tag.parse(f"{digest.algorithm}-{digest.hex}.sig")
         except BadName:
             return ()  # of a SHA-512 it would be longer than tags may be
         try:
-            artifact = await self._source.resolve(device, tag)
+            artifact = await self._source.resolve(search.device, tag)
+        except Unreachable:
+            raise
+        except Undecided as error:
+            search.unclear = error
+            return ()
         except Withheld as error:
-            raise Undecided(f"its signatures could not be read: {error}") from None
+            search.unclear = Undecided(f"its signatures could not be read: {error}")
+            return ()
         except Unusable:
             return ()
         return (artifact,) if isinstance(artifact, Manifest) else ()

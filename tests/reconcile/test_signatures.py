@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from registry_client import SENSOR, remote
 from signed_content import ATTESTED, BUNDLE, Shop, bundle, fingerprint, public
 
 from otaflux.errors import Undecided, Unsigned
-from otaflux.model.artifact import OCI_INDEX, Digest, Index
+from otaflux.model.artifact import OCI_INDEX, OCI_MANIFEST, Digest, Index
 from otaflux.model.event import Priority, Touch
 from otaflux.model.version import Version
 from otaflux.reconcile.awaited import Awaited
@@ -179,6 +180,68 @@ async def test_what_did_not_hold_is_not_fetched_again_while_the_lists_are_the_sa
         assert looked.requests() - before == 2
         looked.shop.sign(digest)
         assert await looked.signers(digest) == [fingerprint("a")]
+
+
+@pytest.mark.parametrize("kind", ["referrers", "list", "tag"])
+async def test_what_fails_in_one_layout_takes_nothing_from_the_other(kind: str) -> None:
+    """Neither an error nor a list that is none; where nothing else holds that is told."""
+    async with looking(referrers=kind == "referrers") as looked:
+        digest = looked.shop.push("1.0.0", b"one")
+        if kind == "list":
+            looked.registry.content.put_raw("acme/sensor", f"sha256-{digest.hex}", b"garbage")
+            with pytest.raises(Unsigned, match="the list of what is attached to it cannot be read"):
+                await looked.signers(digest)
+        elif kind == "tag":
+            of_tag = f"sha256-{digest.hex}.sig"
+            looked.registry.fail(
+                "manifest", Status(500), times=None, when=lambda asked: of_tag in asked.path
+            )
+            with pytest.raises(Undecided):
+                await looked.signers(digest)
+        else:
+            looked.registry.fail("referrers", Status(500), times=None)
+            with pytest.raises(Undecided):
+                await looked.signers(digest)
+        if kind == "tag":
+            looked.shop.sign(digest)
+        else:
+            looked.shop.sign_old(digest)
+        assert await looked.signers(digest) == [fingerprint("a")]
+
+
+HOSTILE = {"layers": 5, "subject": {"digest": "sha256:x"}}
+
+
+async def test_hostile_lists_end_and_hide_nothing() -> None:
+    """Entries that are missing, of other types and sizes, no manifests, and lists in lists."""
+    async with looking(referrers=False) as looked:
+        shop, content = looked.shop, looked.registry.content
+        digest = shop.push("1.0.0", b"one")
+        tag, signature = f"sha256-{digest.hex}", shop.sign(digest)
+        strange = content.put_raw("acme/sensor", None, json.dumps(HOSTILE).encode())
+
+        def listing(*entries: tuple[str, Digest | str, int], under: str | None) -> Digest:
+            listed = [{"mediaType": x, "digest": str(y), "size": z} for x, y, z in entries]
+            body = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+            return content.put_raw("acme/sensor", under, json.dumps(body).encode(), OCI_INDEX)
+
+        listing(
+            (OCI_INDEX, signature, 1),  # a wrong type and a wrong size; the newest come first
+            *((OCI_MANIFEST, f"sha256:{number:064x}", 100) for number in range(30)),
+            (OCI_MANIFEST, digest, 100),  # the image itself
+            (OCI_MANIFEST, strange, 2**62),
+            ("text/html", strange, 0),
+            under=tag,
+        )
+        assert await looked.signers(digest) == [fingerprint("a")]
+        assert looked.requests() < 50
+        inner = listing((OCI_MANIFEST, signature, 1), under=f"{tag}.sig")
+        outer = listing(*[(OCI_INDEX, inner, 1)] * 100, under=tag)
+        listing((OCI_INDEX, outer, 1), (OCI_INDEX, inner, 1), under=tag)
+        before = looked.requests()
+        with pytest.raises(Unsigned, match="it has no signature"):
+            await looked.signers(digest)
+        assert looked.requests() - before < 10
 
 
 async def test_a_list_of_thousands_and_blobs_of_a_gib_cost_little() -> None:

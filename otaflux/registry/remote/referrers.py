@@ -29,7 +29,10 @@ MOST_PAGES = 20  # of the API's answer that are read; registries give some hundr
 async def attached(
     requests: Requests, resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
 ) -> tuple[Descriptor, ...]:
-    """What is listed as being about `digest`; raises `Undecided` where that was not learnt."""
+    """What is listed as being about `digest`; raises `Undecided` where that was not learnt.
+
+    And `Unusable` where the fallback tag names what nobody can read as a list.
+    """
     claimed = await _by_api(requests, resolver, name, scope, digest)
     # What was attached before a registry had the API is listed by the tag alone.
     return claimed or await _by_tag(resolver, name, scope, digest)
@@ -89,6 +92,6 @@ async def _by_tag(
         index = await resolver.resolve(name, scope, tag, None)
     except Withheld as error:
         raise Undecided(f"what is attached to it could not be read: {error}") from None
-    except Unusable:
-        return ()
+    except Unusable as error:
+        raise Unusable(f"the list of what is attached to it cannot be read: {error}") from None
     return likeliest(index.manifests) if isinstance(index, Index) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from fake_faults import Body, Cut, Page, Status, Throttled
 from fake_registry import FakeRegistry
 from registry_client import SENSOR, remote
 
-from otaflux.errors import Undecided
-from otaflux.model.artifact import Digest
+from otaflux.errors import Undecided, Unusable
+from otaflux.model.artifact import OCI_INDEX, OCI_MANIFEST, Digest
 
 REPOSITORY = "acme/sensor"
 
@@ -111,10 +112,14 @@ async def test_what_was_attached_before_the_api_was_there_is_found() -> None:
 
 
 async def test_a_fallback_tag_that_is_no_index_holds_nothing() -> None:
-    """Somebody's image, or garbage, under that tag is no signature and no verdict."""
+    """Somebody's image under that tag is no signature; garbage, or too much, is said to be so."""
     async with FakeRegistry(referrers=False) as registry, remote(registry) as client:
         subject, _ = signed(registry, 0)
         registry.content.put(REPOSITORY, f"sha256-{subject.hex}", layers=[b"x"])
         assert await client.attached(SENSOR, subject) == ()
-        registry.content.put_raw(REPOSITORY, f"sha256-{subject.hex}", b"garbage")
-        assert await client.attached(SENSOR, subject) == ()
+        entry = {"mediaType": OCI_MANIFEST, "digest": str(subject), "size": 5}
+        huge = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] * 10_000}
+        for body in (b"garbage", json.dumps(huge).encode()):
+            registry.content.put_raw(REPOSITORY, f"sha256-{subject.hex}", body)
+            with pytest.raises(Unusable, match="the list of what is attached to it cannot be read"):
+                await client.attached(SENSOR, subject)
