@@ -2,7 +2,7 @@
 
 `{"repository": "firmware/sensor", "tag": "1.4.0"}`, and where they are known `"digest"` and
 `"action"` (`push`, which is the default, or `delete`). `repository` is as the registry has it,
-with REPOSITORY_PREFIX. docs/hooks/generic.md shows who can be made to send it.
+with REPOSITORY_PREFIX. docs/registries/generic.md shows who can be made to send it.
 """
 
 from __future__ import annotations

@@ -114,6 +114,6 @@ class Hook:
         else:
             return ""
         return (
-            f" This looks like {sender}: docs/hooks/generic.md shows how to make it send"
+            f" This looks like {sender}: docs/registries/generic.md shows how to make it send"
             ' {"repository": …, "tag": …} to /hooks/registry/generic'
         )

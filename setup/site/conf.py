@@ -21,7 +21,7 @@ html_show_sphinx = False
 HERE = Path(__file__).resolve().parents[2] / "docs"
 FOLDERS = {
     "devices": "Devices, a page a client",
-    "hooks": "Hooks, a page a registry",
+    "registries": "Registries, a page each",
     "adr": "Decisions",
 }
 

@@ -19,6 +19,7 @@ from otaflux.hooks.payload import MAX_PARTS
 from otaflux.log import Event
 from otaflux.model.event import Touch
 from otaflux.model.names import Device, Namespace
+from otaflux.settings import SETTINGS
 from otaflux.web.hooks import bodies
 from otaflux.web.hooks import receiver as addresses
 from otaflux.web.hooks.receiver import Receiver
@@ -27,7 +28,7 @@ from otaflux.web.refusals import STATUS
 
 ROOT = Path(__file__).parent.parent.parent
 OVERVIEW = (ROOT / "docs" / "hooks.md").read_text()
-PAGES = {path.stem: path.read_text() for path in (ROOT / "docs" / "hooks").glob("*.md")}
+PAGES = {path.stem: path.read_text() for path in (ROOT / "docs" / "registries").glob("*.md")}
 
 
 def test_the_order_of_detection_is_the_documented_one() -> None:
@@ -44,7 +45,24 @@ def test_each_source_has_a_page(source: str) -> None:
     assert "wrong secret" in page
     assert "401" in page
     assert f"otaflux hook-example {source} " in page
-    assert f"hooks/{source}.md" in OVERVIEW
+    assert f"registries/{source}.md" in OVERVIEW
+
+
+def test_each_registry_has_a_page_with_the_same_parts() -> None:
+    """Settings that the program takes, its hook, a trial, and the way back; all are led to."""
+    listed = (ROOT / "docs" / "registries.md").read_text()
+    flags = {setting.name: setting for setting in SETTINGS}
+    for name, page in PAGES.items():
+        assert f"](registries/{name}.md)" in listed
+        if name == "generic":
+            continue
+        headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
+        assert headings[:3] == ["Point OtaFlux at it", "Its hook", "Try it"], name
+        assert "Take a release back" in headings, name
+        (block,) = re.findall(r"^```sh\n(REGISTRY_URL.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines():
+            setting, _, value = line.partition("=")
+            flags[setting.removesuffix("_FILE")].parse(value.strip("'"))
 
 
 def test_every_example_that_a_page_names_exists() -> None:
@@ -56,7 +74,10 @@ def test_every_example_that_a_page_names_exists() -> None:
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:
     """Links are to files that are there, and to headings that they have."""
-    for folder, page in [("docs", OVERVIEW), *(("docs/hooks", page) for page in PAGES.values())]:
+    for folder, page in [
+        ("docs", OVERVIEW),
+        *(("docs/registries", page) for page in PAGES.values()),
+    ]:
         for link in re.findall(r"\]\(([^)]+)\)", page):
             name, _, anchor = link.partition("#")
             target = (ROOT / folder / name).resolve()

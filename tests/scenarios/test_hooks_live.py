@@ -30,7 +30,7 @@ from otaflux.hooks import Proof
 
 pytestmark = [pytest.mark.real("docker-registry"), pytest.mark.real("curl")]
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "hooks"
+DOCS = Path(__file__).parent.parent.parent / "docs" / "registries"
 # What a shell, curl and addresses could take for something of their own.
 HOSTILE = "a'b\"c$HOME`id`\\d%20&#@{x}[1-3]:!~+/=*?;|<>(ü)"
 OLDER = "-older=secret'"

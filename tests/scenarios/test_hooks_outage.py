@@ -22,7 +22,7 @@ from real_registry import Notify, RealRegistry, docker_registry
 pytestmark = pytest.mark.real("docker-registry")
 
 SECRET = "s3cret"
-DOCS = Path(__file__).parent.parent.parent / "docs" / "hooks"
+DOCS = Path(__file__).parent.parent.parent / "docs" / "registries"
 BROKEN = b"\x1f\x8b\x08 no gzip at all"
 
 
