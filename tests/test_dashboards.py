@@ -64,7 +64,7 @@ def test_each_alert_has_its_case_and_its_page_in_the_docs() -> None:
     """Nobody is paged by what was not tried, or without a word on what to do."""
     cases = re.findall(r"- name: (\w+) fires", TESTS.read_text())
     assert cases == alerts()
-    docs = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    docs = (DEPLOY.parent / "docs" / "runbook.md").read_text()
     assert not [name for name in alerts() if f"| `{name}` |" not in docs]
 
 
