@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from lamp import KEEPS, LAMP, V1, V2, V3, Lamp, lamp
 from simulation.signatures import Keys
@@ -97,3 +99,38 @@ def test_a_signature_that_went_is_noticed_within_so_many_looks_whatever_comes_me
             assert looks <= EVERY + 1
 
     signed(test)
+
+
+def test_nothing_falls_and_nothing_unsigned_is_told_where_both_are_asked_for() -> None:
+    """`DOWNGRADES=never`: deletions, unsigned pushes, starts, a key that goes and comes."""
+    never = replace(KEEPS, never_fall=True)
+
+    async def test(rig: Lamp) -> None:
+        await rig.restart(never, Keys("a"))
+        for tag in (V1, V2):
+            rig.sign(rig.push(tag))
+        await rig.look()
+        assert rig.told() == "2.0.0"
+        rig.registry.delete(LAMP, V2)
+        for _ in range(3):
+            await rig.look(deletion=True)
+            await asyncio.sleep(20)
+        assert rig.told() == "2.0.0"
+        await rig.restart(never, Keys("a"))
+        assert rig.told() == "2.0.0"
+        rig.push(V3)
+        await rig.look()
+        assert rig.told() == "2.0.0"
+        await rig.restart(never, Keys("b"))
+        assert rig.told() is None
+        await rig.look(priority=Priority.HOOK)
+        assert rig.told() is None  # and not 1.0.0, whoever signs it
+        rig.sign(rig.registry.tags_of[LAMP][V1], "b")
+        await rig.look(priority=Priority.HOOK)
+        assert rig.told() is None
+        await rig.restart(never, Keys("b", "a"))
+        rig.sign(rig.registry.tags_of[LAMP][V3])
+        await rig.look(priority=Priority.HOOK)
+        assert rig.told() == "3.0.0"
+
+    lamp(test)

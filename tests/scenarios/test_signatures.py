@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_content import Layer
 from fake_registry import FakeRegistry
 from live_log import logged
-from programs import Server, free_port, server
-from real_registry import Notify, docker_registry
+from programs import PATIENCE, Server, server
 from signature_cases import ASSETS, CASES, SignedCase
-from signed_content import BUNDLE, Shop, bundle, fingerprint, public, put_case
+from signed_content import Shop, fingerprint, public, put_case
 from small_sigstore import SmallSigstore, statement
 
 SECRET = "s3cret-of-the-hooks"
@@ -86,8 +86,32 @@ async def test_of_what_cosign_made_only_what_is_signed_is_told(
         await asyncio.to_thread(run)
 
 
+def _begun(running: Server, target: str) -> socket.socket:
+    """A download by a slow client, who read nothing of it yet."""
+    host, _, port = running.url.removeprefix("http://").partition(":")
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.connect((host, int(port)))
+    client.settimeout(PATIENCE)
+    client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    return client
+
+
+def _rest(client: socket.socket, got: bytes) -> bytes:
+    """The body of an answer, of which the beginning was read."""
+    while piece := client.recv(1 << 20):
+        got += piece
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    return body
+
+
 async def test_keys_are_replaced_on_a_running_server_without_a_gap(tmp_path: Path) -> None:
-    """A, then A and B, then B: what only A signed goes, and the log says so before it goes."""
+    """A, then A and B, then B: what only A signed goes, and the log says so before it goes.
+
+    Whoever has taken half of it gets the other half, and nobody else gets any.
+    """
+    firmware = random.Random(1).randbytes(9_000_000)
     keys = tmp_path / "keys.pem"
     keys.write_text(public("a"))
     async with FakeRegistry() as registry:
@@ -95,7 +119,7 @@ async def test_keys_are_replaced_on_a_running_server_without_a_gap(tmp_path: Pat
             Shop(f"acme/{name}", registry.content) for name in ("both", "only-a", "only-b")
         )
         for shop, by in ((both, "ab"), (only_a, "a"), (only_b, "b")):
-            digest = shop.push("1.0.0", shop.repository.encode())
+            digest = shop.push("1.0.0", firmware if shop is only_a else shop.repository.encode())
             for name in by:
                 shop.sign(digest, name)
         settings = {
@@ -112,12 +136,17 @@ async def test_keys_are_replaced_on_a_running_server_without_a_gap(tmp_path: Pat
                 assert running.get("/version?device=only-b").status == 404
                 keys.write_text(public("a", "b"))
                 running.told("only-b", "1.0.0", within=5)
+                half = _begun(running, "/firmware?device=only-a")
+                got = half.recv(1000)
                 keys.write_text(public("b"))
                 polls = 0
                 while running.get("/version?device=only-a").status == 200:
                     assert running.get("/version?device=both").status == 200
                     polls += 1
                     assert polls < 5000
+                assert running.get("/firmware?device=only-a").status == 404
+                with half:
+                    assert _rest(half, got) == firmware
                 said = [line for line in running.log() if line["event"] == "signature_lapsed"]
                 assert [line["device"] for line in said] == ["only-a"]
                 for device in ("both", "only-b"):
@@ -181,40 +210,6 @@ async def test_a_signature_that_comes_late_is_taken_at_its_hook_and_one_that_goe
                 assert logged(running, "signature_lapsed", tag="1.0.0")
 
         await asyncio.to_thread(run)
-
-
-def refused(running: Server, version: str) -> None:
-    """Wait until a version is refused, and its hooks and looks are over for the moment."""
-    while not any(line["version"] == version for line in logged(running, "release_refused")):
-        time.sleep(0.02)
-    time.sleep(0.5)
-
-
-@pytest.mark.real("docker-registry")
-async def test_a_real_registry_announces_signatures_before_it_has_them(tmp_path: Path) -> None:
-    """docker-registry tells of a bundle before it moves the tag: current within a second anyway."""
-    keys, free = tmp_path / "keys.pem", free_port()
-    keys.write_text(public("a"))
-    told = Notify(f"http://127.0.0.1:{free}/hooks/registry", {"Authorization": SECRET})
-    async with docker_registry(tmp_path, notify=[told]) as real:
-        settings = {
-            "LISTEN_ADDR": f"127.0.0.1:{free}",
-            "REGISTRY_URL": real.url,
-            "REPOSITORY_PREFIX": "acme",
-            "COSIGN_PUB_KEY_PATH": str(keys),
-            "WEBHOOK_SECRET": SECRET,
-            "RECHECK_INTERVAL": "3600",
-        }
-        with server(tmp_path, **settings) as running:
-            for version in ("1.0.0", "2.0.0"):
-                digest = await real.put("acme/lamp", version, layers=[version.encode()])
-                await asyncio.to_thread(refused, running, version)
-                layer = Layer(bundle(digest.hex, "a"), media_type=BUNDLE)
-                attached = await real.put(
-                    "acme/lamp", None, layers=[layer], artifact_type=BUNDLE, subject=digest
-                )
-                await real.put_index("acme/lamp", f"sha256-{digest.hex}", [attached])
-                await asyncio.to_thread(running.told, "lamp", version, within=1.0)
 
 
 async def test_identities_may_sign_in_both_layouts(tmp_path: Path) -> None:
