@@ -81,7 +81,6 @@ def test_each_address_means_one_thing(target: str, address: str) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "/",
         "*",
         "",
         "lamp:443",
