@@ -24,9 +24,10 @@ from simulation.planted import (
     ForgetfulProgram,
     HastyProgram,
     NostalgicProgram,
+    SilentRegistry,
 )
 from simulation.promises import Broken
-from simulation.signatures import Keys, StuckKeys
+from simulation.signatures import CarelessKeys, Keys, StuckKeys
 from simulation.world import Parts, simulate
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
@@ -93,6 +94,9 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         (Parts(program=FallingProgram, never_fall=True), "10: .* was told"),
         (Parts(program=AmnesicProgram, never_fall=True), "(6|10): .* was told"),
         (Parts(keys=StuckKeys), "(5|11): .* (not signed|is told)"),
+        (Parts(keys=CarelessKeys), "(5|11): .* (not signed|is told)"),
+        (Parts(keys=Keys, registry=SilentRegistry), "5: .* was withdrawn"),
+        (Parts(keys=Keys, program=FallingProgram, never_fall=True), "10: .* was told"),
     ],
     ids=[
         "a touch during a run is lost",
@@ -105,6 +109,9 @@ def test_a_power_cut_at_any_operation_of_the_disk_loses_nothing_that_was_told(se
         "channels fall",
         "what is told on is forgotten at a start",
         "that others may sign is not noticed",
+        "a signature of something else counts",
+        "an error while signatures are asked for is none",
+        "channels fall where all is signed",
     ],
 )
 def test_the_simulation_bites(parts: Parts, broken: str) -> None:

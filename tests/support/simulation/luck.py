@@ -80,9 +80,11 @@ class Luck:
         if self._replays:
             happenings[self._snap] = 4
             happenings[self._replay] = 4
-        elif self._keys is not None:
+        if self._keys is not None:
             happenings[self._take_signature_away] = 2
+            happenings[self._hide_signatures] = 1
             happenings[self._change_keys] = 1
+            happenings[self._cut_while_away] = 1
         self._chance.choices([*happenings], [*happenings.values()])[0]()
 
     def _push(self) -> None:
@@ -113,6 +115,11 @@ class Luck:
         elif way < 0.8:
             delay = self._chance.choice([0.3, 4.0, 40.0])
             self.later(self._sign_later(content, by, delay, device))
+        elif self._registry.contents:
+            other = self._chance.choice([*self._registry.contents])
+            if other != content.top.digest:
+                self._chronicle.note("{} has a signature of {}", content, other)
+                self._registry.signatures.sign_wrongly(content.top.digest, other, by[0])
 
     def _sign(self, content: Content, by: str) -> Digest:
         self._chronicle.note("{} is signed by {}", content, by)
@@ -135,7 +142,15 @@ class Luck:
             content = self._chance.choice(contents)
             self._chronicle.note("{} is not signed any more", content)
             self._registry.signatures.take_away(content.top.digest)
-            self._send(senders.removed(device))
+            self._send(senders.detached(device, content.top.digest, self._chance))
+
+    def _hide_signatures(self) -> None:
+        """A registry that was taken over, or is behind, lists no signature of a release."""
+        contents = list(self._registry.tags_of[self._chance.choice(DEVICES)].values())
+        if contents:
+            content = self._chance.choice(contents)
+            self._chronicle.note("the signatures of {} are hidden", content)
+            self._registry.signatures.hide(content.top.digest)
 
     def _change_keys(self) -> None:
         """Others may sign."""
@@ -233,6 +248,7 @@ class Luck:
         self._chronicle.note("all blobs are there")
         if self._chance.random() < 0.3:
             self._registry.show_all()
+            self._registry.signatures.show_all()
         if self._chance.random() < 0.5:
             self._registry.withheld.clear()
 
@@ -282,6 +298,12 @@ class Luck:
     def _cut(self) -> None:
         if self.may_cut:
             self._disk.cut()
+
+    def _cut_while_away(self) -> None:
+        """The server has to say what it may tell without its registry."""
+        self._chronicle.note("the registry is away")
+        self._registry.away = True
+        self._cut()
 
     def _cut_soon(self) -> None:
         if self.may_cut:

@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from otaflux.model.artifact import Artifact, Digest, Gone, Listing
+from otaflux.errors import Undecided
+from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
 from otaflux.model.names import Device, Tag
 from otaflux.policy import Policy
@@ -16,6 +17,7 @@ from otaflux.work.outcome import Outcome
 from simulation.disk import File, MemoryDisk
 from simulation.program import FEW_LOOKS, Program
 from simulation.registry import SimulatedRegistry
+from simulation.signatures import Keys
 
 
 class ForgetfulDisk(MemoryDisk):
@@ -76,8 +78,9 @@ class FallingProgram(Program):
         disk: MemoryDisk,
         chance: random.Random,
         rules: Policy = FEW_LOOKS,
+        keys: Keys | None = None,
     ) -> None:
-        super().__init__(registry, disk, chance, replace(rules, never_fall=False))
+        super().__init__(registry, disk, chance, replace(rules, never_fall=False), keys=keys)
 
 
 class AmnesicProgram(Program):
@@ -90,6 +93,17 @@ class AmnesicProgram(Program):
             channels = {name: each for name, each in record.channels.items() if not each.withdrawn}
             if len(channels) < len(record.channels):
                 self.catalog.lose(replace(record, channels=channels, floors={}))
+
+
+class SilentRegistry(SimulatedRegistry):
+    """An error while signatures are asked for counts as there being none."""
+
+    async def attached(self, device: Device, digest: Digest) -> tuple[Descriptor, ...]:
+        """Swallow it."""
+        try:
+            return await super().attached(device, digest)
+        except Undecided:
+            return ()
 
 
 class DeafRegistry(SimulatedRegistry):

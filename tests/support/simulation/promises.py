@@ -155,15 +155,25 @@ class Promises:
         return self.is_usable(content) or self._signing.may_lapse(content.top.digest)
 
     def _check_floor(self, device: Device, channel: str, record: Record | None) -> None:
-        """10: what a channel tells never falls, where that is asked for."""
-        now = (record.current(channel) or record.current(STABLE)) if record else None
+        """10: what a channel tells never falls, where that is asked; it may end, if unsigned."""
+        own = record.current(channel) if record else None
+        now = own or self._unfallen(device, channel, record.current(STABLE) if record else None)
         highest = self._highest.get((device, channel))
+        if now is None and highest and self._signing.may_lapse(highest.manifest_digest):
+            return
         if self._never_fall and highest and (now is None or rank(now.tag) < rank(highest.tag)):
             self._broken.append(
                 f"10: {device} {channel} was told {_short(highest)}, and then {now and _short(now)}"
             )
         elif now is not None:
             self._highest[device, channel] = now
+
+    def _unfallen(self, device: Device, channel: str, stable: Release | None) -> Release | None:
+        """The stable release for a channel that has none of its own; not where that were a fall."""
+        highest = self._highest.get((device, channel)) if self._never_fall else None
+        if stable and highest and rank(stable.tag) < rank(highest.tag):
+            return None
+        return stable
 
     def _check_answer(self, device: Device, channel: str, answer: Answer, *, as_json: bool) -> None:
         """10: nor does any answer."""
@@ -265,7 +275,8 @@ class Promises:
             self._broken.append(f"2: {said} was told, and then its file is not there")
 
     def _would_be_told(self, device: Device, channel: str) -> Release | None:
-        return self._told.get((device, channel)) or self._told.get((device, STABLE))
+        own = self._told.get((device, channel))
+        return own or self._unfallen(device, channel, self._told.get((device, STABLE)))
 
     def _agrees(self, answer: Answer, told: Release | None, *, as_json: bool) -> bool:
         if told is None or answer.status != 200:
@@ -345,10 +356,11 @@ class Promises:
             for channel in EVERY_CHANNEL:
                 told = _told(record.current(channel) if record else None)
                 if self._never_fall and told is None and record is not None:
-                    told = _told(record.current(STABLE))  # which may be above all of its own
-                should = self._should_be_told(device, channel)
-                if told != should:
-                    raise Broken(f"5: {when}, {device} {channel} is told {told}, not {should}")
+                    stable = record.current(STABLE)  # which may be above all of its own
+                    told = _told(self._unfallen(device, channel, stable))
+                able = self._may_be_told_now(device, channel)
+                if told not in able:
+                    raise Broken(f"5: {when}, {device} {channel} is told {told}, not {able}")
 
     async def check_pins(self, when: str, *, all_were_named: bool) -> None:
         """5: a pin gives what its tag stands for now, or nothing.
@@ -357,8 +369,9 @@ class Promises:
         """
         for device in DEVICES:
             tags = self._registry.tags_of[device]
-            current = {self._should_be_told(device, channel) for channel in EVERY_CHANNEL}
-            must = {told[0] for told in current if told}
+            ables = [self._may_be_told_now(device, channel) for channel in EVERY_CHANNEL]
+            current = set().union(*ables)
+            must = {told[0] for able in ables for told in able if told and len(able) == 1}
             told_on = {told[0]: self._registry.contents[told[1]] for told in current if told}
             for tag in ORDERED:
                 version = _version(tag)
@@ -378,12 +391,15 @@ class Promises:
                 if answer.body not in able if answer.status == 200 else tag in must:
                     raise Broken(f"5: {when}, a pin of {device} {tag} is told {answer}")
 
-    def _should_be_told(self, device: Device, channel: str) -> Told | None:
+    def _may_be_told_now(self, device: Device, channel: str) -> set[Told | None]:
+        """What one is told once all is settled: one thing, but of what may be unsigned by now."""
         best = self._best(device, channel)
         highest = self._highest.get((device, channel)) if self._never_fall else None
-        if highest is not None and (best is None or rank(best[0]) < rank(highest.tag)):
-            return _told(highest)
-        return best
+        if highest is None or (best is not None and rank(best[0]) >= rank(highest.tag)):
+            return {best}
+        if self._signing.may_lapse(highest.manifest_digest):
+            return {_told(highest), None}
+        return {_told(highest)}
 
     def _best(self, device: Device, channel: str) -> Told | None:
         """The highest that the registry has."""

@@ -13,6 +13,7 @@ from otaflux.model.names import Device, Tag
 from simulation.program import PREFIX, SECRET
 
 ADDRESS = "/hooks/registry"
+NOBODYS = Digest("sha256", "5" * 64)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -66,6 +67,17 @@ def attached(device: Device, subject: Digest, digest: Digest, chance: random.Ran
     named = {"digest": str(digest)} if chance.random() < 0.5 else {"tag": f"sha256-{subject.hex}"}
     body = json.dumps({"repository": f"{PREFIX}/{device}", **named})
     return _proven(ADDRESS, body.encode(), 0)
+
+
+def detached(device: Device, subject: Digest, chance: random.Random) -> Hook:
+    """A deletion of a signature: its digest, the tag that lists it, or nothing said of it."""
+    way = chance.randrange(3)
+    if way == 0:
+        return removed(device)
+    named = {"digest": str(NOBODYS)} if way == 1 else {"tag": f"sha256-{subject.hex}"}
+    body = json.dumps({"action": "delete", "repository": f"{PREFIX}/{device}", **named})
+    hook = _proven(ADDRESS, body.encode())
+    return replace(hook, deletion=device) if way == 1 else hook
 
 
 def somewhere(device: Device) -> Hook:

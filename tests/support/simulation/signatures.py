@@ -5,14 +5,18 @@ A signature is a bundle, as cosign 3 attaches it; keys have names, as in `signed
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from signed_content import BUNDLE, bundle, public
 
 from otaflux.model.artifact import OCI_EMPTY, OCI_MANIFEST, Descriptor, Digest, Manifest
+from otaflux.model.signer import Signer
+from otaflux.signature.found import BundleBytes, FoundSignature
 from otaflux.signature.keys import parse_keys
 from otaflux.signature.trust import Trust
 
@@ -55,6 +59,14 @@ class Keys:
         return {name for (_, names), end in spans if end >= since for name in names}
 
 
+class CarelessKeys(Keys):
+    """What they signed counts for whatever it lies beside: a bug that is planted."""
+
+    def current(self) -> Trust:
+        """The keys, for who does not look at what was signed."""
+        return _careless(self.names)
+
+
 class StuckKeys(Keys):
     """Whoever asks hears for ever what was first so: a bug that is planted."""
 
@@ -66,6 +78,20 @@ class StuckKeys(Keys):
 @cache
 def _trust(names: tuple[str, ...]) -> Trust:
     return Trust(parse_keys(public(*names).encode()))
+
+
+class _Careless(Trust):
+    def judge(self, found: Sequence[FoundSignature], subject: Digest) -> Signer:
+        for each in found:
+            assert isinstance(each, BundleBytes)
+            payload = json.loads(base64.b64decode(json.loads(each.data)["dsseEnvelope"]["payload"]))
+            subject = Digest("sha256", payload["subject"][0]["digest"]["sha256"])
+        return super().judge(found, subject)
+
+
+@cache
+def _careless(names: tuple[str, ...]) -> Trust:
+    return _Careless(_trust(names).keys)
 
 
 @cache
@@ -82,12 +108,20 @@ class Attachments:
         self._blobs: dict[Digest, bytes] = {}
         self.ever: dict[Digest, set[str]] = {}  # who ever signed a manifest
         self.taken_away: set[Digest] = set()  # manifests that lost a signature at some time
+        self._hidden: set[Digest] = set()
 
     def sign(self, subject: Digest, by: str) -> Digest:
         """Attach a signature; returns the digest of its manifest."""
-        data = _bundle(subject.hex, by)
+        self.ever.setdefault(subject, set()).add(by)
+        return self._attach(subject, by, _bundle(subject.hex, by))
+
+    def sign_wrongly(self, subject: Digest, other: Digest, by: str) -> Digest:
+        """Attach what signs something else."""
+        return self._attach(subject, f"{by}, who meant {other}", _bundle(other.hex, by))
+
+    def _attach(self, subject: Digest, signer: str, data: bytes) -> Digest:
         blob = _digest(data)
-        name = f"a signature of {subject} by {by}".encode()
+        name = f"a signature of {subject} by {signer}".encode()
         about = Descriptor(OCI_MANIFEST, subject, 100)
         manifest = Manifest(
             _digest(name),
@@ -100,8 +134,7 @@ class Attachments:
         )
         self._blobs[blob] = data
         self._manifests[manifest.digest] = manifest
-        self._signers.setdefault(subject, {})[by] = manifest
-        self.ever.setdefault(subject, set()).add(by)
+        self._signers.setdefault(subject, {})[signer] = manifest
         return manifest.digest
 
     def take_away(self, subject: Digest) -> None:
@@ -110,12 +143,23 @@ class Attachments:
             self._manifests.pop(manifest.digest, None)
             self.taken_away.add(subject)
 
+    def hide(self, subject: Digest) -> None:
+        """List no signature of a manifest, though they are there, until `show_all`."""
+        self.taken_away.add(subject)
+        self._hidden.add(subject)
+
+    def show_all(self) -> None:
+        """List all again."""
+        self._hidden.clear()
+
     def signers(self, subject: Digest) -> frozenset[str]:
         """Who signed a manifest."""
         return frozenset(self._signers.get(subject, ()))
 
     def about(self, subject: Digest) -> tuple[Descriptor, ...]:
         """What is attached to a manifest."""
+        if subject in self._hidden:
+            return ()
         attached = self._signers.get(subject, {}).values()
         return tuple(Descriptor(OCI_MANIFEST, each.digest, each.size) for each in attached)
 

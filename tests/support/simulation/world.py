@@ -50,8 +50,8 @@ class Parts:
     """Which parts to build with; a test puts a broken one in. None is either kind of registry.
 
     With `never_fall` the settings say so, and the registry does what makes channels fall. With
-    `keys` all has to be signed, signatures come late, or not, and go, and keys change; those two
-    not where channels never fall.
+    `keys` all has to be signed, signatures come late, or not, or lie beside what they do not sign,
+    and go, and keys change.
     """
 
     disk: type[MemoryDisk] = MemoryDisk
@@ -233,6 +233,7 @@ class World:
             self._disk.cut_in = None
         registry.missing_blobs.clear()
         registry.show_all()
+        registry.signatures.show_all()
         registry.withheld.clear()
         self._disk.set_clock(0.0)
         await asyncio.sleep(25.0)  # late hooks arrive
