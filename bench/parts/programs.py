@@ -103,8 +103,11 @@ def nginx(root: Path, folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def otaflux(firmware: Path, folder: Path) -> Iterator[Running]:
-    """The whole program, with `firmware` pushed into its embedded folder as lamp:1.4.0."""
+def otaflux(firmware: Path, folder: Path, **more: str) -> Iterator[Running]:
+    """The whole program, with `firmware` pushed into its embedded folder as lamp:1.4.0.
+
+    `more` are further settings.
+    """
     port = free_port()
     settings = {
         "DATA_DIR": str(folder),
@@ -112,13 +115,14 @@ def otaflux(firmware: Path, folder: Path) -> Iterator[Running]:
         "METRICS_LISTEN_ADDR": "127.0.0.1:0",
         "LOG_LEVEL": "warning",
         "SHUTDOWN_TIMEOUT": "1",
+        **more,
     }
     run = [sys.executable, "-m", "otaflux"]
     environment = {"PATH": os.environ["PATH"], **settings}
     push = [*run, "push", "lamp:1.4.0", str(firmware)]
     subprocess.run(push, check=True, capture_output=True, env=environment)
     with launched([*run, "serve"], port, env=environment) as running:
-        _wait_told(port)
+        _wait_told(port, more.get("DEVICE_TOKENS", ""))
         yield running
 
 
@@ -151,11 +155,12 @@ def launched(command: list[str], port: int, **more: Any) -> Iterator[Running]:
             process.wait()
 
 
-def _wait_told(port: int) -> None:
+def _wait_told(port: int, token: str) -> None:
     """Until the device's release is told."""
+    request = f"GET /version?device=lamp&token={token} HTTP/1.1\r\nHost: ota\r\n\r\n"
     for _ in range(200):
         with socket.create_connection(("127.0.0.1", port), 5) as sock:
-            sock.sendall(b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n")
+            sock.sendall(request.encode())
             if sock.recv(100).startswith(b"HTTP/1.1 200"):
                 return
         time.sleep(0.05)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -35,7 +36,7 @@ from otaflux.web.hooks.receiver import Receiver, address_of
 from otaflux.web.observer import Everybody, Nobody, Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.addresses import Addresses
-from otaflux.web.port.requestcache import RequestCache
+from otaflux.web.port.requestcache import MAX_REMEMBERED, RequestCache
 from otaflux.work.queue import WorkQueue
 
 
@@ -87,7 +88,8 @@ class DeviceSide:
             roster=known.roster,
             patience=patience,
         )
-        self.cache = RequestCache(
+        cache = partial(
+            RequestCache,
             ready_record=self.first_looks.ready_record,
             downloads=downloads,
             last_told=self.last_told,
@@ -100,9 +102,11 @@ class DeviceSide:
             ),
             follows_down=known.follows_down,
             admission=admission,
+            most=MAX_REMEMBERED // 2 if origins.trusted else MAX_REMEMBERED,
             clock=machine.clock,
             now=machine.now,
         )
+        self.cache = cache(behind=cache(shared=True) if origins.trusted else None)
         self.zigbee = ZigbeeFiles(known.store, machine)
         self.long_polls = LongPolls()
         for part in (self.cache, self.memory, self.zigbee, self.long_polls):

@@ -54,11 +54,17 @@ class Origins:
         `secure` says that the connection is TLS, `local` is the address that it reached, for
         clients that send no usable `Host`.
         """
+        return self.url_for(headers, trusted=self.trusts(peer), secure=secure, local=local)
+
+    def url_for(
+        self, headers: MultiMapping[str], *, trusted: bool, secure: bool, local: str
+    ) -> str:
+        """The same for a peer of which it is known whether it is `trusted`."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         scheme = "https" if secure else "http"
         host = headers.get("Host", "")
-        if self.trusts(peer):
+        if trusted:
             # The first value is what the client used; proxies behind append theirs.
             said = headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
             scheme = said if said in {"http", "https"} else scheme

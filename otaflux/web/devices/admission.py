@@ -3,8 +3,8 @@
 Trust: nothing of a request is believed. A token is compared with each that counts in constant time,
 and by its SHA-256, so that neither its length nor how much of it is right can be timed. It is never
 logged, and in no link: what a link carries is an HMAC of its path, whose key comes from a token, so
-that replicas with the same tokens take each other's links, and that holds for a day. With no token
-and no certificates asked for, everybody may ask. On the event loop.
+that replicas with the same tokens take each other's links, and that holds for a day, or some hours
+more. With no token and no certificates asked for, everybody may ask. On the event loop.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from otaflux.errors import Unproven
 from otaflux.web.target import Target
 
 OPEN = frozenset({"/health"})  # for who watches the process
-HOLDS = 25  # hours; whole ones, so that a link holds for a day at least
+# Links that are made within so many hours are the same, so that answers with one are the same too,
+# and who waits for another release is not told of another link each hour.
+PERIOD = 6
+HOLDS = 24 + PERIOD  # hours from the beginning of its period, so that it holds for a day at least
 MAX_QUERY = 4096  # characters that are searched for a token; its line may have twice that
 
 _SCHEMES = frozenset({"bearer", "targettoken", "gatewaytoken"})
@@ -94,9 +97,18 @@ class Admission:
         tokens = self.tokens()
         if not tokens:
             return path
-        until = f"{int(self.now() // 3600) + HOLDS:x}"
+        until = f"{self._period() * PERIOD + HOLDS:x}"
         mac = _mac(_bytes(tokens[0]), Target.parse(path).path, until)
         return f"{path}?sig={until}.{mac}"
+
+    def counting(self) -> object:
+        """Changes once other tokens count, or links are made that differ from those before."""
+        tokens = tuple(self.tokens())
+        return tokens, self._period() if tokens else 0
+
+    def _period(self) -> int:
+        """In which period after the epoch it is."""
+        return int(self.now() // (PERIOD * 3600))
 
     def _is_signed(self, path: str, signature: str, secrets: Sequence[bytes]) -> bool:
         found = _SIGNATURE.fullmatch(signature)

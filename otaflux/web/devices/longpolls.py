@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 
-MOST = 2000  # that wait; who comes then is answered at once
+MOST = 10_000  # that wait; who comes then is answered at once
 AT_ONCE = 10  # that are woken in one go, in some three milliseconds
 
 

@@ -17,10 +17,11 @@ from contextlib import suppress
 
 from otaflux.folded import Folded
 from otaflux.log import Event
+from otaflux.web.port.cachedanswer import CachedAnswer
 from otaflux.web.port.connection import PROMPT, Begun, Connections
 from otaflux.web.port.handler import KEEPALIVE
 from otaflux.web.port.reading import READ
-from otaflux.web.port.requestcache import CachedAnswer, RequestCache
+from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.secure import Secure
 from otaflux.web.port.turnedaway import SecureTurnedAway, TurnedAway, say_and_close
 
@@ -194,14 +195,15 @@ class _Arriving:
             self._leave()
             self.sock.close()
             return
-        cache = self._acceptor.cache
-        if cache is None or secure or cache.trusts(self._peer):
-            shared = cache is not None and cache.trusts(self._peer)
+        caches = self._acceptor.cache
+        cache = caches.of_peer(self._peer) if caches is not None else None
+        shared = cache is not caches
+        if cache is None or secure:
             self._adopt(Begun(b"" if secure else data, shared=shared))
             return
         known = cache.lookup(data)
         if not isinstance(known, CachedAnswer) or not known.closes or known.wait:
-            self._adopt(Begun(data, known))
+            self._adopt(Begun(data, known, shared=shared))
             return
         self._leave()
         # Nothing is in the way of a connection's first bytes, unless its client is gone.

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from aiohttp.http import RawRequestMessage
 
-from otaflux.web.port.requestcache import CachedAnswer
+from otaflux.web.port.cachedanswer import CachedAnswer
 
 PROMPT = 1  # seconds in which a connection that gets no place is closed, whatever it does
 

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from otaflux.web.port.cachedanswer import CachedAnswer
 from otaflux.web.port.connection import Begun, Connections, close, cut, send_away
 from otaflux.web.port.handler import KEEPALIVE, Handler
 from otaflux.web.port.reading import bound_reads
-from otaflux.web.port.requestcache import CachedAnswer, RequestCache
+from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.turnedaway import busy_answer
 
 

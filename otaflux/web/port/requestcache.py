@@ -8,6 +8,9 @@ is remembered is a single, whole `GET /version` without a body, for a device tha
 changes, what was remembered for its device is forgotten in the same step, so an answer that is
 found is the one that the handlers would give.
 
+Connections of trusted proxies have a cache of their own (`behind`), for links in answers go by what
+such a proxy says of its client, and what one request was told says nothing of the next.
+
 On the event loop. Memory is bounded; the oldest requests go first.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from aiohttp.http import RawRequestMessage
@@ -24,14 +27,13 @@ from aiohttp.http import RawRequestMessage
 from otaflux.errors import Busy, Refused
 from otaflux.model.names import Device
 from otaflux.model.record import Record
-from otaflux.model.release import Release
 from otaflux.web import answers
-from otaflux.web.answers import Answer, http_date
+from otaflux.web.answers import http_date
 from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
 from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.offer import NOBODY, Unit
+from otaflux.web.devices.offer import NOBODY
 from otaflux.web.devices.polls import (
     HEALTH,
     closes_after,
@@ -43,46 +45,17 @@ from otaflux.web.devices.polls import (
 )
 from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
+from otaflux.web.port.cachedanswer import CachedAnswer, anybodys, cached
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
 from otaflux.web.port.parked import Parked
 from otaflux.web.port.parsing import whole_request
+from otaflux.web.port.remembered import Remembered
 from otaflux.web.port.unnamed import RequestKind, unnamed
 from otaflux.web.target import Target
 
 MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
 KINDS = 4  # of named requests that are told apart at once
-_ENTRY = 600  # bytes that an entry takes besides its own
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CachedAnswer:
-    """A request seen before, and its answer, cut where the date goes.
-
-    `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
-    download place is free, `told` what the connection knows then, as was asked by `ask`, and
-    `tells` the version that it is. It may be put off for `wait` seconds, until something else
-    is told to requests of that `key`. `ask` is None for `/health`, which is no device's; its
-    unit is what was not cut out of the request, and `name` and `says` are that as it came.
-    """
-
-    ask: Ask | None
-    status: int
-    before: bytes
-    after: bytes
-    closes: bool
-    gives_way: bool = False
-    told: Release | None = None
-    tells: str = ""
-    wait: int = 0
-    key: bytes = b""
-    name: bytes = b""
-    says: bytes = b""
-
-    @property
-    def device(self) -> Device | None:
-        """Whose answer it is."""
-        return self.ask.device if self.ask else None
 
 
 class RequestCache:
@@ -91,6 +64,7 @@ class RequestCache:
     `ready_record` gives a device's record where it needs no look, `secure` says that the port has
     TLS. `heard` hears of units that name themselves; `follows_down` says that what a unit runs
     changes no answer; `admission` says who may ask. `most` bytes of requests and answers are kept.
+    `behind` is the cache of trusted proxies' connections, which itself is `shared`.
     """
 
     def __init__(
@@ -106,11 +80,14 @@ class RequestCache:
         heard: HeardUnit = nobody,
         follows_down: bool = True,
         admission: Admission = EVERYBODY,
+        behind: RequestCache | None = None,
+        shared: bool = False,
         most: int = MAX_REMEMBERED,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._most = most
+        self._behind = behind
+        self._shared = shared
         self._ready_record = ready_record
         self._downloads = downloads
         self._last_told = last_told
@@ -121,13 +98,11 @@ class RequestCache:
         self._hearing = Hearing(heard)
         self._follows_down = follows_down
         self._admission = admission
-        self._tokens = tuple(admission.tokens())
-        self.parked = Parked(clock)
+        self._counting = admission.counting()
+        self.parked: Parked = Parked(clock) if behind is None else behind.parked
         self._kinds: tuple[RequestKind, ...] = ()
         self._now = now
-        self._known: dict[bytes, CachedAnswer] = {}
-        self._of: dict[Device | None, set[bytes]] = {}
-        self._size = 0
+        self._known: Remembered[CachedAnswer] = Remembered(most)
         self._answered: list[CachedAnswer] = []
         self._put_off: list[CachedAnswer] = []
         self._busy = answers.busy().ready(keep_alive=False)
@@ -184,11 +159,16 @@ class RequestCache:
             self._answered.append(known)
         return b"".join((known.before, date, known.after)), known
 
-    def trusts(self, peer: object) -> bool:
-        """Whether a peer is a trusted proxy, whose connections are aiohttp's alone."""
-        if not self._origins.trusted or not isinstance(peer, tuple):
-            return False
-        return self._origins.trusts(str(peer[0]))
+    @property
+    def behind(self) -> RequestCache:
+        """The cache of trusted proxies' connections."""
+        return self._behind or self
+
+    def of_peer(self, peer: object) -> RequestCache:
+        """The cache for connections of a peer, which may be a trusted proxy."""
+        if self._behind is None or not isinstance(peer, tuple):
+            return self
+        return self._behind if self._origins.trusts(str(peer[0])) else self
 
     def tell(self, connection: object, known: CachedAnswer, at: float) -> None:
         """Let the handlers know what a connection that they take over was told last, and when."""
@@ -203,9 +183,14 @@ class RequestCache:
 
     def hear(self, device: Device, record: Record | None) -> None:
         """A record changed: what its device was answered holds no more."""
-        for data in self._of.pop(device, ()):
-            self._size -= _size(data, self._known.pop(data))
+        self.forget(device)
         self.parked.hear(device)
+
+    def forget(self, device: Device) -> None:
+        """Forget what its device was answered."""
+        self._known.forget(device)
+        if self._behind is not None:
+            self._behind.forget(device)
 
     def again(self, known: CachedAnswer) -> CachedAnswer | RawRequestMessage | None:
         """What a request that waited is now; see `lookup`."""
@@ -213,11 +198,15 @@ class RequestCache:
 
     def close(self) -> None:
         """Tell all that is to be told, for the server ends."""
+        if self._behind is not None:
+            self._behind.close()
         self._hearing.close()
         self.report()
 
     def report(self) -> None:
         """Tell the observer what was answered since the last time."""
+        if self._behind is not None:
+            self._behind.report()
         answered, self._answered = Counter(self._answered), []
         put_off, self._put_off = Counter(self._put_off), []
         polled: Counter[Polled] = Counter()
@@ -255,17 +244,17 @@ class RequestCache:
         if known.ask is not None and known.ask.unit != NOBODY:
             if unit and known.ask.unit.name.encode("ascii") != unit:
                 return message  # another name in it counts before the one that was cut out
-            known = _anybodys(known, known.ask, unit=unit, runs=runs)
+            known = anybodys(known, known.ask, unit=unit, runs=runs)
         if known.wait:
             known = replace(known, key=key)
-        self._remember(key, known)
+        self._known.put(key, known)
         return known
 
     def _of_health(self, message: RawRequestMessage) -> CachedAnswer | None:
         """The answer to `GET /health`; None for all else."""
         if message.path != HEALTH or message.method != "GET":
             return None
-        return _answer(message, judged(message.headers, answers.health()))
+        return cached(message, judged(message.headers, answers.health()))
 
     def _of_poll(self, message: RawRequestMessage) -> CachedAnswer | None:
         """The answer to a poll; None where it is none, or takes more than the record.
@@ -279,12 +268,15 @@ class RequestCache:
         if record is None:
             return None
         release = offered(record, ask, self._now()).release
-        origin = self._origins.url("", message.headers, secure=self._secure, local="")
+        origin = self._origins.url_for(
+            message.headers, trusted=self._shared, secure=self._secure, local=""
+        )
         if ask.json and origin.endswith("/"):
             return None  # its link needs an address that only the connection knows
-        answer = version_answer(release, ask, message.headers, lambda: origin)
-        known = _answer(message, answer, ask, closes=closes_after(answer))
-        told = None if ask.proxied else release
+        link = self._admission.signed  # for who is here where tokens count has shown one
+        answer = version_answer(release, ask, message.headers, lambda: origin, link=link)
+        known = cached(message, answer, ask, closes=closes_after(answer))
+        told = None if ask.proxied or self._shared else release
         return replace(
             known,
             gives_way=gives_way(ask, answer),
@@ -297,50 +289,22 @@ class RequestCache:
         """Whether whoever sends the same bytes proves itself by them, and will tomorrow.
 
         Certificates are of connections, and so are the units that they name beside a token; links
-        hold for a day, the one in an answer too.
+        hold for a day.
         """
         if self._admission.is_open:
             return True
         proof = self._admission.check(Target.parse(message.path), message.headers)
-        return proof is Admitted.TOKEN and not ask.json and not self._admission.by_certificate
+        return proof is Admitted.TOKEN and not self._admission.by_certificate
 
     def forget_tokens(self) -> None:
-        """Forget what was answered to whom, once other tokens count; to be called each second."""
-        tokens = tuple(self._admission.tokens())
-        if tokens != self._tokens:
-            self._tokens = tokens
+        """Forget what was answered to whom, once other tokens or other links count.
+
+        To be called each second.
+        """
+        if self._behind is not None:
+            self._behind.forget_tokens()
+        counting = self._admission.counting()
+        if counting != self._counting:
+            self._counting = counting
             self._known.clear()
-            self._of.clear()
-            self._size, self._kinds = 0, ()
-
-    def _remember(self, data: bytes, known: CachedAnswer) -> None:
-        self._size += _size(data, known)
-        while self._size > self._most:
-            oldest = next(iter(self._known))
-            self._size -= _size(oldest, self._known[oldest])
-            self._of[self._known.pop(oldest).device].discard(oldest)
-        self._known[data] = known
-        self._of.setdefault(known.device, set()).add(data)
-
-
-def _anybodys(known: CachedAnswer, ask: Ask, *, unit: bytes, runs: bytes) -> CachedAnswer:
-    """The answer without the name and the version that were cut out of its request."""
-    name, version = "" if unit else ask.unit.name, "" if runs else ask.unit.version
-    return replace(
-        known,
-        ask=replace(ask, unit=Unit(name, version)),
-        name=name.encode("ascii"),
-        says=version.encode("ascii"),
-    )
-
-
-def _answer(
-    message: RawRequestMessage, answer: Answer, ask: Ask | None = None, *, closes: bool = False
-) -> CachedAnswer:
-    ends = bool(message.should_close) or closes
-    ready = answer.ready(keep_alive=not ends)
-    return CachedAnswer(ask, answer.status, ready.before, ready.after, ends)
-
-
-def _size(data: bytes, known: CachedAnswer) -> int:
-    return len(data) + len(known.before) + len(known.after) + _ENTRY
+            self._kinds = ()

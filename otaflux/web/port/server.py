@@ -24,12 +24,13 @@ from otaflux.log import Event, log
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.port.acceptor import Acceptor
 from otaflux.web.port.addresses import Answers
+from otaflux.web.port.cachedanswer import CachedAnswer
 from otaflux.web.port.connection import Begun, Connections
 from otaflux.web.port.expiry import Expiry
 from otaflux.web.port.fastpath import FastPath
 from otaflux.web.port.handler import Handler
 from otaflux.web.port.listening import listen
-from otaflux.web.port.requestcache import CachedAnswer, RequestCache
+from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.secure import Secure
 from otaflux.web.port.tls import Certificate
 
@@ -156,12 +157,13 @@ class Port:
 
     def _protocol(self, begun: Begun) -> asyncio.BaseProtocol:
         """Whoever takes a new connection."""
-        if self._cache is None or begun.shared:
+        if self._cache is None:
             return self._handler(begun)
         known = begun.found if isinstance(begun.found, CachedAnswer) else None
         if begun.data and known is None:
             return self._handler(begun)
-        return FastPath(self._cache, connections=self._open, to_aiohttp=self._handler, known=known)
+        cache = self._cache.behind if begun.shared else self._cache
+        return FastPath(cache, connections=self._open, to_aiohttp=self._handler, known=known)
 
     def _handler(self, begun: Begun) -> Handler:
         server = cast("web.Server", self._aiohttp)

@@ -1,9 +1,10 @@
 """A request as any board of its kind sends it: without what one board says of itself.
 
 Pure. Boards that name themselves send as many different requests as there are boards, and no answer
-depends on the name, nor, where downgrades are followed, on what the board runs. So these values are
-cut out before a request is looked up: where each is one that no parser could read otherwise, and
-stands where boards write it. All else is left as it came.
+depends on the name, nor, where downgrades are followed, on what the board runs. Neither does one
+depend on the address that a proxy adds, but on whether it adds one. So these values are cut out
+before a request is looked up: where each is one that no parser could read otherwise, and stands
+where boards and proxies write it. All else is left as it came.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 _VALUE = re.compile(rb"[A-Za-z0-9:._-]{1,64}(?=[ &\r])")
 _IN_VALUES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:._-"
 _LONGEST = 64
+_HOPS = re.compile(rb"[0-9A-Fa-f:., ]{1,200}(?=\r)")
+_OF_PROXIES = (b"\r\nX-Forwarded-For: ", b"\r\nX-Real-IP: ")
 _HEADERS = (b"\r\nx-ESP32-STA-MAC: ", b"\r\nx-ESP8266-STA-MAC: ", b"\r\nRAUC-Serial: ")
 
 
@@ -34,6 +37,10 @@ def unnamed(data: bytes, *, with_current: bool = True) -> tuple[bytes, bytes, by
         if at > 0:
             data, name = _without(data, at + len(header))
             unit = unit or name
+    for header in _OF_PROXIES:
+        at = data.find(header)
+        if at > 0:
+            data, _ = _without(data, at + len(header), _HOPS)
     return data, unit, runs
 
 
@@ -76,7 +83,7 @@ def _parameter(data: bytes, name: bytes, end: int) -> int:
     return at + len(name) if at > 0 and data[at - 1] in b"?&" else 0
 
 
-def _without(data: bytes, at: int) -> tuple[bytes, bytes]:
+def _without(data: bytes, at: int, form: re.Pattern[bytes] = _VALUE) -> tuple[bytes, bytes]:
     """Without the value that begins there, where it is one and ends as it has to; and the value."""
-    found = _VALUE.match(data, at) if at else None
+    found = form.match(data, at) if at else None
     return (data, b"") if found is None else (data[:at] + data[found.end() :], found[0])

@@ -192,6 +192,22 @@ async def test_a_board_that_runs_more_has_nothing_to_do(unfalling: PortServer) -
             assert (await board.get(target)).status == 200
 
 
+async def test_esphome_that_runs_more_keeps_it(unfalling: PortServer) -> None:
+    """Any answer but 200 costs old ones memory; the link is to nothing that is lower."""
+    manifest = "/esphome/lamp/manifest.json?current="
+    reply = await unfalling.get(manifest + "1.1.0-rc.1")
+    assert reply.status == 200
+    told = json.loads(reply.body)
+    assert (told["name"], told["version"]) == ("lamp", "1.1.0-rc.1")
+    (build,) = told["builds"]
+    assert build["chipFamily"] == "ESP32-S3"
+    assert (await unfalling.get(build["ota"]["path"])).status == 404
+    assert set(build["ota"]) == {"path", "md5"}
+    for other in ("1.0.0", "0.9.0", "dirty"):
+        assert json.loads((await unfalling.get(manifest + other)).body)["version"] == "1.0.0"
+    assert (await unfalling.get(f"{manifest}1.1.0&version=0.1.0")).status == 404
+
+
 async def test_what_is_held_together_lowers_nobody_either(unfalling: PortServer) -> None:
     """What the connection was told before, or a download that was begun, is no exception."""
     server = unfalling

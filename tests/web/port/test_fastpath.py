@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import tracemalloc
 from contextlib import AsyncExitStack
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpRequestParser
 from aiohttp.http_exceptions import HttpProcessingError
 from device_port import PortServer, place_of
-from device_server import release
+from device_server import EPOCH, release
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from otaflux.web.devices.admission import PERIOD, Admission
 from otaflux.web.origin import Origins
+from otaflux.web.port.cachedanswer import CachedAnswer
 from otaflux.web.port.handler import KEEPALIVE
-from otaflux.web.port.requestcache import CachedAnswer, RequestCache
+from otaflux.web.port.requestcache import RequestCache
 
 PLAIN = b"GET /version?device=lamp HTTP/1.1\r\nHost: ota\r\n\r\n"
 DATE = re.compile(rb"Date: [^\r]*")
@@ -91,6 +95,11 @@ HEADERS = st.lists(
             "Via: 1.1 x",
             "Forwarded: for=1.2.3.4",
             "X-Forwarded-For: 1.2.3.4",
+            "X-Forwarded-For: 10.0.0.9, fe80::1",
+            "X-Forwarded-For: unknown",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: ota.example",
+            "X-Real-IP: 1.2.3.4",
             "x-ESP32-STA-MAC: AA:BB",
             "x-ESP32-STA-MAC: AA:CC",
             "x-ESP8266-STA-MAC: a b",
@@ -136,11 +145,15 @@ async def everything(server: PortServer, data: bytes) -> bytes:
         return DATE.sub(b"Date: now", await connection.reader.read())
 
 
-async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trusted", [(), (ip_network("127.0.0.0/8"),)], ids=["boards", "proxies"])
+async def test_the_same_request_gets_the_same_bytes_either_way(
+    tmp_path: Path, trusted: tuple[Any, ...]
+) -> None:
     """Whichever of the two answers, every byte but the date is the same."""
     folders = [tmp_path / "with", tmp_path / "without"]
-    fast = PortServer(folders[0], channels=frozenset({"beta"}), places=1)
-    slow = PortServer(folders[1], channels=frozenset({"beta"}), places=1, shortcut=False)
+    both_have = {"channels": frozenset({"beta"}), "places": 1, "origins": Origins(trusted=trusted)}
+    fast = PortServer(folders[0], **both_have)
+    slow = PortServer(folders[1], **both_have, shortcut=False)
     async with fast, slow:
         for server in (fast, slow):
             server.publish(release("lamp", "1.0.0"))
@@ -149,7 +162,7 @@ async def test_the_same_request_gets_the_same_bytes_either_way(tmp_path: Path) -
         loop = asyncio.get_running_loop()
 
         @settings(
-            max_examples=400,
+            max_examples=250,
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture],
         )
@@ -277,16 +290,45 @@ async def test_a_pin_that_was_told_is_followed(tmp_path: Path) -> None:
         assert (await connection.get("/firmware?device=lamp&channel=beta")).body == b"beta"
 
 
-async def test_trusted_proxies_go_to_aiohttp(tmp_path: Path) -> None:
-    """A connection that many clients may share is not the shortcut's, and nothing is told to it."""
+async def test_trusted_proxies_are_answered_at_once_and_told_nothing(tmp_path: Path) -> None:
+    """Many clients may share a connection: what one was told says nothing of the next."""
     origins = Origins(trusted=(ip_network("127.0.0.0/8"),))
     async with PortServer(tmp_path, origins=origins) as server, await server.connect() as proxy:
         server.publish(release("lamp", "1.0.0", b"old"))
-        assert (await proxy.get("/version?device=lamp")).status == 200
+        for client in ("1.2.3.4", "1.2.3.5, 10.0.0.1"):
+            headers = {"X-Forwarded-For": client}
+            reply = await proxy.get("/version?device=lamp", headers)
+            assert reply.body.startswith(b"1.0.0")
+        headers = {"Accept": "application/json", "X-Forwarded-Host": "ota.example"}
+        reply = await proxy.get("/version?device=lamp", headers)
+        assert json.loads(reply.body)["url"].startswith("http://ota.example/firmware")
         server.publish(release("lamp", "1.1.0", b"new"))
         assert (await proxy.get("/firmware?device=lamp")).body == b"new"
         server.cache.report()
-        assert server.observer.answered == 0
+        assert server.observer.answered == 3
+
+
+async def test_json_with_a_token_is_answered_at_once_until_its_link_is_another(
+    tmp_path: Path,
+) -> None:
+    """What is remembered goes with the time for which links are the same, and with the tokens."""
+    admission = Admission(lambda: ["sesame"], now=lambda: now[0])
+    now = [EPOCH]
+    async with PortServer(tmp_path, admission=admission) as server:
+        server.publish(release("lamp", "1.0.0", b"old"))
+        told = []
+        for hours in (0, 0, PERIOD):
+            now[0] += hours * 3600
+            server.cache.forget_tokens()
+            async with await server.connect() as board:
+                headers = {"Accept": "application/json", "Authorization": "Bearer sesame"}
+                told.append(await board.get("/version?device=lamp", headers))
+        server.cache.report()
+        assert server.observer.answered == 3
+        first, second, third = (json.loads(reply.body)["url"] for reply in told)
+        assert first == second != third
+        assert "?sig=" in third
+        assert (await server.get("/version?device=lamp")).status == 401
 
 
 async def test_an_idle_connection_ends_after_75_seconds(tmp_path: Path) -> None:

@@ -40,6 +40,14 @@ def poll(query: bytes = b"", *fields: bytes) -> bytes:
         (poll(b"", b"RAUC-Serial: 7"), (poll(b"", b"RAUC-Serial: "), b"7", b"")),
         (poll(b"&unit=a", b"RAUC-Serial: 7"), (poll(b"&unit=", b"RAUC-Serial: "), b"a", b"")),
         (poll(b"", b"X: unit=a"), (poll(b"", b"X: unit=a"), b"", b"")),
+        (
+            poll(b"&unit=a", b"X-Real-IP: fe80::1", b"X-Forwarded-For: 10.0.0.1, 10.0.0.2"),
+            (poll(b"&unit=", b"X-Real-IP: ", b"X-Forwarded-For: "), b"a", b""),
+        ),
+        (
+            poll(b"", b"X-Forwarded-For: unknown", b"X-Real-IP: a\tb"),
+            (poll(b"", b"X-Forwarded-For: unknown", b"X-Real-IP: a\tb"), b"", b""),
+        ),
     ],
 )
 def test_names_are_cut_where_boards_write_them(

@@ -11,8 +11,12 @@ one, is offered to each family whose images do not say it.
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+from otaflux.errors import NothingHigher
 from otaflux.model.release import Release
 from otaflux.web.answers import Answer, content_path, json_body
+from otaflux.web.devices.offer import NOBODY, offer
 from otaflux.web.devices.request import DeviceRequest
 
 # What ESPHome calls itself where an image does not tell: `ESPHOME_VARIANT` of its components
@@ -39,10 +43,31 @@ MAX_REPEATED = 100  # characters of a summary or page that every one of several 
 
 
 async def manifest(request: DeviceRequest) -> Answer:
-    """The manifest of what a device is told."""
-    offer = await request.offered(request.ask())
-    path = request.signed(content_path(offer.release.firmware))
-    return request.judged(manifest_of(offer.release, request.public_url, path))
+    """The manifest of what a device is told; of what the board runs, where all else is lower."""
+    ask = request.ask()
+    try:
+        found = await request.offered(ask)
+    except NothingHigher:
+        parts = request.parts
+        record, now = parts.catalog.get(ask.device), parts.machine.now()
+        lower = offer(record, ask.channel, NOBODY, now, pin=ask.version)
+        if lower is None:
+            raise
+        return request.judged(staying(lower.release, ask.unit.version, request.public_url))
+    path = request.signed(content_path(found.release.firmware))
+    return request.judged(manifest_of(found.release, request.public_url, path))
+
+
+def staying(lower: Release, runs: str, public_url: str | None) -> Answer:
+    """The manifest by which a board keeps what it runs, for nobody is told less.
+
+    It has no link to what is `lower`, so that a board which is made to install all the same gets
+    nothing: its link names the version that it runs.
+    """
+    device = quote(lower.device.name, safe="")
+    path = f"/firmware?device={device}&version={quote(runs, safe='')}"
+    ota = {"path": (public_url or "").rstrip("/") + path, "md5": "0" * 32}
+    return _manifest(lower, runs, ota)
 
 
 def manifest_of(release: Release, public_url: str | None, path: str = "") -> Answer:
@@ -50,19 +75,24 @@ def manifest_of(release: Release, public_url: str | None, path: str = "") -> Ans
 
     `path` is the link's, where it is not the plain one.
     """
-    chip = release.firmware.chip
-    families = (chip.family,) if chip else BESIDES
     ota = {
         "path": (public_url or "").rstrip("/") + (path or content_path(release.firmware)),
         "md5": release.firmware.sums.md5,
     }
     # A board holds all of the manifest in memory at once: what each build repeats is short.
-    most = MAX_REPEATED if len(families) > 1 else len(release.summary + release.page)
+    most = MAX_REPEATED if len(_families(release)) > 1 else len(release.summary + release.page)
     if release.summary:
         ota["summary"] = release.summary[:most]
     if release.page and len(release.page) <= most:
         ota["release_url"] = release.page
-    builds = [{"chipFamily": family, "ota": ota} for family in families]
-    return json_body(
-        {"name": release.device.name, "version": release.version.text, "builds": builds}
-    )
+    return _manifest(release, release.version.text, ota)
+
+
+def _manifest(release: Release, version: str, ota: dict[str, str]) -> Answer:
+    builds = [{"chipFamily": family, "ota": ota} for family in _families(release)]
+    return json_body({"name": release.device.name, "version": version, "builds": builds})
+
+
+def _families(release: Release) -> tuple[str, ...]:
+    chip = release.firmware.chip
+    return (chip.family,) if chip else BESIDES

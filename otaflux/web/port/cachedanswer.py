@@ -1,0 +1,68 @@
+"""What a whole request is answered with, by bytes that are ready. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from aiohttp.http import RawRequestMessage
+
+from otaflux.model.names import Device
+from otaflux.model.release import Release
+from otaflux.web.answers import Answer
+from otaflux.web.devices.ask import Ask
+from otaflux.web.devices.offer import Unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CachedAnswer:
+    """A request seen before, and its answer, cut where the date goes.
+
+    `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
+    download place is free, `told` what the connection knows then, as was asked by `ask`, and
+    `tells` the version that it is. It may be put off for `wait` seconds, until something else
+    is told to requests of that `key`. `ask` is None for `/health`, which is no device's; its
+    unit is what was not cut out of the request, and `name` and `says` are that as it came.
+    """
+
+    ask: Ask | None
+    status: int
+    before: bytes
+    after: bytes
+    closes: bool
+    gives_way: bool = False
+    told: Release | None = None
+    tells: str = ""
+    wait: int = 0
+    key: bytes = b""
+    name: bytes = b""
+    says: bytes = b""
+
+    @property
+    def device(self) -> Device | None:
+        """Whose answer it is."""
+        return self.ask.device if self.ask else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the answer."""
+        return len(self.before) + len(self.after)
+
+
+def anybodys(known: CachedAnswer, ask: Ask, *, unit: bytes, runs: bytes) -> CachedAnswer:
+    """The answer without the name and the version that were cut out of its request."""
+    name, version = "" if unit else ask.unit.name, "" if runs else ask.unit.version
+    return replace(
+        known,
+        ask=replace(ask, unit=Unit(name, version)),
+        name=name.encode("ascii"),
+        says=version.encode("ascii"),
+    )
+
+
+def cached(
+    message: RawRequestMessage, answer: Answer, ask: Ask | None = None, *, closes: bool = False
+) -> CachedAnswer:
+    """An answer to a whole request, after which its connection may close."""
+    ends = bool(message.should_close) or closes
+    ready = answer.ready(keep_alive=not ends)
+    return CachedAnswer(ask, answer.status, ready.before, ready.after, ends)
