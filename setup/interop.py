@@ -7,7 +7,8 @@ or that it was skipped and why; the last line counts both. The exit code is 1 wh
     crane   pushes a tar as a container image's layer; OtaFlux pulls the file in it
     zot     takes what `otaflux push` pushes, and gives it back
     cosign  (or cosign2, cosign3) verifies what `otaflux push --sign-key` signs, with its own keys
-            and openssl's; `otaflux verify` takes what it signs
+            and openssl's; `otaflux verify` takes what it signs, as a referrer too, and what oras
+            copies of it into the embedded folder
     helm    renders the chart; kubeconform, where it is, holds what comes out against Kubernetes
 """
 
@@ -39,7 +40,8 @@ def run(*command: str | Path, cwd: Path, **more: str) -> str:
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"{Path(command[0]).name} exited {done.returncode}: {done.stderr}")
+        said = done.stderr or done.stdout
+        raise RuntimeError(f"{Path(command[0]).name} exited {done.returncode}: {said}")
     return done.stdout
 
 
@@ -162,6 +164,7 @@ def signed_both_ways(cwd: Path, command: str, host: str) -> None:
     major = str(json.loads(version)["gitVersion"]).lstrip("v")[:1]
     own = f"made-by-{command}"
     run(command, "generate-key-pair", "--output-key-prefix", own, cwd=cwd, **secret)
+    later = ("sign", "-y", "--key", f"{own}.key", *SIGNING[major], *TO_REGISTRY)
     for name in (own, "rsa", "plain"):
         device = f"{command}-{name}"
         signs = ("--sign-key", f"{name}.key")
@@ -170,11 +173,26 @@ def signed_both_ways(cwd: Path, command: str, host: str) -> None:
         reference = f"{host}/{device}:1.0.0"
         run(command, "verify", "--key", f"{name}.pub", *verifies, reference, cwd=cwd)
         run(OTAFLUX, "push", f"{device}:2.0.0", "build.bin", cwd=cwd, **settings)
-        later = ("sign", "-y", "--key", f"{own}.key", *SIGNING[major], *TO_REGISTRY)
         run(command, *later, f"{host}/{device}:2.0.0", cwd=cwd, **secret)
         for version, key in (("1.0.0", name), ("2.0.0", own)):
             trust = {**settings, "COSIGN_PUB_KEY_PATH": f"{key}.pub"}
             run(OTAFLUX, "verify", f"{device}:{version}", cwd=cwd, **trust)
+    trust = {**settings, "COSIGN_PUB_KEY_PATH": f"{own}.pub"}
+    if major == "2":
+        attaches = (*later, "--registry-referrers-mode=oci-1-1")
+        device = f"{command}-attached"
+        run(OTAFLUX, "push", f"{device}:1.0.0", "build.bin", cwd=cwd, **settings)
+        experimental = {**secret, "COSIGN_EXPERIMENTAL": "1"}
+        run(command, *attaches, f"{host}/{device}:1.0.0", cwd=cwd, **experimental)
+        run(OTAFLUX, "verify", f"{device}:1.0.0", cwd=cwd, **trust)
+    elif shutil.which("oras"):
+        device = f"{command}-{own}"
+        copy = cwd / "data" / "registry" / device
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        source = ("--from-plain-http", f"{host}/{device}:2.0.0")
+        run("oras", "cp", "-r", *source, "--to-oci-layout", f"{copy}:2.0.0", cwd=cwd)
+        folder = {"COSIGN_PUB_KEY_PATH": f"{own}.pub", "DATA_DIR": str(cwd / "data")}
+        run(OTAFLUX, "verify", f"{device}:2.0.0", cwd=cwd, **folder)
 
 
 CHART = Path(__file__).resolve().parents[1] / "deploy/helm"
