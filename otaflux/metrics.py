@@ -175,6 +175,16 @@ class Metrics:
             "Times that a unit took one release a third time, or more, within a day.",
             registry=registry,
         )
+        self.units_remembered = Gauge(
+            "otaflux_units_remembered",
+            "Units that are remembered, of all devices.",
+            registry=registry,
+        )
+        self.units_crowded_out = Gauge(
+            "otaflux_units_crowded_out",
+            "Units forgotten since the start for want of room, though heard of within a day.",
+            registry=registry,
+        )
         self.log_lines_lost = Gauge(
             "otaflux_log_lines_lost",
             "Lines of the log that could not be written since the start.",

@@ -100,9 +100,11 @@ class OperatorSide:
         for gauge, value in (
             (metrics.queue_length, lambda: len(queue)),
             (metrics.runs_under_way, lambda: queue.running),
-            (metrics.registry_away, lambda: int(queue.unreachable)),
+            (metrics.registry_away, lambda: int(sight.registry_away)),
             (metrics.downloads_under_way, lambda: downloads.under_way),
             (metrics.downloads_waiting, lambda: downloads.waiting),
+            (metrics.units_remembered, lambda: len(units)),
+            (metrics.units_crowded_out, lambda: units.crowding.forgotten),
             (metrics.log_lines_lost, lambda: sight.overheard.lost),
             (metrics.devices, lambda: sight.roll.count),
             (metrics.devices_waiting, lambda: len(sight.roll.waiting)),

@@ -94,7 +94,7 @@ class Saver:
                 try:
                     await self._save()
                 except Exception:  # noqa: BLE001 - a bug here must not end what serves boards
-                    log.error(Event.REQUEST_CRASHED, reason="saving units", exc_info=True)
+                    log.exception(Event.TASK_CRASHED, task="saving units")
 
     async def _save(self) -> None:
         """Write all that changed; who waits goes on after the first batch, which has theirs."""

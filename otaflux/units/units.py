@@ -16,6 +16,7 @@ from otaflux.model.names import Device
 from otaflux.units import flags
 from otaflux.units.changes import Changes
 from otaflux.units.counts import VersionCounts
+from otaflux.units.crowding import Crowding
 from otaflux.units.packing import PROTOCOL_NUMBERS, put_in, seen_at
 from otaflux.units.reoffer import wait_after
 from otaflux.units.rows import Row, read_row, row_of
@@ -44,6 +45,7 @@ class Units:
         self._running = VersionCounts()
         self.changes = Changes()
         self.rumours = Rumours()
+        self.crowding = Crowding(most, machine.now)
         self._listeners: list[Hear] = []
 
     def __len__(self) -> int:
@@ -157,17 +159,8 @@ class Units:
         seen = seen_at(self._table, place)
         again_in = None if well else wait_after(seen.failures)
         if seen.device is not None:
-            self._events.tell(
-                ActionClosed(
-                    seen.device,
-                    unit,
-                    action,
-                    version,
-                    again_in=again_in,
-                    by_attribute=seen.by_attribute,
-                    said=seen.said,
-                )
-            )
+            about = (seen.device, unit, action, version)
+            self._events.tell(ActionClosed(*about, again_in, seen.by_attribute, seen.said))
 
     def closed_elsewhere(
         self,
@@ -291,6 +284,7 @@ class Units:
             return NOWHERE
         table = self._table
         if table.is_full:
+            self.crowding.note(table.heard[table.oldest])
             self._forget(table.oldest)
         number = table.words.take(device.name if device else "")
         return table.add(number, unit.encode(), flags=flags.IS_ASKED)

@@ -6,11 +6,15 @@ import asyncio
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from waiting import until
 
+from otaflux.machine import REAL_MACHINE
 from otaflux.model.names import Device
 from otaflux.units.saver import Saver
 from otaflux.units.seen import Protocol
@@ -183,3 +187,24 @@ async def test_that_a_unit_was_heard_again_is_saved_now_and_then(tmp_path: Path)
         assert path.stat().st_mtime_ns == before
         last = units.find(LAMP, "u0")
     assert (await read(path)).find(LAMP, "u0") == last
+
+
+async def test_a_bug_while_saving_is_one_of_a_task_and_the_next_try_comes(tmp_path: Path) -> None:
+    """Nobody's request failed; what was not saved comes again."""
+    broken = [True]
+
+    async def in_thread(work: Any, *args: Any) -> Any:
+        if broken[0] and getattr(work, "__name__", "") == "write":
+            raise RuntimeError("a bug")
+        return work(*args)
+
+    units = Units()
+    machine = replace(REAL_MACHINE, in_thread=in_thread)
+    with capture_logs() as lines:
+        async with Saver(units, tmp_path / "units.sqlite3", machine=machine, every=0.01):
+            say(units)
+            await until(lambda: lines)
+            broken[0] = False
+            assert await units.kept(5)
+    assert {(line["event"], line["task"]) for line in lines} == {("task_crashed", "saving units")}
+    assert len(await read(tmp_path / "units.sqlite3")) == 3

@@ -6,6 +6,7 @@ import random
 import tracemalloc
 
 import pytest
+from structlog.testing import capture_logs
 
 from otaflux.events import ActionClosed, Events
 from otaflux.machine import Machine
@@ -175,6 +176,26 @@ def test_another_replica_moves_no_unit_and_knows_what_its_attributes_said() -> N
     units.closed_elsewhere(LAMP, "c", 7, "1.4.0", well=True, said="1.0.0")
     units.described(LAMP, "c", runs="1.0.0")
     assert known(units, "c", LAMP).runs == "1.4.0"
+
+
+def test_a_fleet_above_the_bound_is_said_once_an_hour() -> None:
+    """Not where a unit that asks no more gave its place; how many are forgotten is counted."""
+    now = [1_800_000_000.0]
+    units = Units(2, machine=Machine(now=lambda: now[0]))
+    with capture_logs() as lines:
+        for _ in range(3):
+            for unit in "abc":
+                units.heard(LAMP, unit)
+            now[0] += 1500
+        assert units.crowding.forgotten == 7
+        assert [(line["event"], line["units"]) for line in lines] == [("units_crowded", 2)]
+        now[0] += 1500
+        units.heard(LAMP, "d")
+        assert [line["forgotten"] for line in lines] == [1, 8]
+        now[0] += 48 * 3600
+        for unit in "efgh":
+            units.heard(LAMP, unit)
+        assert units.crowding.forgotten == 10, "e and f took the places of the silent"
 
 
 def test_rumours_are_bounded_and_change_nothing_that_units_said() -> None:

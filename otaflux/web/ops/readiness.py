@@ -42,7 +42,7 @@ class Readiness:
             "waiting": len(waiting),
             "waiting_for_first_look": sorted(islice(waiting, MOST_NAMED)),
             "listing_read": self._sight.listed(),
-            "registry_away": self._sight.queue.unreachable,
+            "registry_away": self._sight.registry_away,
         }
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return json_answer(body, status)

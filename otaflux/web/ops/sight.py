@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from otaflux.errors import Undecided
+from otaflux.errors import Undecided, Unreachable
 from otaflux.journal import Journal
 from otaflux.machine import Machine
 from otaflux.model.names import Device
@@ -96,6 +96,16 @@ class Sight:
     listing_failure: Callable[[], Undecided | None]
     started: float
 
+    @property
+    def registry_away(self) -> bool:
+        """Whether the registry as a whole does not answer, as far as anybody asked it lately.
+
+        While no device is known its listing is all that is asked for.
+        """
+        if self.queue.unreachable:
+            return True
+        return not self.roll.count and isinstance(self.listing_failure(), Unreachable)
+
     def units_running(self, device: Device) -> dict[str, int]:
         """How many units of a device say that they run which version, the most common first."""
         counts = sorted(self.units.running(device).items(), key=lambda item: -item[1])
@@ -109,9 +119,7 @@ class Sight:
             return None
         failure = self.listing_failure()
         if failure is not None:
-            reason = (
-                f"no device is known, and {self.source} does not say which there are: {failure}"
-            )
+            reason = f"{self.source} does not say which devices there are: {failure}"
             return Fault(FaultKind.NOBODY, reason, failure.hint or "`otaflux check` tries it")
         where = f"{self.source}, below {self.prefix}/" if self.prefix else self.source
         return Fault(

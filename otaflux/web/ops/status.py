@@ -75,9 +75,11 @@ class Status:
             "started": _time(sight.started),
             "ready": self._readiness.is_ready,
             "registry": sight.source,
-            "registry_away": sight.queue.unreachable,
+            "registry_away": sight.registry_away,
             "devices_known": sight.roll.count,
             "devices_waiting": len(sight.roll.waiting),
+            "units_remembered": len(sight.units),
+            "units_crowded_out": sight.units.crowding.forgotten,
             "wrong": [*self._nobody(), *map(_group, sight.attention.groups(MOST_WRONG))],
             "warnings": [_warned(each) for each in sight.overheard.lines()],
         }

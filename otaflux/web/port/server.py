@@ -153,7 +153,7 @@ class Port:
                 if seconds % LOOK_EVERY == 0:
                     self.look()
             except Exception:  # noqa: BLE001 - a bug in one look must not end all others
-                log.error(Event.REQUEST_CRASHED, reason="looking after connections", exc_info=True)
+                log.exception(Event.TASK_CRASHED, task="looking after connections")
 
     def _protocol(self, begun: Begun) -> asyncio.BaseProtocol:
         """Whoever takes a new connection."""

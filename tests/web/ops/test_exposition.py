@@ -76,6 +76,21 @@ def test_a_registry_that_is_away_shows() -> None:
     run_watched(test, devices=("lamp",))
 
 
+def test_units_that_are_crowded_out_show() -> None:
+    """Those that still ask; and in `/status`, by the same words."""
+
+    async def test(rig: Watched) -> None:
+        units = rig.program.edge.parts.units
+        for number in range(len(units), 1003):
+            units.heard(Device("lamp"), f"u{number}")
+        assert await rig.metric("otaflux_units_remembered") == 1000
+        assert await rig.metric("otaflux_units_crowded_out") == 3
+        said = await rig.status()
+        assert (said["units_remembered"], said["units_crowded_out"]) == (1000, 3)
+
+    run_watched(test)
+
+
 def test_pages_that_are_kept_live_are_looked_up() -> None:
     """One for each that watches."""
 

@@ -42,6 +42,25 @@ def test_a_registry_that_is_away_at_the_start_keeps_nobody_from_being_ready() ->
     run_watched(test, "lamp", "door", devices=("lamp", "door"))
 
 
+def test_a_registry_that_only_its_listing_was_asked_of_is_away_too() -> None:
+    """While no device is known, nothing else is asked for; the page says once that none is."""
+
+    async def test(rig: Watched) -> None:
+        rig.registry.away = True
+        async with rig.running():
+            await asyncio.sleep(60)
+            assert json.loads((await rig.get("/ready")).body)["registry_away"]
+            assert (await rig.status())["registry_away"]
+            assert await rig.metric("otaflux_registry_away") == 1
+            page = (await rig.get("/")).body.decode()
+            assert page.lower().count("no device is known") == 1
+            rig.registry.away = False
+            await asyncio.sleep(900)
+            assert not (await rig.status())["registry_away"]
+
+    run_watched(test)
+
+
 def test_ready_stays_so_when_the_registry_goes_and_devices_come() -> None:
     """Who took the server out for that would make an outage of it."""
 

@@ -90,13 +90,13 @@ class Overview:
         start = (number - 1) * ON_A_PAGE
         some = names[start : start + ON_A_PAGE]
         rows = (self._row(Device(name)) for name in some)  # made as they are rendered
-        verdict = self._verdict()
+        verdict, is_said = self._verdict(), sight.nobody() is not None
         await asyncio.sleep(0)
         content = [
             verdict,
             self._numbers(),
             _tools(looked, len(names), start, len(some)),
-            _table(rows) if some else h.p(".box.soft")[_nobody(looked)],
+            _table(rows) if some else h.p(".box.soft")[_nobody(looked, is_said=is_said)],
             _pager(looked, number, pages),
             self._said_besides(),
         ]
@@ -123,7 +123,7 @@ class Overview:
             told = f"{shown.devices(sight.roll.count)} known, nothing to be done."
             first = f" {waiting:,} wait for their first look." if waiting else ""
             return h.div(".verdict.good")[h.h1["Nothing is wrong"], h.p[told, first]]
-        away = sight.queue.unreachable
+        away = sight.registry_away
         many = len(sight.attention)
         return [
             h.div(".verdict")[
@@ -263,9 +263,12 @@ def _tools(looked: Looked, count: int, start: int, on_page: int) -> Element:
     ]
 
 
-def _nobody(looked: Looked) -> str:
+def _nobody(looked: Looked, *, is_said: bool) -> str:
+    """What stands in the place of the table; the verdict may have said why it is empty."""
     if looked.search or looked.only_wrong:
         return "There is no such device."
+    if is_said:
+        return "Devices stand here as soon as there is one."
     return "No device is known yet. Push a release: otaflux push DEVICE:1.0.0 FILE"
 
 
