@@ -48,6 +48,10 @@ class RootUnreadable(Exception):
     """The trusted root cannot be used: nothing can be judged, and nothing is said of a bundle."""
 
 
+class _NotTrusted(VerificationError):
+    """Its certificate is good, and somebody else's; says whose, fit to be shown."""
+
+
 class _MaySign:
     """The policy: one of these identities, with that issuer. Remembers whom it let through."""
 
@@ -60,16 +64,15 @@ class _MaySign:
     def verify(self, cert: Certificate) -> None:
         """See sigstore's `VerificationPolicy`; raises `VerificationError`."""
         issuer, names = _issuer_of(cert), _names_of(cert)
-        shown = quoted(names[0]) if names else "nobody"
+        shown = quoted(names[0], MAX_SENTENCE) if names else "nobody"
         if not self._issuer.takes(issuer):
-            raise VerificationError(
-                f"it was signed by {shown} of the issuer {quoted(issuer)}, which is not trusted"
-            )
+            by = f"{shown} of the issuer {quoted(issuer, MAX_SENTENCE)}"
+            raise _NotTrusted(f"it was signed by {by}, which is not trusted")
         for name in names:
             if any(identity.takes(name) for identity in self._identities):
                 self.identity, self.issuer = name, issuer
                 return
-        raise VerificationError(f"it was signed by {shown}, who is not trusted")
+        raise _NotTrusted(f"it was signed by {shown}, who is not trusted")
 
 
 def judge(question: dict[str, Any]) -> dict[str, str]:
@@ -90,10 +93,10 @@ def judge(question: dict[str, Any]) -> dict[str, str]:
             kind, payload = _verified(verifier, raw, policy)
     except (OSError, MemoryError) as error:
         return {"undecided": f"a certificate could not be judged: {plain(error)}"}
+    except _NotTrusted as error:
+        return {"unsigned": str(error)}
     except Exception as error:  # noqa: BLE001 - the library raises many kinds over hostile bytes
         reason = plain(str(error) or type(error).__name__, MAX_SENTENCE)
-        if isinstance(error, VerificationError) and reason.startswith("it was signed by"):
-            return {"unsigned": reason}
         return {"unsigned": f"its signature by a certificate does not hold: {reason}"}
     return {
         "identity": policy.identity,

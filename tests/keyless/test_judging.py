@@ -85,7 +85,16 @@ def test_real_bundles_hold_or_not_as_sigstore_says(case: Any) -> None:
             InThisProcess().vouch(data, everybody)
     else:
         vouched = InThisProcess().vouch(data, everybody)
-        assert vouched.signer.issuer == "https://token.actions.githubusercontent.com"
+        issuer = "https://token.actions.githubusercontent.com"
+        assert vouched.signer.issuer == issuer
+        who, other = Name(vouched.signer.identity), Name(vouched.signer.identity + "x")
+        only = replace(everybody, names=(who,), issuer=Name(issuer))
+        assert InThisProcess().vouch(data, only) == vouched
+        for others in (replace(only, names=(other,)), replace(only, issuer=Name(issuer[:-1]))):
+            with pytest.raises(Unsigned) as refused:
+                InThisProcess().vouch(data, others)
+            # Whole, for that is what has to be written into the settings to trust them.
+            assert f"it was signed by '{who}'" in str(refused.value)
         assert json.loads(vouched.payload)["predicateType"] == "https://slsa.dev/provenance/v1"
     # However good the certificate is, provenance approves nothing.
     with pytest.raises(Unsigned, match="only an attestation"):
