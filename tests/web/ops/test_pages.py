@@ -241,7 +241,7 @@ def test_a_registry_that_never_answered_is_not_said_to_be_empty() -> None:
         async with rig.running():
             await asyncio.sleep(30)
             said = await text_of(rig, "/")
-            assert "does not say which there are: " in said
+            assert "does not say which devices there are: " in said
             assert "nothing is listed" not in said
 
     run_watched(test)
