@@ -6,13 +6,16 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from browser import Page, browser
 from watched import Watched
 
-from otaflux.events import RunFailed
-from otaflux.model.names import Device
+from otaflux.events import ReleaseRefused, RunFailed
+from otaflux.model.artifact import Digest
+from otaflux.model.names import Device, Tag
+from otaflux.model.version import Version
 from otaflux.reason import Cause, Reason
 from otaflux.web.port.server import Port
 
@@ -83,6 +86,66 @@ async def test_it_is_live_and_readable_in_a_real_browser(tmp_path: Path) -> None
         await rig.look("lamp")
         await page.until("document.querySelector('main').innerText.includes('1.5.0')")
         await shot(page, tmp_path, "device")
+        assert page.messages == []
+
+
+HOSTILE = (
+    "<script>window.pwned = 1</script>",
+    "<img src=x onerror='window.pwned = 2'>",
+    """"' onmouseover='window.pwned = 3' autofocus onfocus='window.pwned = 4' x=\"""",
+    "</main></body><meta http-equiv=refresh content=0;url=//evil.example>",
+    "javascript:window.pwned=5//",
+    "\u202egnissim si gnihton\u202c \u2066\u0000\x1b[31m\x07\ud800 \u0627\u0644",
+    "x" * 4096,
+    "\U0001f4a9" * 1024,
+    "<!--<![CDATA[&lt;&#60;&amp;" + "\u0301" * 300,
+)
+LONG = "d" * 100 + "/" + "e" * 99
+
+
+@pytest.mark.real("chromium")
+async def test_whatever_others_write_is_only_read(tmp_path: Path) -> None:
+    """Reasons, hints, versions, names and lines of the log run nothing, and the page stays whole.
+
+    On a phone too nothing is wider than the screen; and no text turns the rest of its line around.
+    """
+    async with looked_at(tmp_path, "lamp", LONG) as (rig, page, url):
+        units, told = rig.program.edge.parts.units, rig.seen.events.tell
+        for number, text in enumerate(HOSTILE):
+            tag = Tag(f"9.9.{number}")
+            digest = Digest("sha256", f"{number:064x}")
+            told(ReleaseRefused(LAMP, tag, Version.parse(tag.text), digest, text))
+            told(RunFailed(Device(LONG), None, Reason(Cause.OTHERS, text, text), 1, 0.1))
+            rig.overheard.note(
+                {
+                    "event": "hook_rejected",
+                    "level": "warning",
+                    "timestamp": "2026-01-01T00:00:00Z",
+                    "reason": text,
+                    "hint": text,
+                    f"f{number}": text,
+                }
+            )
+            seen = "".join(each for each in text if "!" <= each <= "~")[:128]
+            units.heard(LAMP, f"u{number}", runs=seen, told=seen)
+        said = []
+        for path in ("/", "/device/lamp", f"/device/{LONG}", "/?q=" + quote(HOSTILE[1])):
+            await page.resize(1200, 900)
+            await page.open(url + path)
+            await page.until("document.querySelector('.live').classList.contains('on')")
+            assert await page.run("window.pwned === undefined")
+            assert await page.run("document.scripts.length") == 1
+            odd = "img, iframe, object, [onerror], [onfocus], [onmouseover], meta[content*=evil]"
+            assert await page.run(f"document.querySelectorAll('{odd}').length") == 0
+            addresses = "[...document.links].every(a => a.href.startsWith(location.origin))"
+            assert await page.run(addresses)
+            assert await page.run("document.documentElement.scrollWidth") <= 1200
+            await page.resize(390, 844, phone=True)
+            assert await page.run("document.documentElement.scrollWidth") <= 390, path
+            said.append(str(await page.run("document.body.innerText")))
+            await shot(page, tmp_path, f"hostile-{len(said)}")
+        assert "<script>window.pwned" in said[0]
+        assert not set("\u202e\u2066\x1b\x07") & set("".join(said))
         assert page.messages == []
 
 

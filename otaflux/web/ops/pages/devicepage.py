@@ -81,7 +81,7 @@ def _channel(channel: str, standing: Standing, came: str, signers: str, now: flo
         h.td(data_name="since")[
             shown.moment(standing.since, now), h.span(".below")[f"by {came}"] if came else None
         ],
-        h.td(data_name="signature")[signers or "—"],
+        h.td(data_name="signature")[shown.text(signers) or "—"],
         h.td(data_name="size")[shown.size(release.firmware.sums.size)],
         h.td(data_name="digest")[h.code[str(release.manifest_digest)]],
     ]
@@ -129,7 +129,7 @@ def _refused(record: Record | None, notes: Notes, now: float) -> Node:
                                 if is_above(record, each.version)
                                 else h.span(".below")["below what is told"],
                             ],
-                            h.td(data_name="why")[each.reason],
+                            h.td(data_name="why")[shown.text(each.reason)],
                             h.td(data_name="looked at")[shown.moment(each.at or None, now)],
                             h.td(data_name="digest")[h.code[each.digest or "—"]],
                         ]
@@ -152,7 +152,7 @@ def _event(entry: Noted, now: float) -> Element:
     return h.li[
         shown.moment(entry.at, now),
         h.div[
-            h.p[[h.code[entry.tag], " "] if entry.tag else None, entry.text, times],
-            h.p(".small.soft")[entry.word, f" · {entry.hint}" if entry.hint else ""],
+            h.p[[h.code[entry.tag], " "] if entry.tag else None, shown.text(entry.text), times],
+            h.p(".small.soft")[entry.word, f" · {shown.text(entry.hint)}" if entry.hint else ""],
         ],
     ]

@@ -74,10 +74,13 @@ def warned(line: Warned, now: float) -> Element:
     at = seconds_of(line.at)
     return h.li(class_="wrong calm" if line.level == "info" else "wrong")[
         h.h3[title(line.event), [" · ", link(line.device)] if line.device else None],
-        h.p(".why")[what],
+        h.p(".why")[shown.text(what)],
         _to_do(line.hint or advice(line.event)),
         h.p(".small.soft")[
-            shown.moment(at, now), times, f" · {line.event}", f" · {details}" if details else ""
+            shown.moment(at, now),
+            times,
+            f" · {line.event}",
+            f" · {shown.text(details)}" if details else "",
         ],
     ]
 
@@ -100,7 +103,7 @@ def _wrong(found: Fault, heading: Node, besides: Node, now: float) -> Element:
     since = found.since
     return h.li(class_=f"wrong {kind}".rstrip())[
         h.h3[heading],
-        h.p(".why")[[h.code[found.tag], " "] if found.tag else None, found.reason],
+        h.p(".why")[[h.code[found.tag], " "] if found.tag else None, shown.text(found.reason)],
         _to_do(found.hint),
         h.p(".small.soft")[["since ", shown.moment(since, now)] if since else None, besides]
         if since or besides
@@ -109,7 +112,7 @@ def _wrong(found: Fault, heading: Node, besides: Node, now: float) -> Element:
 
 
 def _to_do(hint: str) -> Node:
-    return h.p(".do")[h.b["What to do: "], hint] if hint else None
+    return h.p(".do")[h.b["What to do: "], shown.text(hint)] if hint else None
 
 
 def seconds_of(text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""How times, sizes and numbers are shown to people. Pure."""
+"""How times, sizes, numbers and what others wrote are shown to people. Pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from datetime import UTC, datetime
 from htpy import Element, span
 from htpy import time as time_element
 
+from otaflux.wording import plain
+
+MAX_TEXT = 600  # characters of what others wrote; the longest of our own sentences have some 400
+
 _STEPS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
+
+
+def text(foreign: str) -> str:
+    """What others may have written: short, and with nothing that turns the text beside it around.
+
+    Markup in it is left as it is, for whoever renders it escapes it.
+    """
+    return plain(foreign, MAX_TEXT)
 
 
 def moment(at: float | None, now: float, *, never: str = "—") -> Element:
     """How long ago something was, with the time itself where one points at it."""
     if at is None:
         return span(".soft")[never]
-    text = stamp(at)
-    return time_element(datetime=text, title=text.replace("T", " "))[ago(now - at)]
+    iso = stamp(at)
+    return time_element(datetime=iso, title=iso.replace("T", " "))[ago(now - at)]
 
 
 def stamp(at: float) -> str:
