@@ -64,7 +64,8 @@ fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
 	@set -e; for script in fuzz/*.py; do [ ! -e "$$script" ] || $(BIN)/python "$$script"; done
 
 simulate: $(VENV)/.dev-ready ## the seeded whole-program simulation with a hundred thousand seeds: most of an hour on two cores
-	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-100000} $(BIN)/pytest -n 2 tests/scenarios/test_simulation.py
+	@SIMULATION_SEEDS=$${SIMULATION_SEEDS:-100000} HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest -n 2 \
+		tests/scenarios/test_simulation.py tests/scenarios/test_never_falls.py
 
 interop: programs $(VENV)/.dev-ready ## other real programs where they can be had; says what it ran and skipped
 	@$(BIN)/python setup/interop.py

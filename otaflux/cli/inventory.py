@@ -186,6 +186,7 @@ class _Asking:
         asked, left = self._worth_asking(record, choice.candidates(listing.tags), known)
         withheld: dict[Tag, str] = {}
         unsigned: dict[Tag, str] = {}
+        unclear: dict[Tag, str] = {}
         for candidate in asked:
             tag = candidate.tag
             try:
@@ -196,9 +197,13 @@ class _Asking:
                 withheld[tag] = str(error)
             except (Unsigned, Misbound) as error:
                 unsigned[tag] = str(error)
-            except (Undecided, Unusable):
-                continue  # said elsewhere, or once the server looks at it
-        return Seen(listing, moved, withheld=withheld, unsigned=unsigned, left=left)
+            except Unreachable:
+                raise  # of every other one nothing would be learnt either
+            except Undecided as error:
+                unclear[tag] = error.with_hint
+            except Unusable:
+                continue  # said once the server looks at it
+        return Seen(listing, moved, "", withheld, unsigned, unclear, left)
 
     def _worth_asking(
         self, record: Record, found: Sequence[Candidate], known: Collection[Tag]

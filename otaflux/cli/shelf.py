@@ -54,7 +54,8 @@ class Shelf:
 class Seen:
     """What the source said of a device: None for its tags where it could not be asked.
 
-    `left` are versions that it was not asked about, for there are very many.
+    Of `unclear` versions it could not be told, and why; `left` are those that it was not asked
+    about, for there are very many.
     """
 
     listing: Listing | None
@@ -62,6 +63,7 @@ class Seen:
     problem: str = ""
     withheld: Mapping[Tag, str] = field(default_factory=dict)
     unsigned: Mapping[Tag, str] = field(default_factory=dict)
+    unclear: Mapping[Tag, str] = field(default_factory=dict)
     left: frozenset[Tag] = frozenset()
 
 
@@ -172,7 +174,8 @@ def _untold(
     if candidate.tag in seen.left:
         ask = f"`otaflux verify {record.device}:{candidate.tag}` says whether it is signed"
         return "not tried", (), f"one of very many, so not asked about here: {ask}"
-    return "not tried", (), ""
+    why = seen.unclear.get(candidate.tag)
+    return "not tried", (), f"what it is could not be learnt: {why}" if why else ""
 
 
 def is_below(record: Record, candidate: Candidate) -> bool:

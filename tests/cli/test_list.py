@@ -321,6 +321,21 @@ async def test_why_each_of_many_is_not_served_is_said_or_that_it_was_not_asked(
         assert not [seen for seen in registry.seen("manifest") if "nightly" in seen.path]
 
 
+async def test_what_could_not_be_asked_about_a_version_is_said(tmp_path: Path) -> None:
+    """A registry that errs over signatures says neither signed nor unsigned."""
+    keys = tmp_path / "keys.pem"
+    keys.write_text(public("a"))
+    async with FakeRegistry() as registry:
+        Shop("acme/lamp", registry.content).push("1.0.0", b"who knows")
+        registry.fail("referrers", Status(403), times=None)
+        signed = {**settings(registry, tmp_path), "COSIGN_PUB_KEY_PATH": str(keys)}
+        done = await listed(tmp_path, "lamp", "--json", **signed)
+    ((row,),) = (shelf["releases"] for shelf in json.loads(done.stdout)["devices"])
+    assert row["state"] == "not tried"
+    assert "could not be learnt" in row["reason"]
+    assert "403" in row["reason"]
+
+
 def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
     """With `DOWNGRADES=never` devices are told what its registry has no more, and nothing lower."""
     told = release("2.0.0", b"told")
