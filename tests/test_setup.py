@@ -121,6 +121,13 @@ def test_an_index_with_newer_releases_disturbs_no_installation(project: Path) ->
     assert (done.returncode, done.stderr) == (0, "")
     locked = {"helper==1.0", "thing==1.0", "user==1.0", "backendless==1.0"}
     assert locked <= installed(project)
+    for number, name in enumerate(("helper-1.0", "thing-1.0", "user-1.0"), 1):
+        assert f"  {number} of 3 in requirements.lock: {name}" in done.stdout, "so it goes on"
+    (project / "requirements.lock").write_text(f"helper==2.0 --hash=sha256:{64 * '0'}\n")
+    done = run(project, "setup/venv", ".venv", "requirements.lock")
+    assert done.returncode != 0, "pip's own exit code, though its lines are shortened"
+    assert "hash" in done.stderr.lower()
+    assert "is ready" not in done.stdout
 
 
 def test_the_container_is_built_from_the_lock_alone(project: Path) -> None:

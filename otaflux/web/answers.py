@@ -22,6 +22,7 @@ import msgspec
 from otaflux.model.release import Firmware, Release
 
 TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 BYTES = "application/octet-stream"
 MUTABLE = "no-cache, no-transform"  # proxies that compress took Content-Length away from boards
@@ -156,6 +157,11 @@ def health() -> Answer:
 def plain_text(text: str) -> Answer:
     """A short text on a mutable address."""
     return _whole(text.encode(), TEXT)
+
+
+def page(html: str) -> Answer:
+    """A page for people on a mutable address."""
+    return _whole(html.encode(), HTML)
 
 
 def version_text(release: Release) -> Answer:

@@ -19,27 +19,10 @@ from otaflux.web.devices.offer import Offer
 from otaflux.web.devices.polls import gives_way, version_answer
 from otaflux.web.devices.request import DeviceRequest
 
-WELCOME = """\
-This is OtaFlux: firmware over the air, from an OCI registry. Boards ask it, people rarely.
-
-  /version?device=NAME     the version that a device is told, its CRC-32 and its size
-  /firmware?device=NAME    its bytes
-  /health                  200 while the server can answer
-
-Boards with a protocol of their own have further addresses: see docs/devices.md.
-Registries send their hooks to /hooks/registry: see docs/hooks.md.
-What is wrong, and what each device is told, is a page on the operators' port (9090 unless set).
-"""
-
 
 async def health(request: DeviceRequest) -> Answer:
     """The process can answer."""
     return request.judged(answers.health())
-
-
-async def welcome(request: DeviceRequest) -> Answer:
-    """What this is, for a person who opens it in a browser."""
-    return request.judged(answers.plain_text(WELCOME))
 
 
 async def version(request: DeviceRequest) -> Answer:
