@@ -15,9 +15,10 @@ from signature_cases import ASSETS, trust_in
 from otaflux.errors import Refused, Unsigned
 from otaflux.model.artifact import Digest
 from otaflux.signature.found import BundleBytes, FoundSignature, SimpleSigning
-from otaflux.signature.identity import check_root
+from otaflux.signature.identity import Identities, Name, Vouched, check_root
 from otaflux.signature.keys import parse_keys
 from otaflux.signature.privatekey import read_private_key
+from otaflux.signature.trust import Trust
 
 TRUST = trust_in("a", "p384", "rsa")
 SUBJECT = Digest("sha256", "0" * 64)
@@ -75,6 +76,45 @@ def test_any_words_in_an_envelope_have_a_reason(
     refused(json.dumps(document).encode(), sig)
     plain = json.dumps({"critical": {"image": {"docker-manifest-digest": kind}, "type": payload}})
     refused(plain.encode(), base64.b64encode(sig.encode(errors="replace")).decode())
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+PEMS = [PEM, PEM[:30]]
+ENTRY_WORDS = ["Payload", "SignedEntryTimestamp", "body", "logID", "logIndex", "integratedTime"]
+entries = st.dictionaries(st.sampled_from(ENTRY_WORDS), trees | st.sampled_from(["00", "AAAA", 1]))
+wrapped = st.fixed_dictionaries({"Payload": entries, "SignedEntryTimestamp": trees})
+
+
+class Nobody:
+    """A notary who has read what he was asked about, and vouches for nobody."""
+
+    def vouch(self, bundle: bytes, identities: Identities, payload: bytes | None = None) -> Vouched:
+        """Refuse it."""
+        assert json.loads(bundle)["messageSignature"]["signature"] is not None
+        assert payload
+        raise Unsigned("it was signed by somebody else")
+
+
+@given(
+    st.text(max_size=40) | halves | st.sampled_from(PEMS),
+    (entries | wrapped | trees).map(json.dumps) | halves | st.text(max_size=40),
+    words,
+)
+def test_any_certificate_and_log_entry_have_a_reason(
+    certificate: str, entry: str, signature: str
+) -> None:
+    """In the annotations of the old layout, with a payload that is right."""
+    image = {"docker-manifest-digest": str(SUBJECT)}
+    critical = {"image": image, "type": "cosign container image signature"}
+    payload = json.dumps({"critical": critical}).encode()
+    digest = Digest("sha256", hashlib.sha256(payload).hexdigest())
+    identities = Identities((Name("/.*/"),), Name("/.*/"))
+    found = SimpleSigning(payload, signature, digest, certificate, entry)
+    for trust in (TRUST, Trust(TRUST.keys, identities, notary=Nobody())):
+        with pytest.raises(Unsigned) as unsigned:
+            trust.judge([found], SUBJECT)
+        assert str(unsigned.value).isprintable()
+        assert len(str(unsigned.value)) < 600
 
 
 @given(trees, st.sampled_from([each.decode() for each in PAYLOADS]))
