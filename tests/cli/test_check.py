@@ -14,9 +14,14 @@ from fake_faults import Status
 from fake_registry import FakeRegistry
 from programs import free_port, otaflux
 from signature_cases import ASSETS
+from signed_content import Shop, fingerprint, public
 
+from otaflux.app.parts import Assembly
 from otaflux.cli.checks.listening import certificate
+from otaflux.cli.checks.release import MOST_LOOKED, release
 from otaflux.cli.checks.signers import signers
+from otaflux.model.names import Device, Tag
+from otaflux.reconcile.choice import candidates
 from otaflux.settings import Settings
 from otaflux.signature.identity import Name
 
@@ -38,7 +43,7 @@ async def check(
 
 
 async def test_a_manifest_and_the_beginning_of_a_blob_are_read(tmp_path: Path) -> None:
-    """Of the first device that has a release; the others are not asked, and no tag is pulled."""
+    """Of the first device that has a release, whose blob is judged; the others are not asked."""
     async with FakeRegistry(redirect_blobs=True) as registry:
         for device in ("a", "b", "c"):
             registry.content.put(f"acme/{device}", "1.0.0", layers=[device.encode()])
@@ -47,7 +52,8 @@ async def test_a_manifest_and_the_beginning_of_a_blob_are_read(tmp_path: Path) -
         assert done.returncode == 0, done.stdout
         assert "ok    firmware of b:1.0.0: its manifest came" in done.stdout
         assert {seen.repository for seen in registry.seen("tags")} == {"acme/a", "acme/b"}
-        assert len(registry.seen("storage")) == 1
+        assert "ok    release b:1.0.0: can be served" in done.stdout
+        assert len(registry.seen("storage")) == 2
         await registry.stop("storage")
         blocked = await check(registry, tmp_path)
         assert blocked.returncode == 1
@@ -224,3 +230,32 @@ def test_whether_certificates_can_be_judged_is_tried(tmp_path: Path) -> None:
     *_, judged = signers(settings)
     assert judged.good is False
     assert "the trusted root cannot be used" in judged.says
+
+
+async def test_who_signed_what_is_told_whatever_the_size(tmp_path: Path) -> None:
+    """An unsigned one is noted where the one below it stands; where none does, that fails."""
+    keys = tmp_path / "cosign.pub"
+    keys.write_text(public("a"))
+    async with FakeRegistry() as registry:
+        shop = Shop("acme/lamp", registry.content)
+        shop.sign(shop.push("1.0.0", b"one"))
+        shop.push("1.1.0", b"two")
+        done = await check(registry, tmp_path, COSIGN_PUB_KEY_PATH=str(keys))
+        assert done.returncode == 0, done.stdout
+        assert "note  release lamp:1.1.0: unsigned, and so not served: " in done.stdout
+        good = f"ok    release lamp:1.0.0: can be served, signed by {fingerprint('a')}"
+        assert good in done.stdout
+        settings = Settings(
+            registry_url=registry.url, repository_prefix="acme", cosign_pub_key_path=keys
+        )
+        parts, told = Assembly(settings), []
+        async with parts.open_source(patient=False) as source:
+            for tag in ("1.0.0", "1.1.0"):
+                found = candidates([Tag(tag)])
+                looked = release(parts, source, Device("lamp"), found, MOST_LOOKED + 1)
+                told.extend([str(finding) async for finding in looked])
+    assert told[0].startswith(
+        "ok    release lamp:1.0.0: is too large to be looked into here, signed by "
+    )
+    assert told[1].startswith("FAIL  release lamp:1.1.0: unsigned, and so not served: ")
+    assert len(told) == 2

@@ -204,7 +204,12 @@ ROWS = (
         "two candidates",
         setups.two_candidates,
         log=("release_refused", "left.bin", "right.bin"),
-        check=("ok    firmware of lamp:1.0.0",),
+        check=(
+            "ok    firmware of lamp:1.0.0",
+            "note  release lamp:1.0.0: cannot be served",
+            "left.bin",
+            "-> Mend what the reason says",
+        ),
         list=("1.0.0  unusable", "left.bin", "right.bin"),
         works=True,
         page=(
@@ -213,6 +218,31 @@ ROWS = (
             "right.bin",
             "Mend what the reason says",
         ),
+    ),
+    Row(
+        "unsigned image",
+        setups.unsigned,
+        log=("release_refused", "no signature"),
+        check=(
+            "note  release lamp:1.0.0: unsigned, and so not served",
+            "FAIL  signed releases of lamp",
+            "-> Sign it (docs/signing.md), or look at COSIGN_PUB_KEY_PATH",
+        ),
+        list=("1.0.0  unsigned",),
+        page=("lamp has a release that is refused", "no signature"),
+    ),
+    Row(
+        "version inside the image that differs",
+        setups.other_version_inside,
+        log=("release_warning", "The image says that it is version 1.4.0"),
+        check=(
+            "ok    release lamp:1.5.0: can be served",
+            "note  release lamp:1.5.0: The image says that it is version 1.4.0, its tag says 1.5.0",
+            "-> Build the tag's version into the image",
+        ),
+        list=("warning: The image says that it is version 1.4.0",),
+        works=True,
+        page=("lamp has an odd release", "The image says that it is version 1.4.0"),
     ),
     Row(
         "tag that is no version",

@@ -16,10 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fake_faults import Status
 from fake_harbor import FakeHarbor
 from fake_registry import FakeRegistry
+from images import mcuboot
 from mounts import mounted
+from private_keys import EC
 from programs import Server, free_port
 
 LOGIN = {"REGISTRY_USERNAME": "robot", "REGISTRY_PASSWORD": "s3cret"}
@@ -177,6 +180,20 @@ async def two_candidates(stack: AsyncExitStack, folder: Path) -> Mapping[str, st
             member.size = 4
             tar.addfile(member, io.BytesIO(b"data"))
     return lamp(registry, packed.getvalue())
+
+
+async def unsigned(stack: AsyncExitStack, folder: Path) -> Mapping[str, str]:
+    """A key is set, and nobody signed."""
+    registry = await stack.enter_async_context(FakeRegistry())
+    key = folder / "cosign.pub"
+    key.write_bytes(EC.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return lamp(registry) | {"COSIGN_PUB_KEY_PATH": str(key)}
+
+
+async def other_version_inside(stack: AsyncExitStack, folder: Path) -> Mapping[str, str]:
+    """The image is of 1.4.0, its tag says 1.5.0."""
+    registry = await stack.enter_async_context(FakeRegistry())
+    return lamp(registry, mcuboot("1.4.0"), tag="1.5.0")
 
 
 async def no_version(stack: AsyncExitStack, folder: Path) -> Mapping[str, str]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from yarl import URL
 
 from otaflux.app.parts import Assembly
 from otaflux.cli import known
 from otaflux.cli.checks.finding import Finding, failed, fails, note, works
+from otaflux.cli.checks.release import release
 from otaflux.errors import OtaFluxError, Undecided, Unusable
 from otaflux.model.artifact import Descriptor, Index, Manifest
-from otaflux.model.names import Device, Namespace, Tag
+from otaflux.model.names import Device, Tag
 from otaflux.reconcile import choice
+from otaflux.reconcile.choice import Candidate
 from otaflux.registry.remote.proxies import proxy_for
 from otaflux.registry.source import Changeable
 from otaflux.settings import Settings
@@ -47,7 +49,7 @@ async def source(settings: Settings, device: Device | None) -> AsyncIterator[Fin
             listed = await opened.devices()
             records = known.of_source(settings.data_dir, opened.name, namespace.prefix)
             names = {*settings.devices, *(listed or ())} or {*records}
-            trial = _Trial(opened, namespace, what)
+            trial = _Trial(parts, opened, what)
             async for finding in trial.run({device} if device else names, wanted=bool(device)):
                 yield finding
             if listed is not None and not listed and namespace.prefix:
@@ -92,9 +94,10 @@ def _ways(parts: Assembly) -> Iterator[Finding]:
 class _Trial:
     """Reads of one device what a server would; of several, until one has it all."""
 
-    def __init__(self, source: Changeable, namespace: Namespace, what: str) -> None:
+    def __init__(self, parts: Assembly, source: Changeable, what: str) -> None:
+        self._parts = parts
         self._source = source
-        self._namespace = namespace
+        self._namespace = parts.namespace
         self._what = what
 
     async def run(self, names: set[Device], *, wanted: bool) -> AsyncIterator[Finding]:
@@ -109,7 +112,8 @@ class _Trial:
                 yield works(self._what, f"answers: {says}")
             found = choice.candidates(listing.tags)
             if found:
-                yield await self._firmware(device, found[0].tag)
+                async for finding in self._releases(device, found):
+                    yield finding
                 return
             if wanted or listing.tags or not listing.repository_known:
                 yield self._missing(device, tags=len(listing.tags), wanted=wanted)
@@ -128,18 +132,22 @@ class _Trial:
             advice = "Is the name right? The first push makes it"
         return (fails if wanted else note)(f"device {device}", says, advice)
 
-    async def _firmware(self, device: Device, tag: Tag) -> Finding:
-        """Whether a manifest and the beginning of a blob come."""
-        what = f"firmware of {device}:{tag}"
+    async def _releases(self, device: Device, found: Sequence[Candidate]) -> AsyncIterator[Finding]:
+        """Whether a manifest and the beginning of a blob come, and what becomes of them."""
+        what = f"firmware of {device}:{found[0].tag}"
         try:
-            layer = await self._layer(device, tag)
+            layer = await self._layer(device, found[0].tag)
             async with self._source.open_blob(device, layer, max_bytes=layer.size) as reader:
                 await asyncio.to_thread(reader.read)
         except Unusable as error:
-            return note(what, f"cannot be served: {error}")
+            yield note(what, f"cannot be served: {error}")
+            return
         except Undecided as error:
-            return failed(what, error)
-        return works(what, f"its manifest came, and its blob of {layer.size} bytes begins")
+            yield failed(what, error)
+            return
+        yield works(what, f"its manifest came, and its blob of {layer.size} bytes begins")
+        async for finding in release(self._parts, self._source, device, found, layer.size):
+            yield finding
 
     async def _layer(self, device: Device, tag: Tag) -> Descriptor:
         """The first layer that a server might read; raises `Unusable`, `Undecided`."""
