@@ -33,7 +33,6 @@ from otaflux.events import (
 )
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.metrics import NOBODY, Metrics
-from otaflux.model.artifact import Digest
 from otaflux.model.event import Priority
 from otaflux.model.names import Device
 from otaflux.model.record import Record
@@ -67,8 +66,9 @@ class Meter:
         self._clock = machine.clock
         self._told: set[Device] = set()
         self._versions: dict[Device, frozenset[str]] = {}
-        self._files: dict[Device, Mapping[Digest, int]] = {}
-        self._named: Counter[Digest] = Counter()
+        # By the SHA-256 of files: sums are at hand, and digests would be made for this.
+        self._files: dict[Device, Mapping[str, int]] = {}
+        self._named: Counter[str] = Counter()
         self._bytes = 0
         self._rechecked = self._clock()
         metrics.recheck_age_seconds.set_function(lambda: self._clock() - self._rechecked)
@@ -181,7 +181,7 @@ class Meter:
     def _weigh(self, device: Device, held: tuple[Release, ...]) -> None:
         """Keep the sum of all files that records name, each once."""
         before = self._files.pop(device, {})
-        sizes = {each.firmware.firmware_digest: each.firmware.sums.size for each in held}
+        sizes = {sums.sha256: sums.size for sums in (each.firmware.sums for each in held)}
         for digest, size in sizes.items():
             self._bytes += 0 if self._named[digest] else size
             self._named[digest] += 1

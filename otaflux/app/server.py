@@ -8,6 +8,7 @@ there, listen, run until told to stop.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -148,6 +149,7 @@ class _Server:
 
     async def restore(self) -> None:
         """Judge what lies in the folder, and tell what may be told."""
+        gc.collect()
         try:
             told = await self._controller.restore()
             if isinstance(self._source, Layout) and not told:

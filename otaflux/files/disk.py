@@ -73,6 +73,10 @@ class Disk(Protocol):
         """A regular file's bytes from `offset` on, at most `max_bytes`; fewer only at its end."""
         ...
 
+    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+        """As `read`, of a file in a folder: of very many, a path of each costs as much as it."""
+        ...
+
     def free(self, folder: Path) -> int:
         """The bytes that this user may still write to the disk that holds `folder`."""
         ...
@@ -101,17 +105,21 @@ _LEAST_ROOM = 4096  # bytes of a read, whatever size a file is said to have
 _PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC | os.O_DIRECTORY
 
 
-def open_regular(path: Path, *, below: Path | None = None) -> int:
+def open_regular(path: Path | str, *, below: Path | None = None) -> int:
     """A descriptor for reading a regular file; raises `Irregular` for anything else, at once.
 
     The last part of `path` is never followed where it is a link; with `below`, a folder that it
     lies in, none of the folders between the two is either.
     """
+    return _open_regular(path, below)[0]
+
+
+def _open_regular(path: Path | str, below: Path | None) -> tuple[int, os.stat_result]:
     if below is None:
         return _opened(path, path, None)
     folder = os.open(below, _PASSING)
     try:
-        *between, name = path.relative_to(below).parts
+        *between, name = Path(path).relative_to(below).parts
         for part in between:
             inner = _passed(path, part, folder)
             os.close(folder)
@@ -121,39 +129,42 @@ def open_regular(path: Path, *, below: Path | None = None) -> int:
         os.close(folder)
 
 
-def _passed(path: Path, part: str, folder: int) -> int:
+def _passed(path: Path | str, part: str, folder: int) -> int:
     mode = os.lstat(part, dir_fd=folder).st_mode
     if stat.S_ISLNK(mode):
         raise Irregular(path, mode)
     return os.open(part, _PASSING | os.O_NOFOLLOW, dir_fd=folder)
 
 
-def _opened(path: Path, name: Path | str, folder: int | None) -> int:
+def _opened(path: Path | str, name: Path | str, folder: int | None) -> tuple[int, os.stat_result]:
+    """The descriptor, and what was found to be open there."""
     # Looked at first, for opening a device may do something; and again, for names change.
     mode = os.lstat(name, dir_fd=folder).st_mode
     if not stat.S_ISREG(mode):
         raise Irregular(path, mode)
     descriptor = os.open(name, _READING, dir_fd=folder)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise Irregular(path, mode)
-    return descriptor
+        raise Irregular(path, found.st_mode)
+    return descriptor, found
 
 
 def read_regular(
-    path: Path, max_bytes: int, *, offset: int = 0, below: Path | None = None
+    path: Path | str, max_bytes: int, *, offset: int = 0, below: Path | None = None
 ) -> bytes:
     """A regular file's bytes from `offset` on, at most `max_bytes`; see `open_regular`."""
-    descriptor = open_regular(path, below=below)
+    descriptor, found = _open_regular(path, below)
     try:
         # Room for what is there and not for all that may be: each read makes room first.
-        room = max(os.fstat(descriptor).st_size - offset + 1, _LEAST_ROOM)
+        room = max(found.st_size - offset + 1, _LEAST_ROOM)
         pieces = []
         while max_bytes and (piece := os.pread(descriptor, min(room, max_bytes), offset)):
             pieces.append(piece)
             max_bytes -= len(piece)
             offset += len(piece)
+            if offset == found.st_size and len(piece) < room:
+                break  # a read that asked for more found the end where it was
     finally:
         os.close(descriptor)
     return b"".join(pieces)
@@ -227,6 +238,10 @@ class RealDisk:
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """A regular file's bytes from `offset` on, at most `max_bytes`; fewer only at its end."""
         return read_regular(path, max_bytes, offset=offset)
+
+    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+        """As `read`, of a file in a folder."""
+        return read_regular(f"{folder}/{name}", max_bytes)
 
     def free(self, folder: Path) -> int:
         """The bytes that this user may still write to the disk that holds `folder`."""

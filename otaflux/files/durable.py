@@ -66,11 +66,16 @@ def explained(doing: str, kind: type[DiskFailed] = DiskFailed) -> Iterator[None]
     try:
         yield
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        hint = _IRREGULAR if isinstance(error, Irregular) else _HINTS.get(error.errno or 0, "")
-        if kind is DiskFailed and error.errno in _FULL:
-            kind = DiskFull
-        raise kind(f"cannot {doing}: {reason}", hint=hint) from error
+        raise _failure(doing, error, kind) from error
+
+
+def _failure(doing: str, error: OSError, kind: type[DiskFailed] = DiskFailed) -> DiskFailed:
+    """What is raised instead of an `OSError`."""
+    reason = error.strerror or type(error).__name__
+    hint = _IRREGULAR if isinstance(error, Irregular) else _HINTS.get(error.errno or 0, "")
+    if kind is DiskFailed and error.errno in _FULL:
+        kind = DiskFull
+    return kind(f"cannot {doing}: {reason}", hint=hint)
 
 
 class NewFile:
@@ -183,13 +188,19 @@ def read(path: Path, *, max_bytes: int, disk: Disk = REAL_DISK) -> bytes | None:
 
     Raises `Undecided` where the disk does, or where the file is larger than `max_bytes`.
     """
-    with explained(f"read {path}"):
-        try:
-            data = disk.read(path, max_bytes + 1)
-        except FileNotFoundError:
-            return None
+    return read_in(path.parent, path.name, max_bytes=max_bytes, disk=disk)
+
+
+def read_in(folder: Path, name: str, *, max_bytes: int, disk: Disk = REAL_DISK) -> bytes | None:
+    """As `read`, of a file in a folder: for very many, of which no path has to be made."""
+    try:
+        data = disk.read_in(folder, name, max_bytes + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failure(f"read {folder / name}", error) from error
     if len(data) > max_bytes:
-        raise Undecided(f"cannot read {path}: it is larger than {max_bytes} bytes")
+        raise Undecided(f"cannot read {folder / name}: it is larger than {max_bytes} bytes")
     return data
 
 

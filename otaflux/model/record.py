@@ -144,7 +144,8 @@ class Record:
 
     def served(self) -> Iterator[Release]:
         """Every release that a pin may name: the current ones, then the kept, highest first."""
-        yield from dict.fromkeys(standing.release for standing in self.channels.values())
+        current = (standing.release for standing in self.channels.values())
+        yield from current if len(self.channels) < 2 else dict.fromkeys(current)  # noqa: PLR2004
         yield from self.kept
 
     def pinned(self, version: Version) -> Release | None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from otaflux.model.artifact import Digest
 from otaflux.model.image import PLAIN, Image
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
+
+
+@lru_cache(maxsize=1024)
+def _sha256(digits: str) -> Digest:
+    """One value for the same digits: it is asked for wherever a file is named."""
+    return Digest("sha256", digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class Sums:
     @property
     def digest(self) -> Digest:
         """The file's own digest, which names it in the store."""
-        return Digest("sha256", self.sha256)
+        return _sha256(self.sha256)
 
 
 @dataclass(frozen=True, slots=True)

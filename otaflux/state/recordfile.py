@@ -50,7 +50,7 @@ class BadRecord(Undecided):
     """A catalog file that cannot be believed; the message says why."""
 
 
-class _Image(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class _Image(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
     kind: ImageKind
     version: str = ""
     zigbee: tuple[int, int, int, str, int | None, int | None] | None = None
@@ -293,21 +293,30 @@ def _read_image(held: _Image | None) -> Image | None:
     return Image(held.kind, held.version, ZigbeeHeader(*held.zigbee) if held.zigbee else None)
 
 
+@lru_cache(maxsize=1024)
+def _read_firmware(
+    sums: tuple[int, int, str, str, str], chip: tuple[str, str, str] | None, image: _Image | None
+) -> Firmware:
+    """One value of those that are alike: devices of a fleet run the same."""
+    _read_digest(f"sha256:{sums[-1]}")
+    return Firmware(Sums(*sums), Chip(*chip) if chip else None, _read_image(image))
+
+
+@lru_cache(maxsize=1024)
+def _read_digest(text: str) -> Digest:
+    return Digest.parse(text)
+
+
 def _read_release(device: Device, held: _Release) -> Release:
     tag, version = _read_version(held.tag)
-    firmware_digest = Digest.parse(f"sha256:{held.sha256}")
-    manifest_digest = Digest.parse(held.manifest_digest)
-    blob_digest = firmware_digest  # as where the blob is the firmware as it is
-    if held.blob_digest != f"sha256:{held.sha256}":
-        blob_digest = Digest.parse(held.blob_digest)
-    sums = Sums(held.size, held.crc32, held.md5, held.sha1, firmware_digest.hex)
+    sums = (held.size, held.crc32, held.md5, held.sha1, held.sha256)
     return Release(
         device,
         tag,
         version,
-        manifest_digest,
-        blob_digest,
-        Firmware(sums, Chip(*held.chip) if held.chip else None, _read_image(held.image)),
+        Digest.parse(held.manifest_digest),
+        _read_digest(held.blob_digest),
+        _read_firmware(sums, held.chip, held.image),
         held.summary,
         held.page,
         held.warnings,

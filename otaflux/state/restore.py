@@ -63,9 +63,9 @@ def restore(
     namespace = replace(namespace, is_closed=cache(namespace.is_closed))
     durable.make_folder(folder, disk=disk)
     durable.sweep_temporaries(folder, disk=disk)
-    store.prepare()
+    sizes = store.prepare()
     with durable.explained(f"read {folder}"):
-        names = disk.names(folder)
+        names = sorted(name for name in disk.names(folder) if name.endswith(".json"))
     records: list[Record] = []
     elsewhere: set[Digest] = set()
     unwritten: set[Device] = set()
@@ -77,12 +77,11 @@ def restore(
         FoldedBatch(Event.RECORD_LEFT_OUT) as left_out,
         FoldedBatch(Event.FIRMWARE_MISSING, level=logging.ERROR) as missing,
     ):
-        for name in sorted(names):
-            path = folder / name
+        for name in names:
             try:
-                record = _read(path, disk, damaged) if path.suffix == ".json" else None
+                record = _read(folder, name, disk, damaged)
             except Undecided as error:
-                damaged.say(file=str(path), set_aside=None, reason=str(error))
+                damaged.say(file=str(folder / name), set_aside=None, reason=str(error))
                 all_read = False
                 continue
             if record is None:
@@ -90,7 +89,7 @@ def restore(
             reason = _foreign(record, source, prefix, namespace)
             if record.is_bare and not never_fall:
                 with suppress(DiskFailed):  # it is passed over at the next start too
-                    durable.remove(path, disk=disk)
+                    durable.remove(folder / name, disk=disk)
             elif record.is_bare and not reason:
                 evicted[record.device] = record.floors
             elif reason:
@@ -100,7 +99,7 @@ def restore(
                 left_out.say(device=record.device.name, reason=reason)
                 elsewhere.update(release.firmware.firmware_digest for release in record.held())
             else:
-                judged = _judge(record, store, channels, missing)
+                judged = _judge(record, sizes, channels, missing)
                 if judged is not record and judged.floors != record.floors:
                     judged = replace(judged, floors=record.floors)
                 kept = floors.kept_to(judged, never_fall=never_fall)
@@ -117,17 +116,18 @@ def restore(
     )
 
 
-def _read(path: Path, disk: Disk, damaged: FoldedBatch) -> Record | None:
+def _read(folder: Path, name: str, disk: Disk, damaged: FoldedBatch) -> Record | None:
     """A record's file; one that is damaged is set aside under another name.
 
     Raises `Undecided` where the disk does: such a record may be whole.
     """
     try:
-        data = durable.read(path, max_bytes=MAX_RECORD, disk=disk)
-        return read_record(data, path.name) if data is not None else None
+        data = durable.read_in(folder, name, max_bytes=MAX_RECORD, disk=disk)
+        return read_record(data, name) if data is not None else None
     except (BadRecord, DiskFailed) as error:
         if isinstance(error, DiskFailed) and not isinstance(error.__cause__, Irregular):
             raise
+        path = folder / name
         aside = _set_aside(path, disk)
         damaged.say(file=str(path), set_aside=str(aside), reason=str(error))
     return None
@@ -158,11 +158,17 @@ def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> 
 
 
 def _judge(
-    record: Record, store: Store, channels: Collection[Channel], missing: FoldedBatch
+    record: Record,
+    sizes: Mapping[str, int],
+    channels: Collection[Channel],
+    missing: FoldedBatch,
 ) -> Record:
-    """The record without channels that are not set any more, and releases without their file."""
-    told = (*record.served(), *(each.release for each in record.retired))
-    found = [store.has(release.firmware) for release in told]
+    """The record without channels that are not set any more, and releases without their file.
+
+    `sizes` are those of the files that there are.
+    """
+    told = tuple(record.held())
+    found = [sizes.get(each.firmware.sums.sha256) == each.firmware.sums.size for each in told]
     is_set = all(channel == STABLE or channel in channels for channel in record.channels)
     if is_set and all(found):
         return record  # as nearly every one is

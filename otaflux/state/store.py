@@ -121,21 +121,24 @@ class Store:
         self._left: set[Digest] = set()  # could not be removed
         self._condemned: set[Digest] = set()
 
-    def prepare(self) -> int:
-        """Make the folder, and remove what killed writers left; returns how many. Blocks.
+    def prepare(self) -> dict[str, int]:
+        """Make the folder, and remove what killed writers left. Blocks.
 
-        What stands in a file's place and is none, such as a folder, gets another name.
+        Returns the size of each file that is there, by its digest's hex. What stands in a file's
+        place and is none, such as a folder, gets another name.
         """
         durable.make_folder(self._folder, disk=self._disk)
+        sizes = {}
         for digest in self._held():
             try:
-                self._disk.size(self.path(digest))
+                sizes[digest.hex] = self._disk.size(self.path(digest))
             except Irregular:
                 path = self.path(digest)
                 durable.name(path, path.with_suffix(".aside"), synced=True, disk=self._disk)
             except OSError:
                 continue  # it will be found missing
-        return durable.sweep_temporaries(self._folder, disk=self._disk)
+        durable.sweep_temporaries(self._folder, disk=self._disk)
+        return sizes
 
     def path(self, firmware_digest: Digest) -> Path:
         """Where a file lies, or would."""

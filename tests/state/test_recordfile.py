@@ -150,3 +150,13 @@ def sealed(record: dict[str, Any]) -> bytes:
     body = json.dumps(record)
     checksum = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
     return f'{{"format": 1, "checksum": "{checksum}", "record": {body}}}'.encode()
+
+
+def test_devices_that_run_the_same_firmware_share_it() -> None:
+    """A fleet's firmware takes memory once, not once for each device."""
+    held = record(release("1.0.0", b"firmware"))
+    other = replace(held, device=Device("other"))
+    read = [read_record(write_record(each)).current() for each in (held, other)]
+    assert read[0] is not None
+    assert read[1] is not None
+    assert read[0].firmware is read[1].firmware

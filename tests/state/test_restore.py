@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_read_now_keeps_all_files(start: Start) -> None:
     """A disk that errs says nothing of the record, which may name any of the files."""
 
     class Failing(RealDisk):
-        def read(self, path: Path, max_bytes: int) -> bytes:
+        def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
             raise OSError(errno.EIO, "Input/output error")
 
     path = start.left(record(release("1.0.0", b"new")))

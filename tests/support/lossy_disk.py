@@ -146,6 +146,10 @@ class LossyDisk:
         self._do(f"read {path.name}")
         return REAL_DISK.read(path, max_bytes, offset)
 
+    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+        """See `disk.Disk`."""
+        return self.read(folder / name, max_bytes)
+
     def free(self, folder: Path) -> int:
         """See `disk.Disk`."""
         self._do(f"free on {folder.name}")

@@ -131,6 +131,8 @@ class DownloadMemory:
 
         Downloads of what has no signature any more that is trusted end.
         """
+        if device not in self._of:
+            return
         now, told_at = self._clock(), self._now()
         self._end_lapsed(device, record)
         # Many thousand may be remembered of one device: each channel is decided once.

@@ -152,9 +152,11 @@ def refused_of(record: Record | None, notes: Notes) -> Refusal | None:
 
 def verdicts_of(record: Record | None) -> list[Refusal]:
     """The releases whose bytes can never be served, as the record has them; highest first."""
+    if record is None or not record.verdicts:
+        return []
     verdicts = [
         Refusal(0.0, each.tag.text, each.tag.text, str(each.manifest_digest), each.reason)
-        for each in (record.verdicts if record is not None else ())
+        for each in record.verdicts
     ]
     return sorted(verdicts, key=lambda each: _order(each.version), reverse=True)
 

@@ -196,6 +196,10 @@ class MemoryDisk:
         self._do()
         return self._find(path).data[offset : offset + max_bytes]
 
+    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+        """See `disk.Disk`."""
+        return self.read(folder / name, max_bytes)
+
     def free(self, folder: Path) -> int:
         """See `disk.Disk`."""
         self._do()
