@@ -268,6 +268,29 @@ def new_pem() -> bytes:
     return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def test_a_real_signature_in_the_old_layout_holds_for_who_made_it() -> None:
+    """By the public instance's own root, years after its certificate ended."""
+    said = json.loads((ASSETS / "keyless-old/fulcio-rekor.json").read_bytes())
+    payload, notes = base64.b64decode(said["payload"]), said["annotations"]
+    found = SimpleSigning(
+        payload,
+        notes["dev.cosignproject.cosign/signature"],
+        Digest("sha256", hashlib.sha256(payload).hexdigest()),
+        notes["dev.sigstore.cosign/certificate"],
+        notes["dev.sigstore.cosign/bundle"],
+    )
+    image = json.loads(payload)["critical"]["image"]
+    signed = Digest.parse(image["docker-manifest-digest"])
+    issuer = "https://github.com/login/oauth"
+    signer = trust("/mitr@.*/", issuer=issuer, root=b"").judge([found], signed)
+    assert isinstance(signer, IdentitySigner)
+    assert signer.issuer == issuer
+    with pytest.raises(Unsigned, match="who is not trusted"):
+        trust("ann@ota.example", issuer=issuer, root=b"").judge([found], signed)
+    with pytest.raises(Unsigned, match="does not hold"):
+        trust("/.*/", issuer="/.*/", root=OURS.trusted_root).judge([found], signed)
+
+
 def test_a_key_that_signed_counts_whatever_certificate_lies_beside() -> None:
     """`cosign sign --key K --certificate C` writes both, and the key's word is enough."""
     key = read_private_key(new_pem(), str)
