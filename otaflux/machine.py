@@ -13,14 +13,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from otaflux.files.disk import REAL_DISK, Disk
-from otaflux.threads import InThread
+from otaflux.threads import InThread, yielding_threads
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Disk, threads, clocks and chance.
 
-    `in_thread(work, *arguments)` runs what blocks. `clock` never goes back and has any beginning,
+    `in_thread(work, *arguments)` runs what blocks, `in_yielding_thread` what computes for long, so
+    that devices are answered meanwhile. `clock` never goes back and has any beginning,
     `now` is since the epoch and may jump; both in seconds. `chance` spreads waits and guards
     nothing. `sleep` waits so many seconds of `clock`.
     """
@@ -31,6 +32,7 @@ class Machine:
     now: Callable[[], float] = time.time
     chance: random.Random = field(default_factory=random.Random)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    in_yielding_thread: InThread = yielding_threads
 
 
 REAL_MACHINE = Machine()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import os
+import sys
 import threading
 from contextlib import suppress
 
 import pytest
 
-from otaflux.threads import end, to_its_end
+from otaflux.threads import YieldingThreads, end, to_its_end
 
 
 async def test_who_is_cancelled_waits_for_the_thread() -> None:
@@ -78,3 +81,39 @@ async def test_tasks_that_are_ended_have_ended() -> None:
     await end(*tasks)
     assert ends == ["slow"]
     assert all(task.done() for task in tasks)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a thread has its own niceness")
+async def test_what_computes_for_long_yields_to_the_event_loop() -> None:
+    """Its thread and those that it starts are nicer than the program, which stays as it is."""
+    seen: list[int] = []
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work() -> int:
+        thread = threading.Thread(target=lambda: seen.append(niceness()))
+        thread.start()
+        thread.join()
+        return niceness()
+
+    before = niceness()
+    yielding = YieldingThreads(most=1, niceness=3)
+    expected = min(before + 3, 19)
+    assert [await yielding(work), await yielding(work)] == [expected, expected]
+    assert seen == [expected, expected]
+    assert niceness() == await asyncio.to_thread(niceness) == before
+
+
+async def test_what_yields_is_called_as_in_any_thread() -> None:
+    """It is given its arguments and the caller's context; what it raises is raised."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("the caller's")
+    yielding = YieldingThreads()
+
+    def work(first: int, *, second: int) -> tuple[int, str]:
+        return first // second, variable.get()
+
+    assert await yielding(work, 8, second=2) == (4, "the caller's")
+    with pytest.raises(ZeroDivisionError):
+        await yielding(work, 1, second=0)

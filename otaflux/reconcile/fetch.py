@@ -79,6 +79,7 @@ class Fetcher:
         self.limits = limits
         self.space = space
         self.in_thread = machine.in_thread
+        self.in_yielding_thread = machine.in_yielding_thread
         self._streams = streams
 
     async def fetch(self, wanted: Wanted) -> tuple[Digest, Firmware]:
@@ -199,7 +200,7 @@ class Fetch:
                 self._wanted.device, layer, max_bytes=fetcher.limits.max_firmware
             ) as reader:
                 work = asyncio.ensure_future(
-                    fetcher.in_thread(extraction.layer, layer, stream.counted(reader))
+                    fetcher.in_yielding_thread(extraction.layer, layer, stream.counted(reader))
                 )
                 await stream.until(work)
                 return work.result()

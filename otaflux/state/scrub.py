@@ -71,7 +71,9 @@ class Scrub:
         while self._catalog.devices_with(digest):
             began = self._machine.clock()
             try:
-                piece = await self._machine.in_thread(self._sum, digest, offset, checked.update)
+                piece = await self._machine.in_yielding_thread(
+                    self._sum, digest, offset, checked.update
+                )
             except Irregular as error:
                 return f"{error.strerror}"
             except OSError as error:

@@ -116,7 +116,7 @@ async def pulling(
     in_thread: InThread = asyncio.to_thread,
 ) -> AsyncIterator[Pulls]:
     """A puller into a store in that folder."""
-    machine = Machine(disk=disk, in_thread=in_thread)
+    machine = Machine(disk=disk, in_thread=in_thread, in_yielding_thread=in_thread)
     store = Store(folder, machine=machine)
     store.prepare()
     async with FakeRegistry() as registry, remote(registry) as source:

@@ -73,7 +73,12 @@ class Program(Controller):
     ) -> None:
         clock = asyncio.get_running_loop().time
         machine = Machine(
-            disk, self._in_thread, clock, lambda: EPOCH + clock() + disk.ahead, chance
+            disk,
+            self._in_thread,
+            clock,
+            lambda: EPOCH + clock() + disk.ahead,
+            chance,
+            in_yielding_thread=self._in_thread,
         )
         stamps = registry.stamps if registry.is_authoritative else None
         events = Events(LogLines().hear, METER.hear) if seen is None else seen.events
