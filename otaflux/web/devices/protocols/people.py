@@ -59,8 +59,8 @@ address; people rarely need it.</p>
 </ol>
 <h2>If something is wrong</h2>
 <p><a href="/health">/health</a> says <code>ok</code> while this server can answer.</p>
-<p>What is wrong, and what each device is told, is on a page for operators. It has a port of its own,
-9090 unless you set another; the first line of the log names it (<code>operators</code>).</p>
+<p>What is wrong, and what each device is told, is on a page for operators. It has a port of its
+own, 9090 unless you set another; the first line of the log names it (<code>operators</code>).</p>
 </html>
 """
 
