@@ -20,7 +20,7 @@ WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py te
 MEASURED := web/port/test_memory.py registry/layout/test_large.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint programs coverage bench attacks site man fuzz simulate interop lock clean
+.PHONY: help demo quick test lint programs coverage bench attacks site man fuzz simulate interop lock sbom audit clean
 
 help: ## this list
 	@awk -F ":.*## " '/^[a-z]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ site: $(VENV)/.dev-ready ## docs/ as a site with search, in build/site
 	@$(BIN)/sphinx-build -E -n -q -W --keep-going -b html -c setup/site docs build/site
 	@echo "build/site/index.html"
 
-man: $(VENV)/.run-ready ## the man pages, from the commands
+man: $(VENV)/.run-ready ## man pages and shells' completion, from the commands
 	@$(BIN)/python setup/man.py
 
 fuzz: $(VENV)/.dev-ready ## some minutes of coverage-guided fuzzing
@@ -70,16 +70,22 @@ simulate: $(VENV)/.dev-ready ## the seeded whole-program simulation with a hundr
 interop: programs $(VENV)/.dev-ready ## other real programs where they can be had; says what it ran and skipped
 	@$(BIN)/python setup/interop.py
 
-lock: ## the lock files anew from pyproject.toml; LOCK=--upgrade takes newer versions
-	@rm -rf .lock && $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet uv==0.13.9
-	@set -e; compile=".lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(LOCK)"; \
-	$$compile pyproject.toml -o requirements.lock; \
-	$$compile --group dev --extra keyless pyproject.toml -o requirements-dev.lock; \
-	$$compile --group build -o requirements-build.lock
-	@rm -rf .lock
+lock: ## the lock files anew, and what changed; LOCK=--upgrade takes newer versions
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || setup/debian python3-venv
+	@$(PYTHON) setup/lock.py $(LOCK)
+	@$(MAKE) --no-print-directory sbom
+
+sbom: $(VENV)/.run-ready ## the bill of materials that the wheel carries, from requirements.lock
+	@$(BIN)/python setup/sbom.py
+
+audit: ## what is known against the locked releases; needs the vulnerability service of PyPI
+	@rm -rf .audit && $(PYTHON) -m venv .audit && .audit/bin/pip install --quiet pip-audit==2.10.1
+	@set -e; for lock in requirements.lock requirements-dev.lock; do \
+		.audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$lock; done
+	@rm -rf .audit
 
 clean: ## what the commands above made in this folder
-	@rm -rf $(VENV) .lock build dist .*_cache .hypothesis .coverage*
+	@rm -rf $(VENV) .audit build dist .*_cache .hypothesis .coverage*
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.run-ready: requirements.lock requirements-build.lock pyproject.toml setup/venv

@@ -1,7 +1,8 @@
-"""The man pages, made from the commands themselves: `make man` writes share/man/man1.
+"""Man pages and shells' completion, made from the commands themselves: `make man` writes share.
 
 They are kept in the repository, so that whoever packages OtaFlux has them without running it, and a
-test holds them against the commands. Source of the format: man(7) and groff_man(7).
+test holds them against the commands. Source of the format: man(7) and groff_man(7). What completes
+asks `otaflux` itself at each TAB, so that its files change with click alone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ import sys
 from pathlib import Path
 
 import click
+from click.shell_completion import get_completion_class
 
 import otaflux
 from otaflux.cli.main import COMMANDS, commands
 
-MAN = Path(__file__).resolve().parent.parent / "share/man/man1"
+SHARE = Path(__file__).resolve().parent.parent / "share"
+MAN = SHARE / "man/man1"
+# Where each shell, or its package in Debian, looks for the completion of a command.
+COMPLETIONS = {
+    "bash": SHARE / "bash-completion/completions/otaflux",
+    "zsh": SHARE / "zsh/site-functions/_otaflux",
+    "fish": SHARE / "fish/vendor_completions.d/otaflux.fish",
+}
 STATUS = (
     ("0", "Done."),
     ("1", "Failed; one line on stderr says why."),
@@ -39,7 +48,7 @@ def paragraphs(text: str) -> list[str]:
 
 def page(name: str, command: click.Command) -> str:
     """One page; `name` is that of the command as people type it."""
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **commands.context_settings)
     title = name.replace(" ", "-")
     short = escaped(paragraphs(command.help or "")[0].split(". ")[0].rstrip("."))
     usage = " ".join(command.collect_usage_pieces(context))
@@ -76,7 +85,7 @@ def page(name: str, command: click.Command) -> str:
 
 def pages() -> dict[str, str]:
     """All pages by their files' names."""
-    context = click.Context(commands)
+    context = click.Context(commands, **commands.context_settings)
     made = {"otaflux.1": page("otaflux", commands)}
     for name in COMMANDS:
         command = commands.get_command(context, name)
@@ -85,8 +94,19 @@ def pages() -> dict[str, str]:
     return made
 
 
+def completion(shell: str) -> str:
+    """What has that shell complete the command."""
+    made = get_completion_class(shell)
+    if made is None:
+        raise LookupError(f"click knows no {shell}")
+    return made(commands, {}, "otaflux", "_OTAFLUX_COMPLETE").source() + "\n"
+
+
 def main() -> int:
     """Write them, and remove those of commands that there are not any more."""
+    for shell, path in COMPLETIONS.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(completion(shell))
     MAN.mkdir(parents=True, exist_ok=True)
     made = pages()
     for path in MAN.glob("*.1"):

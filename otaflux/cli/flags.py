@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from otaflux import log
 from otaflux.settings import SETTINGS, Setting, origins, read
@@ -49,7 +50,15 @@ JUDGING = (
 )
 ASKING_THE_SERVER = ("listen_addr", "metrics_listen_addr", "tls_cert_path", "tls_key_path")
 
-_METAVARS = {"path": "PATH", "file": "PATH", "certificates": "PATH", "size": "SIZE"}
+
+def any_file(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What a shell completes a value with: the files that there are."""
+    return [CompletionItem(begun, type="file")]
+
+
+_METAVARS = dict.fromkeys(
+    ("path", "file", "certificates", "public_keys", "trusted_root"), "PATH"
+) | {"size": "SIZE"}
 
 
 _ALWAYS: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -97,7 +106,10 @@ def uses(
 
 
 _ENV_FILE: Callable[..., Any] = click.option(
-    "--env-file", metavar="PATH", help="File of NAME=VALUE lines, for settings not set elsewhere."
+    "--env-file",
+    metavar="PATH",
+    shell_complete=any_file,
+    help="File of NAME=VALUE lines, for settings not set elsewhere.",
 )
 
 # A flag of the Rust program, whose command lines and manifests hold it.
@@ -116,12 +128,14 @@ def _options(setting: Setting) -> list[Callable[..., Any]]:
     boolean: dict[str, Any] = (
         {"is_flag": False, "flag_value": "true"} if setting.default in {"true", "false"} else {}
     )
+    metavar = _METAVARS.get(setting.parse.__name__, "TEXT")
     options = [
         click.option(
             setting.flag,
             setting.field,
             default=None,
-            metavar=_METAVARS.get(setting.parse.__name__, "TEXT"),
+            metavar=metavar,
+            shell_complete=any_file if metavar == "PATH" else None,
             help=f"{setting.meaning}.{default}",
             **boolean,
         )
@@ -133,6 +147,7 @@ def _options(setting: Setting) -> list[Callable[..., Any]]:
                 f"{setting.field}_file",
                 default=None,
                 metavar="PATH",
+                shell_complete=any_file,
                 help="File with the same, read again when it changes.",
             )
         )

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import click
+from click.shell_completion import CompletionItem
 
 import otaflux
 from otaflux.cli import streams
@@ -56,9 +57,20 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
-        if not args or (args[0].startswith("-") and args[0] not in own):
+        begun = ctx.resilient_parsing and not args  # a shell asks what could stand here
+        if not begun and (not args or (args[0].startswith("-") and args[0] not in own)):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        serve = self.get_command(ctx, DEFAULT)
+        if not incomplete.startswith("-") or serve is None:
+            return found
+        known = {item.value for item in found}
+        with click.Context(serve, info_name=DEFAULT, parent=ctx) as below:
+            flags = serve.shell_complete(below, incomplete)
+        return found + [item for item in flags if item.value not in known]
 
 
 @click.group(

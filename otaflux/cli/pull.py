@@ -15,7 +15,7 @@ from typing import assert_never
 
 import click
 
-from otaflux.cli.flags import JUDGING, SOURCE, uses
+from otaflux.cli.flags import JUDGING, SOURCE, any_file, uses
 from otaflux.cli.reference import device_and_version
 from otaflux.errors import BadName, OtaFluxError, Refused, Undecided, Unusable
 from otaflux.model.artifact import Gone
@@ -34,7 +34,14 @@ from otaflux.state.store import Claims, Store
 
 @click.command("pull")
 @click.argument("device", metavar="DEVICE[:VERSION]")
-@click.option("-o", "--output", metavar="FILE", required=True, help="Where the firmware goes.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    shell_complete=any_file,
+    help="Where the firmware goes.",
+)
 @click.option("--channel", metavar="NAME", help="One of CHANNELS; else DEFAULT_CHANNEL.")
 @uses(*SOURCE, *JUDGING)
 def command(settings: Settings, device: str, output: str, channel: str | None) -> None:

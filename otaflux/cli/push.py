@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from otaflux.cli import notify
-from otaflux.cli.flags import JUDGING, SOURCE, uses
+from otaflux.cli.flags import JUDGING, SOURCE, any_file, uses
 from otaflux.cli.notify import Notice
 from otaflux.cli.reference import device_and_tag
 from otaflux.cli.signing import signing_with
@@ -50,7 +50,7 @@ def _annotation_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command("push")
 @click.argument("release", metavar="DEVICE:TAG")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=any_file)
 @click.option(
     "--any-tag",
     is_flag=True,
@@ -65,6 +65,7 @@ def _annotation_flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--sign-key",
     metavar="FILE",
+    shell_complete=any_file,
     help="Sign it with this private key, as cosign does; COSIGN_PASSWORD opens it.",
 )
 @notify.option

@@ -251,7 +251,7 @@ class Store:
     def _held(self) -> list[Digest]:
         with durable.explained(f"read {self._folder}"):
             names = self._disk.names(self._folder)
-        return [Digest("sha256", name) for name in names if len(name) == 64]  # noqa: PLR2004
+        return [Digest("sha256", name) for name in names if len(name) == 64]  # noqa: PLR2004 - hexadecimal
 
     def _claim(self, digest: Digest) -> None:
         with self._lock:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from device_server import Clock
 from programs import otaflux, server
@@ -23,7 +22,6 @@ from otaflux.cli.awaited import (
     WaitedFor,
     judge,
 )
-from otaflux.cli.main import commands
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
 
@@ -176,15 +174,3 @@ def test_what_cannot_be_waited_for_is_wrong_usage(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert words in line
-
-
-@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
-def test_the_examples_for_ci_use_commands_and_flags_that_there_are(name: str) -> None:
-    """Each `otaflux` line of them."""
-    lines = re.findall(r"otaflux (push|wait) (.*)", (ROOT / "examples" / name).read_text())
-    assert [command for command, _ in lines] == ["push", "wait"]
-    for command, rest in lines:
-        found = commands.get_command(click.Context(commands), command)
-        assert found is not None
-        known = {flag for parameter in found.params for flag in parameter.opts}
-        assert set(re.findall(r"--[a-z-]+", rest)) <= known

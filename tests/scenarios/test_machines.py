@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -56,6 +58,27 @@ def test_a_user_without_home_and_name_is_no_bug(tmp_path: Path) -> None:
     wrong = nameless(tmp_path, "list", DATA_DIR="~/data")
     assert wrong.returncode == 2
     assert "a path whose '~' can be resolved" in wrong.stderr
+
+
+@needs_root
+def test_process_1_ends_at_once_when_it_is_told_to(tmp_path: Path) -> None:
+    """As `docker stop` tells it, though Linux keeps from process 1 what it does not handle."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        host, port = silent.getsockname()
+        begun = subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--kill-child", PROGRAM, "get", "/health"],
+            env=environment(tmp_path, {"LISTEN_ADDR": f"{host}:{port}"}),
+        )
+        try:
+            connection, _ = silent.accept()  # so it runs, and waits for an answer
+            with connection:
+                children = Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text()
+                os.kill(int(children), signal.SIGTERM)
+                assert begun.wait(10) == 128 + signal.SIGTERM
+        finally:
+            begun.kill()
+            begun.wait()
 
 
 def read_only(folder: Path, script: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

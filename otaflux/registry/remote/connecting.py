@@ -15,6 +15,7 @@ from http import HTTPStatus
 import aiohttp
 from yarl import URL
 
+from otaflux.openssl import word_of
 from otaflux.registry.remote.proxies import Proxy
 from otaflux.wording import plain
 
@@ -23,7 +24,10 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _OTHER_NAME = frozenset({62, 64})  # a host name, an address
 
-_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
+# OpenSSL 3.2 and later say the last.
+_NO_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
+)
 
 
 class Peer(Enum):
@@ -140,7 +144,7 @@ def _certificate(error: Exception, where: str, peer: Peer) -> Trouble:
 
 
 def _tls(error: OSError, where: str, peer: Peer) -> Trouble:
-    reason = getattr(error, "reason", None) or ""
+    reason = word_of(error)
     if reason in _NO_TLS:
         plain_http = "Does it speak plain http? Then write http:// in REGISTRY_URL"
         hint = plain_http if peer is Peer.REGISTRY else ""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from otaflux.folded import Folded
 from otaflux.log import Event
+from otaflux.openssl import word_of
 from otaflux.web.port.tls import Certificate
 
 HANDSHAKE = 30  # seconds; boards take several for the arithmetic
@@ -53,6 +54,8 @@ _WORDS = (
         "Use the kind of key that the client knows: RSA or ECDSA",
     ),
     ("WRONG_VERSION_NUMBER", "what came is no TLS", "Use https:// there"),
+    ("PACKET_LENGTH_TOO_LONG", "what came is no TLS", "Use https:// there"),
+    ("RECORD_LAYER_FAILURE", "what came is no TLS", "Use https:// there"),  # OpenSSL from 3.2 on
 )
 
 
@@ -113,7 +116,7 @@ class Secure:
 def _words(error: OSError) -> tuple[str, str]:
     """What went wrong with a handshake, and what helps."""
     if isinstance(error, ssl.SSLError):
-        word = error.reason or ""
+        word = word_of(error)
         for part, reason, hint in _WORDS:
             if part in word:
                 return reason, hint
