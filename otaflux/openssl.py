@@ -13,7 +13,8 @@ def word_of(error: OSError) -> str:
     """
     if not isinstance(error, ssl.SSLError):
         return ""
-    if error.reason:
-        return error.reason
+    known: str | None = getattr(error, "reason", None)
+    if known:
+        return known
     text = str(error.strerror or "").removeprefix("[SSL] ").partition(" (")[0]
     return text.strip().upper().replace(" ", "_")

@@ -145,7 +145,7 @@ class Record:
     def served(self) -> Iterator[Release]:
         """Every release that a pin may name: the current ones, then the kept, highest first."""
         current = (standing.release for standing in self.channels.values())
-        yield from current if len(self.channels) < 2 else dict.fromkeys(current)  # noqa: PLR2004
+        yield from current if len(self.channels) < 2 else dict.fromkeys(current)  # noqa: PLR2004 - one
         yield from self.kept
 
     def pinned(self, version: Version) -> Release | None:
