@@ -40,7 +40,7 @@ def test_each_message_is_one_that_the_client_has(message: str) -> None:
 
 
 def test_each_setting_that_a_hint_names_is_on_the_page() -> None:
-    """A hint leads to a setting, and the setting to an explanation, there or on a registry's own."""
+    """A hint leads to a setting, and the setting to an explanation, on each registry's page too."""
     named = set(re.findall(r"\b(?:REGISTRY|REPOSITORY)_[A-Z_]+[A-Z]\b", SOURCES))
     assert named
     assert [name for name in named if name not in PAGE + EACH] == []
