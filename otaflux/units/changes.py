@@ -76,12 +76,16 @@ class Changes:
         for place in places:
             self.note(place)
 
-    def note_heard(self) -> None:
-        """Have those saved too that were only heard."""
+    async def note_heard(self) -> None:
+        """Have those saved too that were only heard, some at a time: there may be very many."""
         place = self._state.find(_HEARD)
         while place >= 0:
-            self.note(place)
-            place = self._state.find(_HEARD, place + 1)
+            for _ in range(MOST_AT_ONCE):
+                self.note(place)
+                place = self._state.find(_HEARD, place + 1)
+                if place < 0:
+                    return
+            await asyncio.sleep(0)
 
     def take(self) -> list[int]:
         """Places to save now, all that are urgent among them, each once."""

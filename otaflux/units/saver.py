@@ -65,7 +65,7 @@ class Saver:
     ) -> None:
         if self._task is not None:
             await end(self._task)
-        self._units.changes.note_heard()
+        await self._units.changes.note_heard()
         await self._save()
         await self._machine.in_thread(self._database.close)
 
@@ -87,7 +87,7 @@ class Saver:
             except TimeoutError:
                 if self._machine.clock() - heard_at >= self._heard_every:
                     heard_at = self._machine.clock()
-                    self._units.changes.note_heard()
+                    await self._units.changes.note_heard()
             self._woken.clear()
             waits = self._units.changes.is_waited_for
             if waits or not self._fails or self._machine.clock() >= self._retry_at:

@@ -19,6 +19,7 @@ from otaflux.units.words import Words
 
 NOWHERE = 0xFFFFFFFF
 _MIN_WASTED = 1 << 16  # bytes of names that nobody has any more, before they are cleared away
+_MOVED_AT_ONCE = 64  # places whose names are moved at each change, while that goes on
 
 
 class Table:
@@ -31,6 +32,10 @@ class Table:
         self._mask = len(self._beginnings) - 1
         self._next = array("I")  # … whose names begin at the same place
         self._names, self._wasted = bytearray(), 0
+        # Names are cleared away by moving those of a few places at each change: of the first
+        # `_moved` places they lie here by now.
+        self._packed, self._moved = bytearray(), 0
+        self._is_packing = False
         self._at, self._length = array("I"), bytearray()
         self._newer, self._older = array("I"), array("I")
         self._newest = self._oldest = NOWHERE
@@ -79,7 +84,8 @@ class Table:
     def name(self, place: int) -> bytearray:
         """A unit's name."""
         at = self._at[place]
-        return self._names[at : at + self._length[place]]
+        names = self._names if place >= self._moved else self._packed
+        return names[at : at + self._length[place]]
 
     def device_name(self, place: int) -> str:
         """The name of a unit's device; empty where nobody knows it."""
@@ -95,8 +101,9 @@ class Table:
             place = self._free.pop() if self._free else self._append()
         while self.places <= place:
             self._append()
-        self._at[place], self._length[place] = len(self._names), len(name)
-        self._names += name
+        names = self._names if place >= self._moved else self._packed
+        self._at[place], self._length[place] = len(names), len(name)
+        names += name
         self.device[place], self.flags[place] = device, flags
         at = hash((self.key(place), name)) & self._mask
         self._next[place] = self._beginnings[at]
@@ -116,12 +123,15 @@ class Table:
         words.give_back(self.failed.pop(place, (0, 0, 0))[2])
         self.closed[place] = self.action[place] = self.heard[place] = 0
         self.flags[place] = self.protocol[place] = 0
-        self._wasted += self._length[place]
+        if place < self._moved or not self._is_packing:  # else it is left behind
+            self._wasted += self._length[place]
         self._length[place] = 0
         self._free.append(place)
         self.count -= 1
-        if self._wasted > max(_MIN_WASTED, len(self._names) // 2):
-            self._clear_away()
+        if self._is_packing:
+            self._pack_some()
+        elif self._wasted > max(_MIN_WASTED, len(self._names) // 2):
+            self._is_packing, self._wasted = True, 0
 
     def find_free(self) -> None:
         """Places were given by hand: find those that nobody has."""
@@ -186,10 +196,13 @@ class Table:
             each = following[each]
         following[each] = following[place]
 
-    def _clear_away(self) -> None:
-        names = bytearray()
-        for place, length in enumerate(self._length):
-            at = self._at[place]
-            self._at[place] = len(names)
-            names += self._names[at : at + length]
-        self._names, self._wasted = names, 0
+    def _pack_some(self) -> None:
+        """Move the names of the next places together; those that nobody has stay behind."""
+        for place in range(self._moved, min(self._moved + _MOVED_AT_ONCE, self.places)):
+            name = self.name(place)
+            self._at[place] = len(self._packed)
+            self._packed += name
+            self._moved = place + 1
+        if self._moved >= self.places:
+            self._names, self._packed = self._packed, bytearray()
+            self._moved, self._is_packing = 0, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import tracemalloc
 
@@ -260,3 +261,60 @@ def test_a_unit_takes_little_memory() -> None:
         tracemalloc.stop()
     assert full / most < 100
     assert later < full * 1.5
+
+
+def test_names_are_cleared_away_a_few_at_a_time_and_none_is_lost() -> None:
+    """Units come and go by the thousand while names are moved; memory stays as it is."""
+    chance = random.Random(7)
+    units = Units(500)
+    model: dict[str, str] = {}
+    tracemalloc.start()
+    try:
+        sizes = []
+        for number in range(8000):
+            again = model and chance.random() < 0.3
+            unit = (
+                chance.choice(list(model)) if again else f"{number}-" + "x" * chance.randrange(190)
+            )
+            runs = f"1.0.{chance.randrange(9)}"
+            units.heard(LAMP, unit, runs=runs)
+            model.pop(unit, None)
+            model[unit] = runs
+            if len(model) > 500:
+                del model[next(iter(model))]
+            if number % 500 == 499:
+                seen = units.page(0, 500)[0]
+                assert {each.unit: each.runs for each in seen} == model
+                assert all(units.find(LAMP, each) is not None for each in model)
+                del seen
+                sizes.append(tracemalloc.get_traced_memory()[0])
+        assert max(sizes[4:]) < 2 * sizes[3]
+    finally:
+        tracemalloc.stop()
+
+
+async def test_what_was_only_heard_is_noted_in_pieces() -> None:
+    """Others get their turn between them, though all units were heard."""
+    units = Units()
+    for number in range(2000):
+        units.heard(LAMP, f"u{number}", runs="1")
+    while units.take_changes()[0]:
+        pass
+    for number in range(2000):
+        units.heard(LAMP, f"u{number}")
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await units.changes.note_heard()
+    counting.cancel()
+    assert turns >= 3
+    noted: list[int] = []
+    while places := units.take_changes()[0]:
+        noted.extend(places)
+    assert sorted(noted) == list(range(2000))

@@ -1,13 +1,15 @@
 """The Zigbee files that devices are told: one index for all of them, kept as records change.
 
 On the event loop. SHA-512 is a sum that this index alone needs: it is computed in a thread when the
-index is asked for first, one file after the other, and kept by content.
+index is asked for first, one file after the other, and kept by content. So is the index, until a
+file of it changes, for the few addresses that its links may begin with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Coroutine, Hashable
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Busy, DiskFailed
@@ -20,10 +22,15 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.state.store import Store
+from otaflux.web.answers import Answer
 
 MOST = 10_000  # files in the index; a sum each, some 300 bytes
 PIECE = 1 << 20  # bytes read at once
+MOST_KEPT = 4  # answers that are kept; one of 10,000 files has some 5 MiB
 PATIENCE = 5.0  # seconds that who asks waits for sums; then they go on without him
+
+Kept = BoundedMap[Hashable, asyncio.Task[Answer]]
+Make = Callable[[], Coroutine[None, None, Answer]]
 
 
 class ZigbeeFiles:
@@ -36,15 +43,36 @@ class ZigbeeFiles:
         self._current: dict[Device, Release] = {}
         self._sums: BoundedMap[Digest, str] = BoundedMap(MOST)
         self._summing: asyncio.Task[None] | None = None
+        self._kept: Kept = BoundedMap(MOST_KEPT)
         self._failing: set[Digest] = set()  # files that could not be read, each said once
 
     def hear(self, device: Device, record: Record | None) -> None:
         """A record changed, or went."""
         release = record.current() if record is not None else None
+        before = self._current.get(device)
         if release is None or header_of(release) is None:
             self._current.pop(device, None)
         elif device in self._current or len(self._current) < MOST:
             self._current[device] = release
+        if self._current.get(device) != before:
+            self._kept = BoundedMap(MOST_KEPT)
+
+    async def kept(self, key: Hashable, make: Make) -> Answer:
+        """What `make` makes of the files, made once for all who ask by that key meanwhile.
+
+        Not kept where `make` fails, nor where a file could not be read, which is tried again then.
+        """
+        kept, task = self._kept, self._kept.get(key)
+        if task is None:
+            task = asyncio.create_task(make(), name="index for Zigbee")
+            kept.put(key, task)
+            task.add_done_callback(lambda done: self._drop_unless_whole(kept, key, done))
+        return await asyncio.shield(task)
+
+    def _drop_unless_whole(self, kept: Kept, key: Hashable, done: asyncio.Task[Answer]) -> None:
+        """Keep no answer that failed, or lacks a file; who waits for it gets it all the same."""
+        if done.cancelled() or done.exception() is not None or self._failing:
+            kept.drop(key)
 
     async def listed(self) -> list[tuple[Release, ZigbeeHeader, str]]:
         """Each release with its header and its SHA-512 in hex, by the devices' names.

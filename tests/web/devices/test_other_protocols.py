@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 from device_port import PortServer
 from device_server import release
+from held_releases import record
 from zigbee_files import zigbee, zigbee_file
 
+from otaflux.errors import Busy
+from otaflux.machine import REAL_MACHINE
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device
+from otaflux.state.store import Store
+from otaflux.web.answers import Answer, json_body
 from otaflux.web.devices.admission import Admission
+from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.origin import Origins
 from otaflux.work.outcome import Done
 
@@ -204,6 +210,33 @@ async def test_the_zigbee_index_follows(server: PortServer) -> None:
         assert [entry["fileVersion"] for entry in json.loads(reply.body)] == [2]
     server.publish(release("zb/bulb", "3.0.0", b"no Zigbee file"))
     assert (await server.get("/zigbee/index.json")).body == b"[]"
+
+
+async def test_the_zigbee_index_is_made_once_until_a_file_of_it_changes(tmp_path: Path) -> None:
+    """By whoever asks first, for all who ask in the same way; what fails is made again."""
+    files = ZigbeeFiles(Store(tmp_path), REAL_MACHINE)
+    made: list[str] = []
+
+    async def make(name: str) -> Answer:
+        made.append(name)
+        await asyncio.sleep(0)
+        if name == "bad":
+            raise Busy("not now", retry_after=1.0)
+        return json_body([name])
+
+    bulb, lamp = zigbee("zb/bulb", "1.0.0", zigbee_file(1)), release("lamp", "1.0.0")
+    files.hear(bulb.device, record(bulb))
+    answers = await asyncio.gather(*(files.kept("a", lambda: make("a")) for _ in range(5)))
+    files.hear(lamp.device, record(lamp))
+    files.hear(bulb.device, record(bulb))
+    assert await files.kept("a", lambda: make("a")) is answers[0]
+    await files.kept("b", lambda: make("b"))
+    files.hear(bulb.device, None)
+    await files.kept("a", lambda: make("a"))
+    for _ in range(2):
+        with pytest.raises(Busy):
+            await files.kept("c", lambda: make("bad"))
+    assert made == ["a", "b", "a", "bad", "bad"]
 
 
 async def test_a_zigbee_file_that_cannot_be_read_is_missing_alone(server: PortServer) -> None:

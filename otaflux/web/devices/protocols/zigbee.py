@@ -8,19 +8,34 @@ size and sum are of the whole file.
 
 from __future__ import annotations
 
+import asyncio
+
 from otaflux.model.image import ZigbeeHeader
 from otaflux.model.release import Release
-from otaflux.web.answers import Answer, json_body
+from otaflux.web.answers import Answer, content_path, json_body
 from otaflux.web.devices.request import DeviceRequest
+
+AT_ONCE = 100  # entries that are made in one go, in a millisecond or two
 
 
 async def index(request: DeviceRequest) -> Answer:
     """The current stable releases that are Zigbee files."""
-    entries = [
-        {**entry_of(release, header), "sha512": sha512, "url": request.link(release.firmware)}
-        for release, header, sha512 in await request.parts.zigbee.listed()
-    ]
-    return request.judged(json_body(entries))
+    parts, origin = request.parts, request.origin()
+    # Links go by these: where they begin, and by what they are signed, if by anything.
+    key = origin, request.proof, parts.admission.counting()
+    return request.judged(await parts.zigbee.kept(key, lambda: _index(request, origin)))
+
+
+async def _index(request: DeviceRequest, origin: str) -> Answer:
+    """All of it, though who asked may be gone by then; others get their turn meanwhile."""
+    entries: list[dict[str, str | int]] = []
+    for release, header, sha512 in await request.parts.zigbee.listed():
+        url = origin + request.signed(content_path(release.firmware))
+        entries.append({**entry_of(release, header), "sha512": sha512, "url": url})
+        if len(entries) % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    made: Answer = await request.parts.machine.in_thread(json_body, entries)
+    return made
 
 
 def entry_of(release: Release, header: ZigbeeHeader) -> dict[str, str | int]:
