@@ -28,6 +28,7 @@ from otaflux.model.release import Firmware, Release, Sums
 from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.state.store import Store
 from otaflux.units.units import Units
 from otaflux.web.devices.ask import ONLY_STABLE
@@ -71,6 +72,7 @@ async def serve(
         Known(
             catalog=catalog,
             store=store,
+            checksums=Checksums(store),
             roster=Roster(catalog, devices=frozenset({record.device})),
             queue=WorkQueue(_never, places=1, longest_wait=1),
             namespace=Namespace(),

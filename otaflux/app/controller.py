@@ -31,6 +31,7 @@ from otaflux.secret import Current
 from otaflux.signature.trust import Trust
 from otaflux.state import restore
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.restore import Judged
 from otaflux.state.scrub import Scrub
@@ -73,6 +74,7 @@ class Controller:
         self.trusting = Trusting(trusted, events=events, machine=machine)
         self.catalog = Catalog(folder.catalog, machine=machine, judge=self.trusting.judge)
         self.store = Store(folder.firmware, machine=machine)
+        self.checksums = Checksums(self.store, machine=machine)
         self.roster = Roster(self.catalog, devices=policy.namespace.devices, machine=machine)
         evictions = Evictions(self.roster, self.catalog, self.store, events=events, machine=machine)
         self.queue = WorkQueue(
@@ -109,6 +111,7 @@ class Controller:
             self.roster,
             evictions,
             policy,
+            checksums=self.checksums,
             events=events,
             machine=machine,
         )

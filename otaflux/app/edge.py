@@ -20,6 +20,7 @@ from otaflux.model.event import Touch
 from otaflux.model.names import Device, Namespace
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.state.store import Store
 from otaflux.units.units import Units
 from otaflux.web.devices.admission import EVERYBODY, Admission
@@ -49,6 +50,7 @@ class Known:
 
     catalog: Catalog
     store: Store
+    checksums: Checksums
     roster: Roster
     queue: WorkQueue
     namespace: Namespace
@@ -114,6 +116,7 @@ class DeviceSide:
         self.parts = Parts(
             catalog=known.catalog,
             store=known.store,
+            checksums=known.checksums,
             first_looks=self.first_looks,
             downloads=downloads,
             last_told=self.last_told,
@@ -170,6 +173,7 @@ class Edge(DeviceSide):
         known = Known(
             catalog=controller.catalog,
             store=controller.store,
+            checksums=controller.checksums,
             roster=controller.roster,
             queue=controller.queue,
             namespace=controller.namespace,

@@ -19,13 +19,28 @@ def _sha256(digits: str) -> Digest:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Sums over one file's bytes: `size` in bytes, `crc32` as zlib has it, the others in hex."""
+    """Sums over one file's bytes: `size` in bytes, `crc32` as zlib has it, the others in hex.
+
+    MD5 and SHA-1 of a large file are computed after its release is told, and are None until then;
+    they follow from the bytes, so that sums without them are the same.
+    """
 
     size: int
     crc32: int
-    md5: str
-    sha1: str
+    md5: str | None = field(compare=False)
+    sha1: str | None = field(compare=False)
     sha256: str
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no sum is missing."""
+        return self.md5 is not None and self.sha1 is not None
+
+    def slow(self) -> tuple[str, str]:
+        """MD5 and SHA-1, for an answer that names them; to be asked of complete sums only."""
+        if self.md5 is None or self.sha1 is None:
+            raise RuntimeError(f"MD5 and SHA-1 of {self.sha256} are not computed yet")
+        return self.md5, self.sha1
 
     @property
     def digest(self) -> Digest:

@@ -14,6 +14,7 @@ from otaflux.reconcile.withdrawals import Withdrawals
 from otaflux.registry.source import Source
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.state.store import Store
 
 
@@ -31,4 +32,5 @@ class Means:
     events: Events
     machine: Machine
     judged: Judged
+    checksums: Checksums
     one_large: asyncio.Lock  # sorting out a large listing takes a core

@@ -19,6 +19,7 @@ from otaflux.reconcile import choice
 from otaflux.reconcile.changes import changes, lapsed
 from otaflux.reconcile.looks import Looks
 from otaflux.reconcile.means import Means
+from otaflux.reconcile.summing import write_sums
 from otaflux.reconcile.trusting import NOT_NOW
 
 
@@ -55,6 +56,11 @@ class Publication:
         self.dropped |= await means.catalog.put(after)
         # What is told is what the catalog took: who may sign may have changed meanwhile.
         self._tell(before, means.catalog.get(self._touch.device) or after)
+
+    async def complete_sums(self) -> None:
+        """Write the sums that were not waited for; everything is told by now."""
+        means = self._means
+        self.record = await write_sums(self.record, means.catalog, means.checksums)
 
     def sorted_out(self, record: Record, left: AbstractSet[Release]) -> Record:
         """The record with what is kept, and what left, by all that was learnt so far.

@@ -42,6 +42,7 @@ from otaflux.registry.tally import counting
 from otaflux.roster.evictions import NEVER_THERE, Evictions
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.work.outcome import Again, Done, Failed, Outcome, Unasked
 
 SOONEST_ON = 1.0  # seconds until a run goes on that looked at as many tags as it may
@@ -59,6 +60,7 @@ class Reconciler:
         evictions: Evictions,
         policy: Policy,
         *,
+        checksums: Checksums,
         events: Events | None = None,
         machine: Machine = REAL_MACHINE,
     ) -> None:
@@ -78,6 +80,7 @@ class Reconciler:
             events or Events(),
             machine,
             Judged(MOST_JUDGED),
+            checksums,
             asyncio.Lock(),
         )
         self._progress: dict[Device, Mapping[Channel, Progress]] = {}

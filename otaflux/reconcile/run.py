@@ -89,3 +89,4 @@ class Run:
             await self.settling.settle(listed)
             await absences.see_to_kept()
             await self._out.publish(self.record)
+            await self._out.complete_sums()

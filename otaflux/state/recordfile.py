@@ -17,7 +17,8 @@ stand there) and every field is there and parses; `read_record` raises `BadRecor
 Releases that left carry no notes (summary, page, warnings): nobody reads them, and a burst of
 pushes makes many. What came later may be missing: `had_release` is whether there is one then, and
 what a firmware is by its bytes (`image`) is read from its file again; without `proofs` nothing was
-judged.
+judged. `md5` and `sha1` are null in a record that was written before they were computed; an
+OtaFlux of before sets such a record aside and pulls anew, so that it never tells a sum it has not.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class _Release(msgspec.Struct, forbid_unknown_fields=True):
     blob_digest: str
     size: int
     crc32: int
-    md5: str
-    sha1: str
+    md5: str | None
+    sha1: str | None
     sha256: str
     chip: tuple[str, str, str] | None = None
     summary: str = ""

@@ -192,7 +192,10 @@ class Extraction:
         most = self._limits.max_firmware
         head = b""
         known = blob.digest.hex if blob and blob.digest.algorithm == "sha256" else ""
-        with SumsOf(known) as sums:
+        at_once = self._limits.summed_at_once
+        if blob is not None and blob.size > at_once:
+            at_once = 0  # it will be given up: do not begin
+        with SumsOf(known, at_once=at_once) as sums:
             for piece in _pieces(source):
                 if sums.size + len(piece) > most:
                     raise Unusable(

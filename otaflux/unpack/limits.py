@@ -15,16 +15,22 @@ from enum import Enum
 
 from otaflux.errors import Undecided, Unusable
 
+# Bytes: any image for a microcontroller, whose protocols compare these sums, is smaller.
+SUMMED_AT_ONCE = 8 << 20
 LONG_WINDOW = 8 << 20  # bytes of a zstd window; what is longer is had by one stream at a time
 LONG_WINDOW_WAIT = 20.0  # seconds for that place, then the pull is tried again later
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes: of the firmware, and of all that is unpacked on the way to it."""
+    """Bytes: of the firmware, and of all that is unpacked on the way to it.
+
+    MD5 and SHA-1 of firmware above `summed_at_once` are left to be computed from its file.
+    """
 
     max_firmware: int
     max_unpacked: int
+    summed_at_once: int = SUMMED_AT_ONCE
 
 
 class Step(Enum):

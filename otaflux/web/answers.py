@@ -174,17 +174,18 @@ def version_text(release: Release) -> Answer:
 def version_json(release: Release, origin: str, path: str = "") -> Answer:
     """The same and more for programs; `origin` is the scheme and host that its link carries.
 
-    `path` is the link's, where it is not the plain one.
+    `path` is the link's, where it is not the plain one. The release's sums are complete.
     """
     sums = release.firmware.sums
+    md5, sha1 = sums.slow()
     told = {
         "device": release.device.name,
         "version": release.version.text,
         "tag": release.tag.text,
         "crc32": sums.crc32,
         "size": sums.size,
-        "md5": sums.md5,
-        "sha1": sums.sha1,
+        "md5": md5,
+        "sha1": sha1,
         "sha256": sums.sha256,
         "manifest_digest": str(release.manifest_digest),
         "url": origin + (path or content_path(release.firmware)),

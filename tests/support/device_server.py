@@ -33,6 +33,7 @@ from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.version import Version
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.state.store import Opened, Store
 from otaflux.units.units import Units
 from otaflux.web.answers import Answer, Span
@@ -245,6 +246,7 @@ class DeviceServer:
             Known(
                 catalog=self.catalog,
                 store=self.store,
+                checksums=Checksums(self.store, machine=self.machine),
                 roster=self.roster,
                 queue=self.queue,
                 namespace=self.namespace,

@@ -68,9 +68,9 @@ def test_a_packing_counts_each_time_it_is_unpacked() -> None:
 
 @given(st.lists(st.integers(1, 3 * MIB), max_size=4))
 def test_sums_are_those_of_the_whole(sizes: list[int]) -> None:
-    """However many pieces, and whichever thread sums them."""
+    """However many pieces, and whichever thread sums them; of large ones two are left for later."""
     data = (FIRMWARE * 20)[: sum(sizes)]
-    with SumsOf() as running:
+    with SumsOf(at_once=6 * MIB) as running:
         at = 0
         for size in sizes:
             if piece := data[at : at + size]:
@@ -79,8 +79,9 @@ def test_sums_are_those_of_the_whole(sizes: list[int]) -> None:
         sums = running.sums()
     assert sums.size == len(data)
     assert sums.crc32 == zlib.crc32(data)
-    assert sums.md5 == hashlib.md5(data).hexdigest()
-    assert sums.sha1 == hashlib.sha1(data).hexdigest()
+    is_small = len(data) <= 6 * MIB
+    assert sums.md5 == (hashlib.md5(data).hexdigest() if is_small else None)
+    assert sums.sha1 == (hashlib.sha1(data).hexdigest() if is_small else None)
     assert sums.sha256 == hashlib.sha256(data).hexdigest()
 
 

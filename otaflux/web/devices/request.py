@@ -1,7 +1,7 @@
 """One request of a device, and what may be asked to answer it.
 
 What a protocol's handler is given. On the event loop: finding a record may wait for the first look
-at its device, everything else is memory.
+at its device, and sums that a protocol names for their computation; everything else is memory.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from otaflux.errors import NothingHigher
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import Device
 from otaflux.model.record import Record
-from otaflux.model.release import Firmware
+from otaflux.model.release import Firmware, Release
 from otaflux.state.catalog import Catalog
+from otaflux.state.checksums import Checksums
 from otaflux.state.store import Store
 from otaflux.units.seen import Protocol
 from otaflux.units.units import Units
@@ -56,6 +57,7 @@ class Parts:
 
     catalog: Catalog
     store: Store
+    checksums: Checksums
     first_looks: FirstLooks
     downloads: Downloads
     last_told: LastTold
@@ -158,6 +160,14 @@ class DeviceRequest:
             answer = self.deliveries.choose(record, ask, told, self.raw, client)
         self._hear(ask, answer.offer.release.version.text)
         return answer
+
+    async def summed(self, release: Release) -> Release:
+        """The release with its MD5 and SHA-1, which are computed after a large one is told.
+
+        Raises `Busy` where that takes long, `DiskFailed` where its file cannot be read.
+        """
+        firmware = await self.parts.checksums.complete_soon(release.firmware)
+        return release if firmware is release.firmware else replace(release, firmware=firmware)
 
     @contextmanager
     def _heard(self, ask: Ask) -> Iterator[None]:

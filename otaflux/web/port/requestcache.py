@@ -273,6 +273,8 @@ class RequestCache:
         )
         if ask.json and origin.endswith("/"):
             return None  # its link needs an address that only the connection knows
+        if ask.json and not release.firmware.sums.is_complete:
+            return None  # it waits for them
         link = self._admission.signed  # for who is here where tokens count has shown one
         answer = version_answer(release, ask, message.headers, lambda: origin, link=link)
         known = cached(message, answer, ask, closes=closes_after(answer))

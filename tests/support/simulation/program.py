@@ -50,7 +50,7 @@ RULES = Policy(
     recheck_interval=RECHECK,
     registry_rate=10.0,
     registry_concurrency=3,
-    limits=Limits(MAX_FIRMWARE, 4 * MAX_FIRMWARE),
+    limits=Limits(MAX_FIRMWARE, 4 * MAX_FIRMWARE, summed_at_once=0),  # all are told before
     judged_by="simulation",
     folder_looks=5.0,
 )

@@ -11,6 +11,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from hashlib import md5, sha1
 from typing import Any
 from zlib import crc32
 
@@ -40,6 +41,7 @@ OTHERS = (Tag("latest"), Tag("1.0"), Tag("2.0.0-beta.1"))
 EVERY_CHANNEL = (STABLE, *CHANNELS)
 LINGERS = 14 * 60.0  # seconds, of the 15 minutes that are promised
 PATIENCE = 3.0  # seconds that a poll for a device not known yet waits
+SUMS_WITHIN = 5.1  # seconds that one which names MD5 and SHA-1 waits besides, just after a publish
 BETWEEN_LOOKS = 10.0  # seconds, where a hook said that something was deleted
 NO_DIGEST = Digest("sha256", "0" * 64)
 
@@ -243,9 +245,11 @@ class Promises:
         query = f"device={device}" if plain else f"device={device}&channel={channel}"
         as_json = chance.random() < 0.3
         accept = "Accept: application/json\r\n" if as_json else ""
+        sums_late = as_json and before is not None and not before.firmware.sums.is_complete
         answer = await self.program.wire.get(f"/version?{query}", accept)
         waited = self._clock() - began
-        if waited > (0.0 if at_hand else PATIENCE + 0.1):
+        longest = 0.0 if at_hand else PATIENCE + 0.1
+        if waited > longest + sums_late * SUMS_WITHIN:
             self._broken.append(f"1: a poll of {device} waited {waited} s")
         self._chronicle.note("{} {} is polled and told {}", device, channel, answer)
         told = self._would_be_told(device, channel)
@@ -253,6 +257,8 @@ class Promises:
             return
         if answer.status == 503 and None in {before, told} and not (record and record.ever_synced):
             return  # another channel has its release, and this one is not settled yet
+        if answer.status == 503 and sums_late:
+            return  # its file could not be read now, or the disk is slow
         # It took some steps of the loop, and in one of them the record may have changed.
         if not any(self._agrees(answer, each, as_json=as_json) for each in (before, told)):
             self._broken.append(f"2: {device} {channel} is {_told(told)}, and was told {answer}")
@@ -290,6 +296,8 @@ class Promises:
         return bool(
             (said["version"], said["crc32"], said["size"]) == (version, crc, size)
             and said["sha256"] == content.firmware_digest.hex
+            and said["md5"] == md5(content.data).hexdigest()
+            and said["sha1"] == sha1(content.data).hexdigest()
             and said["manifest_digest"] == str(told.manifest_digest)
         )
 
@@ -353,6 +361,9 @@ class Promises:
             raise Broken(f"4: {when}, a hook's word made a release: {ghost}")
         for device in DEVICES:
             record = program.catalog.get(device)
+            for release in record.held() if record else ():
+                if not release.firmware.sums.is_complete:
+                    raise Broken(f"2: {when}, {_short(release)} still lacks sums")
             for channel in EVERY_CHANNEL:
                 told = _told(record.current(channel) if record else None)
                 if self._never_fall and told is None and record is not None:

@@ -8,12 +8,13 @@ import hashlib
 import json
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from device_port import PortServer, place_of
-from device_server import Connection, release, sums
+from device_server import Connection, DeviceServer, release, sums
 from structlog.testing import capture_logs
 
 from otaflux.web.answers import Answer
@@ -645,3 +646,26 @@ async def test_a_client_that_hangs_up_is_no_error(server: PortServer) -> None:
             connection.writer.transport.abort()
         assert (await server.get("/firmware?device=lamp")).body == OLD
     assert [line for line in logs if line["event"] != "download_dropped"] == []
+
+
+async def test_answers_that_name_late_sums_wait_for_them_and_others_do_not(tmp_path: Path) -> None:
+    """A large release is told before its MD5 and SHA-1 are there; no field is ever missing."""
+    content, as_json = b"an image", {"Accept": "application/json"}
+    async with DeviceServer(tmp_path) as server:
+        whole = release("lamp", "1.0.0", content)
+        sums = replace(whole.firmware.sums, md5=None, sha1=None)
+        server.publish(replace(whole, firmware=replace(whole.firmware, sums=sums)))
+        path = server.store.path(whole.firmware.firmware_digest)
+        path.unlink()
+        assert (await server.get("/version?device=lamp", as_json)).status == 503
+        assert (await server.get("/version?device=lamp")).status == 200
+        path.write_bytes(content)
+        said = json.loads((await server.get("/version?device=lamp", as_json)).body)
+        md5 = hashlib.md5(content).hexdigest()
+        assert (said["md5"], said["sha1"]) == (md5, hashlib.sha1(content).hexdigest())
+        manifest = json.loads((await server.get("/esphome/lamp/manifest.json")).body)
+        assert {build["ota"]["md5"] for build in manifest["builds"]} == {md5}
+        arduino = {"x-ESP32-mode": "sketch", "x-ESP32-version": "0.9.0"}
+        assert (await server.get("/firmware?device=lamp", arduino))["x-MD5"] == md5
+        same = await server.get("/firmware?device=lamp", {"x-ESP32-sketch-md5": md5})
+        assert same.status == 304

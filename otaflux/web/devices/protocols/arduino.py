@@ -50,7 +50,8 @@ async def firmware(request: DeviceRequest) -> Answer | FirmwareAnswer:
         if running.mode in _MODES:
             return Answer(HTTPStatus.NOT_MODIFIED, ())
         raise
-    whole = answer(running.mode, answered.offer, answered.whole)
+    summed = replace(answered.offer, release=await request.summed(answered.offer.release))
+    whole = answer(running.mode, summed, answered.whole)
     return replace(answered, whole=whole)
 
 
@@ -74,7 +75,7 @@ def answer(mode: str, offer: Offer, whole: Answer) -> Answer:
     Raises `NotFound` for a mode that there is no firmware for, such as a file system's image.
     """
     release = offer.release
-    md5 = ("x-MD5", release.firmware.sums.md5)
+    md5 = ("x-MD5", release.firmware.sums.slow()[0])
     match mode:
         case "version":  # ESP8266's getAvailableVersion: it reads the header and hangs up
             version = release.version.text

@@ -134,7 +134,7 @@ async def deployment(request: DeviceRequest) -> Answer:
     request.parts.units.began(who.named, who.unit, who.action)
     path = rules.artifact_path(who.path, release)
     href = request.origin() + request.signed(path)
-    return request.judged(json_body(rules.deployment(href, release)))
+    return request.judged(json_body(rules.deployment(href, await request.summed(release))))
 
 
 async def artifact(request: DeviceRequest) -> FirmwareAnswer:

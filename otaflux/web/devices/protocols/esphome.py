@@ -55,7 +55,8 @@ async def manifest(request: DeviceRequest) -> Answer:
             raise
         return request.judged(staying(lower.release, ask.unit.version, request.public_url))
     path = request.signed(content_path(found.release.firmware))
-    return request.judged(manifest_of(found.release, request.public_url, path))
+    release = await request.summed(found.release)
+    return request.judged(manifest_of(release, request.public_url, path))
 
 
 def staying(lower: Release, runs: str, public_url: str | None) -> Answer:
@@ -77,7 +78,7 @@ def manifest_of(release: Release, public_url: str | None, path: str = "") -> Ans
     """
     ota = {
         "path": (public_url or "").rstrip("/") + (path or content_path(release.firmware)),
-        "md5": release.firmware.sums.md5,
+        "md5": release.firmware.sums.slow()[0],
     }
     # A board holds all of the manifest in memory at once: what each build repeats is short.
     most = MAX_REPEATED if len(_families(release)) > 1 else len(release.summary + release.page)

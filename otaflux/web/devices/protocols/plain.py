@@ -46,7 +46,7 @@ async def _version(request: DeviceRequest, ask: Ask) -> tuple[Offer, Answer]:
     """What is told now, and how."""
     offer = await request.offered(ask)
     answer = version_answer(
-        offer.release,
+        await request.summed(offer.release) if ask.json else offer.release,
         ask,
         request.headers,
         request.origin,
