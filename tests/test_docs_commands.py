@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -31,12 +32,68 @@ OURS = re.compile(
 OPERATORS = {"/", "/metrics", "/ready", "/status", "/units", "/live"}
 PORTS_OF_OTHERS = {"5000", "8099"}  # the tutorial's registry, the relay for Nexus
 OTHER_NAMES = {"COSIGN_PASSWORD", "NEXUS_SECRET", "PATH", "TAG", "TMPDIR", "VERSION"}
+# What a page has people type beside `otaflux`, and how it is tried.
+OTHERS = {
+    "curl": "run where a page shows what it prints; its addresses are checked below",
+    "aws": "wants an account at Amazon",
+    "az": "wants an account at Microsoft",
+    "gcloud": "wants an account at Google",
+    "docker": "wants a daemon; the tutorial runs the same settings as a file",
+    "podman": "wants a kernel that lets it; tests/test_containerfile.py reads what it builds",
+    "helm": "wants a cluster; tests/deploy and `make interop` check the chart",
+    "cosign": "`make interop` runs it",
+    "pipx": "wants the network",
+    "rauc": "wants a board's bootloader; its session is played by test_rauc",
+    "swupdate": "run by tests/web/devices/test_protocols.py",
+    "python3": "the relay is run by tests/hooks/test_docs.py",
+    "sh": "what `otaflux hook-example` prints is run by tests/scenarios/test_hooks_live.py",
+}
+SHELL = {"cat", "cd", "do", "done", "export", "for", "grep", "kill", "mkdir", "printf", "rm"} | {
+    *("sleep", "until", "wait", "break", "docker-registry"),
+}
+RUN = {"README.md": "test_readme.py", "docs/tutorial.md": "test_tutorial.py"}
+
+
+def fenced(text: str) -> Iterator[tuple[str, str]]:
+    """Each block of a page: the language that it names, if any, and what stands in it."""
+    language = ""
+    block: list[str] | None = None
+    for line in text.splitlines():
+        fence = re.fullmatch(r" *```(\w*)", line)
+        if fence is None:
+            if block is not None:
+                block.append(line)
+        elif block is None:
+            language, block = fence[1], []
+        else:
+            yield language, textwrap.dedent("\n".join(block)) + "\n"
+            block = None
+    assert block is None, "a block that does not end"
 
 
 def blocks(page: Path) -> list[str]:
-    """The page's blocks of a shell: those that say so, and those that say nothing."""
-    found = re.findall(r"^ *```(?:sh)?\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    return [re.sub(r"\\\n\s*", " ", block) for block in found]
+    """What people type: the blocks of a shell, and of others the lines behind a `$`."""
+    found = []
+    for language, block in fenced(page.read_text()):
+        whole = re.sub(r"\\\n\s*", " ", block)
+        if language == "":
+            whole = "".join(f"{line}\n" for line in re.findall(r"^\$ (.*)", whole, re.MULTILINE))
+        if language in {"", "sh"} and whole:
+            found.append(whole)
+    return found
+
+
+def programs(block: str) -> Iterator[str]:
+    """The program of each line of a shell's block, and of what follows a pipe or `&&`."""
+    block = re.sub(r"<<'?(\w+)'?\n.*?\n\1\n", "\n", block, flags=re.DOTALL)
+    block = re.sub(
+        r"'[^']*'", "''", re.sub(r'"[^"]*"', "''", block)
+    )  # what is quoted is no command
+    for line in block.splitlines():
+        for command in re.split(r"\||&&|;", line.partition(" #")[0]):
+            words = [word for word in command.split() if not re.match(r"[A-Z_]+=", word)]
+            if words and not words[0].startswith("#"):
+                yield words[0]
 
 
 def typed(page: Path) -> Iterator[list[str]]:
@@ -53,6 +110,25 @@ def routes() -> list[re.Pattern[str]]:
     """The addresses of openapi.yaml, a parameter standing for anything but nothing."""
     paths = yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())["paths"]
     return [re.compile(re.sub(r"\\\{.*?\\\}", ".+", re.escape(path))) for path in paths]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_program_is_ours_or_one_that_is_tried(page: Path) -> None:
+    """No block has a command of which nobody knows whether it works; pages that are run may all."""
+    found = {name for block in blocks(page) for name in programs(block)} - {"otaflux"}
+    if str(page.relative_to(ROOT)) in RUN:
+        assert (ROOT / "tests" / RUN[str(page.relative_to(ROOT))]).exists()
+        found -= SHELL
+    assert found <= set(OTHERS)
+    for language, block in fenced(page.read_text()):
+        first = block.split(maxsplit=1)[0] if block.strip() else ""
+        assert language or first not in {"otaflux", *OTHERS} - {"sh"}, f"```sh, for {block!r}"
+
+
+def test_what_is_said_of_other_programs_is_needed() -> None:
+    """A program that no page names any more goes from the list."""
+    found = {name for page in PAGES for block in blocks(page) for name in programs(block)}
+    assert set(OTHERS) | SHELL <= found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
