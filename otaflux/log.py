@@ -4,6 +4,9 @@ One JSON object a line on stdout: `timestamp` (UTC, ISO 8601), `level`, `event`,
 are written by a thread (`otaflux.linewriter`), so that nothing ends or waits for want of a reader,
 and are UTF-8 whatever the locale. The events are fixed words, listed in docs/logs.md; what varies
 is in the fields.
+
+structlog is imported with the first line that is heard: that takes longer than all else that a
+short command needs, such as the health check of a container.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapp
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self, TextIO
-
-import structlog
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from otaflux.linewriter import LineWriter
+
+if TYPE_CHECKING:
+    import structlog
 
 _FIRST = ("timestamp", "level", "event", "device")  # fields of a line, where it has them
 
@@ -86,7 +90,56 @@ class Event(StrEnum):
     CREDENTIAL_HELPER_SKIPPED = "credential_helper_skipped"
 
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
+class Log:
+    """Takes a line by its level: an event and fields. For any thread; it never waits or fails."""
+
+    def __init__(self) -> None:
+        self._lowest = logging.NOTSET
+        self._configure: Callable[[], None] = lambda: None
+
+    def set_up(self, lowest: int, configure: Callable[[], None]) -> None:
+        """Have structlog configured before the first line of the `lowest` level or above."""
+        self._lowest, self._configure = lowest, configure
+        if "structlog" in sys.modules:
+            self._begin()
+
+    def debug(self, event: str, **fields: object) -> None:
+        """What helps to find a fault."""
+        self.log(logging.DEBUG, event, **fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """What went as it should."""
+        self.log(logging.INFO, event, **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """What somebody may have to see to."""
+        self.log(logging.WARNING, event, **fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """What somebody has to see to."""
+        self.log(logging.ERROR, event, **fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """A bug of ours, with the traceback of the exception that is being handled."""
+        if self._lowest <= logging.ERROR:
+            self._begin().exception(event, **fields)
+
+    def log(self, level: int, event: str, **fields: object) -> None:
+        """A line of that level of `logging`."""
+        if level >= self._lowest:
+            self._begin().log(level, event, **fields)
+
+    def _begin(self) -> structlog.stdlib.BoundLogger:
+        """What takes lines; from now on it leaves out by itself what is too low."""
+        import structlog
+
+        self._configure()
+        self._configure, self._lowest = (lambda: None), logging.NOTSET
+        logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        return logger
+
+
+log = Log()
 
 MOST_ALIKE = 10  # lines of one kind at one occasion; what is over is counted
 
@@ -146,24 +199,32 @@ def configure(
     colours = form == "console" and _takes_colours(stream, environ)
     lowest = logging.getLevelNamesMapping()[level.upper()]
     heard = lowest if hear is None else min(lowest, logging.INFO)
-    structlog.configure(
-        processors=[
-            *([_unheard(frozenset(heard_besides), lowest)] if hear is not None else []),
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([_hearing(hear, frozenset(heard_besides), lowest)] if hear is not None else []),
-            *_rendering(form, colours=colours),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(heard),
-        logger_factory=lambda *_: _Lines(writer.write),
-        cache_logger_on_first_use=False,
-    )
+
+    def set_up() -> None:
+        import structlog
+
+        structlog.configure(
+            processors=[
+                *([_unheard(frozenset(heard_besides), lowest)] if hear is not None else []),
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                *([_hearing(hear, frozenset(heard_besides), lowest)] if hear is not None else []),
+                *_rendering(form, colours=colours),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(heard),
+            logger_factory=lambda *_: _Lines(writer.write),
+            cache_logger_on_first_use=False,
+        )
+
+    log.set_up(heard, set_up)
     return writer
 
 
 def _unheard(besides: frozenset[str], lowest: int) -> structlog.typing.Processor:
     """Drop what is neither written nor heard, before anything is made of it."""
+    import structlog
+
     numbers = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
     numbers["exception"] = logging.ERROR
 
@@ -182,6 +243,8 @@ def _hearing(
     hear: Callable[[Mapping[str, Any]], object], besides: frozenset[str], lowest: int
 ) -> structlog.typing.Processor:
     """Have lines heard, and drop those below `lowest`."""
+    import structlog
+
     # Asked for each line, and a copy each time.
     numbers = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 
@@ -218,6 +281,8 @@ def _takes_colours(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
 
 
 def _rendering(form: str, *, colours: bool) -> Iterable[structlog.typing.Processor]:
+    import structlog
+
     if form == "console":
         return (
             structlog.dev.ConsoleRenderer(

@@ -40,8 +40,8 @@ def test_each_command_starts_by_itself(tmp_path: Path, name: str) -> None:
     assert done.stdout.startswith(f"Usage: otaflux {name}")
 
 
-def test_a_command_on_the_folder_loads_no_http_client(tmp_path: Path) -> None:
-    """What only a registry over HTTP needs is not loaded without one: it takes longest."""
+def test_a_command_on_the_folder_loads_neither_http_client_nor_log(tmp_path: Path) -> None:
+    """What only a registry over HTTP or lines of the log need is not loaded: it takes longest."""
     listed = "import sys; from otaflux.cli.main import main; main(['list']); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", listed],
@@ -53,7 +53,7 @@ def test_a_command_on_the_folder_loads_no_http_client(tmp_path: Path) -> None:
     )
     loaded = set(done.stdout.split())
     assert "otaflux.registry.layout.source" in loaded
-    assert not loaded & {"aiohttp", "yarl", "prometheus_client", "cryptography"}
+    assert not loaded & {"aiohttp", "yarl", "prometheus_client", "cryptography", "structlog"}
 
 
 @pytest.mark.parametrize(
