@@ -52,7 +52,16 @@ class Everybody:
     """Several observers as one."""
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+        # Those of others among them as if they were here: each call costs, and polls are many.
+        self._observers: tuple[Observer, ...] = tuple(
+            inner
+            for each in observers
+            for inner in (
+                each._observers  # noqa: SLF001 - of the same class
+                if isinstance(each, Everybody)
+                else (each,)
+            )
+        )
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """See `Observer`."""

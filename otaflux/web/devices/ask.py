@@ -95,7 +95,8 @@ def read(
     channel = channels.read(asked.get("channel"))
     version = Version.parse(asked["version"]) if "version" in asked else None
     unit = _unit(asked.get("unit", ""), headers)
-    unit = Unit(unit.name, version_said(asked.get("current", "")))
+    if "current" in asked:
+        unit = Unit(unit.name, version_said(asked["current"]))
     json = _prefers_json(headers)
     return Ask(
         _device(device or asked.get("device", "")),

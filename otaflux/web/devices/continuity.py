@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from weakref import WeakKeyDictionary
@@ -106,6 +105,25 @@ class _Download:
     sending: int = 0
 
 
+class _WhileSending:
+    """For a `with`, while bytes of a download go out. A generator would cost thrice as much."""
+
+    __slots__ = ("_download", "_memory")
+
+    def __init__(self, memory: DownloadMemory, download: _Download | None) -> None:
+        self._memory = memory
+        self._download = download
+
+    def __enter__(self) -> None:
+        if self._download is not None:
+            self._download.sending += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._download is not None:
+            self._download.sending -= 1
+            self._memory.sent(self._download)
+
+
 class DownloadMemory:
     """The downloads that were begun, by who began them; hears of each record as it changes.
 
@@ -192,20 +210,17 @@ class DownloadMemory:
             download.is_amid |= reach is RangeKind.LATER
             self._touch(download)
 
-    @contextmanager
-    def sending(self, downloader: Downloader, release: Release) -> Iterator[None]:
+    def sending(self, downloader: Downloader, release: Release) -> _WhileSending:
         """While bytes of it go out, a download is not idle; two minutes count from the end."""
         download = self._live(downloader)
-        if download is None or not same_content(download.release, release):
-            yield
-            return
-        download.sending += 1
-        try:
-            yield
-        finally:
-            download.sending -= 1
-            if self._begun.get(downloader) is download:
-                self._touch(download)
+        if download is not None and not same_content(download.release, release):
+            download = None
+        return _WhileSending(self, download)
+
+    def sent(self, download: _Download) -> None:
+        """Bytes of it went out."""
+        if self._begun.get(download.downloader) is download:
+            self._touch(download)
 
     def _begin(self, download: _Download) -> None:
         downloader = download.downloader

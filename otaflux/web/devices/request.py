@@ -6,8 +6,7 @@ at its device, and sums that a protocol names for their computation; everything 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aiohttp import web
@@ -146,8 +145,11 @@ class DeviceRequest:
     async def offered(self, ask: Ask) -> Offer:
         """What is told to who asks so; raises `NotFound` where there is nothing."""
         record = await self.record(ask.device, ask.unit.version)
-        with self._heard(ask):
+        try:
             found = offered(record, ask, self.parts.machine.now())
+        except NothingHigher:
+            self._hear(ask, "")  # a unit too that is told nothing, for it runs more than there is
+            raise
         self._hear(ask, found.release.version.text)
         return found
 
@@ -156,8 +158,11 @@ class DeviceRequest:
         record = await self.record(ask.device, ask.unit.version)
         told = None if self.is_shared(ask) else self.told
         client = self.parts.origins.client(self.raw.remote or "", self.headers)
-        with self._heard(ask):
+        try:
             answer = self.deliveries.choose(record, ask, told, self.raw, client)
+        except NothingHigher:
+            self._hear(ask, "")
+            raise
         self._hear(ask, answer.offer.release.version.text)
         return answer
 
@@ -168,15 +173,6 @@ class DeviceRequest:
         """
         firmware = await self.parts.checksums.complete_soon(release.firmware)
         return release if firmware is release.firmware else replace(release, firmware=firmware)
-
-    @contextmanager
-    def _heard(self, ask: Ask) -> Iterator[None]:
-        """Remember a unit too that is told nothing, for it runs more than there is."""
-        try:
-            yield
-        except NothingHigher:
-            self._hear(ask, "")
-            raise
 
     def _hear(self, ask: Ask, told: str) -> None:
         """Remember the unit that asked, where it named itself."""
