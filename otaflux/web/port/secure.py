@@ -1,8 +1,9 @@
 """TLS on sockets that were accepted: the handshake, and what went wrong with it.
 
 asyncio's own layer of TLS keeps a buffer of 256 KiB for each connection, also for a silent one. A
-record of TLS is at most 16 KiB, so ours keeps no more; that it can be told so is not documented,
-and a test pins it. On the event loop.
+record of TLS is at most 16 KiB, so ours keeps no more. A client that ends its side of TLS in the
+packet of its request gets its answer first. That asyncio's layer can be told so is not documented,
+and tests pin it. On the event loop.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from asyncio.sslproto import SSLProtocol
+from asyncio.sslproto import SSLAgainErrors, SSLProtocol
 from collections.abc import Callable
 
 from otaflux.folded import Folded
@@ -66,6 +67,24 @@ class _Layer(SSLProtocol):
         # What comes while the protocol above does not read is kept here.
         limit = RECORD if high is None else high
         super()._set_read_buffer_limits(limit, low)  # type: ignore[misc] # types leave it out
+
+    def _do_read__copied(self) -> None:
+        """As asyncio's, but for an end behind data of which the protocol above reads no more yet.
+
+        It stays with OpenSSL, which says so again once the protocol reads on.
+        """
+        pieces, ended = [], False
+        try:
+            while piece := self._sslobj.read(self.max_size):  # type: ignore[attr-defined] # as above
+                pieces.append(piece)
+            ended = True
+        except SSLAgainErrors:
+            pass
+        if pieces:
+            self._app_protocol.data_received(b"".join(pieces))  # type: ignore[attr-defined]
+        if ended and not self._app_reading_paused:  # type: ignore[attr-defined]
+            self._call_eof_received()  # type: ignore[attr-defined]
+            self._start_shutdown()
 
 
 class Secure:

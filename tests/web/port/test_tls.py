@@ -416,3 +416,39 @@ async def test_a_client_certificate_that_does_not_count_is_said_to_be_the_client
             await until(lambda: logs)
     assert "the client's certificate" in logs[0]["reason"]
     assert "TLS_CLIENT_CA_PATH" in logs[0]["hint"]
+
+
+@pytest.mark.parametrize("target", ["/firmware?device=lamp", "/version?device=lamp"])
+async def test_who_ends_its_side_with_its_request_gets_the_answer(
+    tmp_path: Path, pair: Pair, target: str
+) -> None:
+    """Request and close_notify in one packet; the connection ends after the answer."""
+    async with PortServer(tmp_path, certificate=Certificate(pair.chain, pair.key)) as server:
+        server.publish(release("lamp", "1.0.0", b"firmware" * 50_000))
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = pair.client().wrap_bio(came, goes, server_hostname="127.0.0.1")
+        answer = b""
+        asked = ended = False
+        while not ended:
+            try:
+                if not asked:
+                    tls.do_handshake()
+                    tls.write(f"GET {target} HTTP/1.1\r\nHost: ota\r\n\r\n".encode())
+                    asked = True
+                    tls.unwrap()  # writes its half, and wants to read the other
+                while True:
+                    answer += tls.read(1 << 16)
+            except ssl.SSLZeroReturnError:  # the server ended its half
+                ended = True
+            except ssl.SSLWantReadError:
+                writer.write(goes.read())
+                data = await asyncio.wait_for(reader.read(1 << 16), 5)
+                came.write(data)
+                ended = not data
+        writer.close()
+        await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK"), answer[:100]
+    assert body.startswith((b"firmware", b"1.0.0\n"))
+    assert f"Content-Length: {len(body)}".encode() in head
