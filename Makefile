@@ -45,10 +45,9 @@ programs: ## the real programs that tests talk to
 coverage: programs $(VENV)/.dev-ready ## the tests, and which lines and branches none of them runs
 	@$(BIN)/pytest $(THREE) --cov --cov-report=term-missing:skip-covered
 
-bench: programs $(VENV)/.dev-ready ## speed and memory against the limits in bench/README.md
-	@setup/debian wrk
-	@set -e; for script in bench/*.py; do \
-		[ ! -e "$$script" ] || [ "$$script" = bench/attacks.py ] || $(BIN)/python "$$script"; done
+bench: $(VENV)/.dev-ready ## speed and memory beside nginx and other peers, in one table; QUICK=1 for a short one
+	@setup/debian docker-registry mosquitto nginx-light openssl wrk zstd
+	@$(BIN)/python bench
 
 attacks: $(VENV)/.dev-ready ## attacks on a real server, and what they take: some twenty minutes
 	@$(BIN)/python bench/attacks.py

@@ -2,8 +2,8 @@
 
 For each a real server with two devices of its own: memory, open files, polls of a known device and
 pushes from their hook to the first poll, before, during and after. It ends by itself, with 1 where
-something was not as it should be. `python bench/attacks.py` takes them all, with words as
-arguments those that have one in their names. `ATTACKS_REST` is how many seconds a server rests
+something was not as it should be. `make attacks` takes them all, `python bench/attacks.py WORD…`
+those that have one of the words in their names. `ATTACKS_REST` is how many seconds a server rests
 afterwards.
 """
 
@@ -14,8 +14,6 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from parts import clients, pushers
 from parts.siege import Attack, besieged, verdict

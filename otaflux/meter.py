@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from otaflux.errors import BadName
 from otaflux.events import (
     BrokerConnected,
     BrokerFailed,
@@ -37,7 +36,7 @@ from otaflux.model.event import Priority
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
-from otaflux.model.version import Version
+from otaflux.model.version import spelled
 from otaflux.reason import Cause
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT"})
@@ -172,11 +171,8 @@ class Meter:
         known = self._versions.get(device, frozenset())
         if runs in known:
             return runs
-        try:
-            text = Version.parse(runs).text
-        except BadName:
-            return OTHER
-        return text if text in known else OTHER
+        text = spelled(runs)
+        return text if text is not None and text in known else OTHER
 
     def _weigh(self, device: Device, held: tuple[Release, ...]) -> None:
         """Keep the sum of all files that records name, each once."""

@@ -1,1 +1,6 @@
-"""What the benchmarks share: the programs that they compare, and how they measure."""
+"""What the benchmarks share; the tests' own fakes are there for them too."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))

@@ -1,27 +1,30 @@
 """Programs under comparison, each alone on one core, and the load on another.
 
-Debian's nginx with one worker, OtaFlux, and `wrk`. Everything is pinned with `taskset`, listens on
+Debian's nginx with one worker, and `wrk`. Everything is pinned with `taskset`, listens on
 127.0.0.1, and is ended by its process id.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 SERVER_CORE = "0"
 LOAD_CORE = "1"
+BOTH_CORES = "0,1"
 
 _SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
@@ -49,32 +52,51 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{tls_port} ssl backlog=4096;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
         root {root};
         location / {{ try_files $uri =404; }}
+        location /hooks {{ return 202; }}
     }}
 }}
 """
 
 
-@dataclass(frozen=True)
+class MissingProgram(Exception):
+    """What is measured needs a program that is not here; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
-    """A server: where it answers, and its process."""
+    """A program: where it answers, and its process."""
 
     port: int
     pid: int
+    tls_port: int = 0
+
+    def url(self, target: str, *, tls: bool = False) -> str:
+        """The address of something it serves."""
+        scheme, port = ("https", self.tls_port) if tls else ("http", self.port)
+        return f"{scheme}://127.0.0.1:{port}{target}"
 
     @property
-    def rss(self) -> int:
-        """The memory that it has now, in bytes (proc(5), VmRSS)."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) << 10  # type: ignore[index]
+    def memory(self) -> float:
+        """MiB that it has now (proc(5), VmRSS)."""
+        return status_of(self.pid, "VmRSS")
+
+
+def status_of(pid: int, field: str) -> float:
+    """MiB of a line of proc(5)'s status."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"{field}:\s+(\d+) kB", text)[1]) / 1024  # type: ignore[index]
 
 
 def need(*names: str) -> None:
-    """End with a word about what is missing; `make programs` installs it."""
+    """Raise `MissingProgram` where one of them is missing."""
     missing = [name for name in names if program(name) is None]
     if missing:
-        sys.exit(f"Not installed: {', '.join(missing)}. `make programs` installs them.")
+        raise MissingProgram(f"not installed: {', '.join(missing)}")
 
 
 def program(name: str) -> str | None:
@@ -83,101 +105,77 @@ def program(name: str) -> str | None:
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+    """A port that nobody has now, of those that no connection is given by itself."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate for 127.0.0.1 that is its own authority, and its key: ECDSA P-256."""
+
+    path: Path
+    key: Path
+
+
+def certificate(folder: Path) -> Certificate:
+    """A new one, or the one that lies there."""
+    made = Certificate(folder / "certificate.pem", folder / "key.pem")
+    if not made.path.exists():
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+        command += ["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench"]
+        command += ["-addext", "subjectAltName=IP:127.0.0.1"]
+        command += ["-keyout", str(made.key), "-out", str(made.path)]
+        subprocess.run(command, check=True, capture_output=True)
+    return made
 
 
 @contextmanager
-def nginx(root: Path, folder: Path) -> Iterator[Running]:
-    """Debian's nginx serving the files of `root`; `folder` is for its own."""
-    port = free_port()
+def nginx(root: Path, folder: Path, *, cores: str = SERVER_CORE) -> Iterator[Running]:
+    """Debian's nginx serving the files of `root`, plainly and with TLS; `folder` is for its own."""
+    folder.mkdir(exist_ok=True)
+    ports, pair = (free_port(), free_port()), certificate(folder)
     config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, root=root, port=port))
-    root.chmod(0o755)
-    for parent in (root, *root.parents):
-        if str(parent).startswith(str(folder)):
-            parent.chmod(0o755)
-    with launched([str(program("nginx")), "-c", str(config)], port) as running:
-        yield running
+    own = {"folder": folder, "root": root, "certificate": pair.path, "key": pair.key}
+    config.write_text(NGINX.format(port=ports[0], tls_port=ports[1], **own))
+    with launched([str(program("nginx")), "-c", str(config)], ports[0], cores=cores) as process:
+        yield Running(ports[0], process.pid, ports[1])
 
 
 @contextmanager
-def otaflux(firmware: Path, folder: Path, **more: str) -> Iterator[Running]:
-    """The whole program, with `firmware` pushed into its embedded folder as lamp:1.4.0.
-
-    `more` are further settings.
-    """
-    port = free_port()
-    settings = {
-        "DATA_DIR": str(folder),
-        "LISTEN_ADDR": f"127.0.0.1:{port}",
-        "METRICS_LISTEN_ADDR": "127.0.0.1:0",
-        "LOG_LEVEL": "warning",
-        "SHUTDOWN_TIMEOUT": "1",
-        **more,
-    }
-    run = [sys.executable, "-m", "otaflux"]
-    environment = {"PATH": os.environ["PATH"], **settings}
-    push = [*run, "push", "lamp:1.4.0", str(firmware)]
-    subprocess.run(push, check=True, capture_output=True, env=environment)
-    with launched([*run, "serve"], port, env=environment) as running:
-        _wait_told(port, more.get("DEVICE_TOKENS", ""))
-        yield running
-
-
-@contextmanager
-def scripted(
-    firmware: Path, folder: Path, *, script: str, **streams: IO[bytes]
-) -> Iterator[Running]:
-    """A script beside this one that serves `firmware` as lamp; `streams` are Popen's."""
-    port = free_port()
-    path = Path(__file__).with_name(script)
-    command = [sys.executable, str(path), str(port), str(firmware), str(folder)]
-    with launched(command, port, **streams) as it:
-        yield it
-
-
-@contextmanager
-def launched(command: list[str], port: int, **more: Any) -> Iterator[Running]:
-    """A program on the core of servers, once it listens on `port`."""
-    pinned = ["taskset", "-c", SERVER_CORE, *command]  # which executes the command
-    process = subprocess.Popen(pinned, **more)
+def launched(
+    command: Sequence[str], port: int, *, cores: str = SERVER_CORE, **more: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program on `cores`, once it listens on `port`; `more` are Popen's."""
+    # taskset executes the command, so the process is the program's
+    process = subprocess.Popen(["taskset", "-c", cores, *command], **more)
     try:
         _wait(port, process)
-        yield Running(port, process.pid)
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def _wait_told(port: int, token: str) -> None:
-    """Until the device's release is told."""
-    request = f"GET /version?device=lamp&token={token} HTTP/1.1\r\nHost: ota\r\n\r\n"
-    for _ in range(200):
-        with socket.create_connection(("127.0.0.1", port), 5) as sock:
-            sock.sendall(request.encode())
-            if sock.recv(100).startswith(b"HTTP/1.1 200"):
-                return
-        time.sleep(0.05)
-    sys.exit("OtaFlux does not tell of the firmware")
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
+def _wait(port: int, process: subprocess.Popen[bytes], patience: float = 120.0) -> None:
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
         if process.poll() is not None:
-            sys.exit("A server under comparison did not start")
+            raise RuntimeError(f"it ended at once: {process.args}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.002)
         else:
             return
-    sys.exit("A server under comparison does not answer")
+    raise RuntimeError(f"it does not listen: {process.args}")
 
 
 def wrk(
@@ -185,10 +183,10 @@ def wrk(
     *,
     seconds: float,
     connections: int,
-    headers: tuple[str, ...] = (),
+    headers: Sequence[str] = (),
     script: Path | None = None,
 ) -> float:
-    """Requests a second, from the other core; ends where answers are not 2xx or 3xx.
+    """Requests a second, from the other core; raises where answers are not 2xx or 3xx.
 
     A `script` in Lua makes the requests.
     """
@@ -201,5 +199,26 @@ def wrk(
     done = subprocess.run([*command, url], capture_output=True, text=True, check=True)
     bad = _BAD.search(done.stdout)
     if bad:
-        sys.exit(f"{url}: {bad[0]}")
+        raise RuntimeError(f"{url}: {bad[0]}")
     return float(_RATE.search(done.stdout)[1])  # type: ignore[index]
+
+
+def trusting() -> ssl.SSLContext:
+    """A client's context that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def shell(line: str, folder: Path, *, cores: str = BOTH_CORES) -> None:
+    """Run a line of shell; raises where any part of it fails."""
+    command = ["taskset", "-c", cores, "bash", "-euo", "pipefail", "-c", line]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{line}: {done.stderr.strip()[-300:]}")
+
+
+def python(*arguments: str) -> list[str]:
+    """A command of this Python."""
+    return [sys.executable, *arguments]

@@ -11,7 +11,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from otaflux.errors import BadName
 from otaflux.events import (
     DeviceForgotten,
     DeviceNotServed,
@@ -36,7 +35,7 @@ from otaflux.model.event import Priority
 from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.model.release import Release
-from otaflux.model.version import Version
+from otaflux.model.version import spelled
 from otaflux.reason import Cause
 
 MOST_DEVICES = 100_000  # devices that anything is remembered of
@@ -293,7 +292,4 @@ class Journal:
 
 def _version(text: str) -> str:
     """A version as all write it, or `other` for what is none: units may say anything."""
-    try:
-        return Version.parse(text).text
-    except BadName:
-        return "other"
+    return spelled(text) or "other"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import semver
 
@@ -34,6 +34,15 @@ def _identifiers(text: str) -> tuple[tuple[int, int, str], ...]:
         (0, int(part), "") if part.isascii() and part.isdigit() else (1, 0, part)
         for part in text.split(".")
     )
+
+
+@lru_cache(maxsize=1024)
+def spelled(text: str) -> str | None:
+    """A version as all write it, None for what is none; units say the same few again and again."""
+    try:
+        return Version.parse(text).text
+    except BadName:
+        return None
 
 
 @dataclass(frozen=True)

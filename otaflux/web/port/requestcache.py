@@ -47,6 +47,7 @@ from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.cachedanswer import CachedAnswer, anybodys, cached
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
+from otaflux.web.port.kinds import Kinds
 from otaflux.web.port.parked import Parked
 from otaflux.web.port.parsing import whole_request
 from otaflux.web.port.remembered import Remembered
@@ -92,10 +93,11 @@ class RequestCache:
         self._downloads = downloads
         self._last_told = last_told
         self._origins = origins
-        self._observer = observer
         self._channels = channels
         self._secure = secure
         self._hearing = Hearing(heard)
+        self._observer = observer
+        self.kinds: Kinds = Kinds(observer) if behind is None else behind.kinds
         self._follows_down = follows_down
         self._admission = admission
         self._counting = admission.counting()
@@ -204,9 +206,15 @@ class RequestCache:
         self.report()
 
     def report(self) -> None:
-        """Tell the observer what was answered since the last time."""
+        """Tell the observer all that was answered since the last time."""
+        self.count()
+        while self.kinds.tell_some():
+            pass
+
+    def count(self) -> None:
+        """Have `kinds` told what was answered since the last time."""
         if self._behind is not None:
-            self._behind.report()
+            self._behind.count()
         answered, self._answered = Counter(self._answered), []
         put_off, self._put_off = Counter(self._put_off), []
         polled: Counter[Polled] = Counter()
@@ -221,9 +229,7 @@ class RequestCache:
         for (device, runs, status), count in self._hearing.running().items():
             polled[device, "", status] -= count
             polled[device, runs, status] += count
-        polled = +polled
-        if polled:
-            self._observer.quick(polled)
+        self.kinds.add(polled)
 
     def _read(
         self, data: bytes, key: bytes, *, unit: bytes = b"", runs: bytes = b""

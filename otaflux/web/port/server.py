@@ -147,7 +147,9 @@ class Port:
             try:
                 if self._cache is not None:
                     self._cache.forget_tokens()
-                    self._cache.report()
+                    self._cache.count()
+                    while self._cache.kinds.tell_some():
+                        await self._sleep(0)  # others have their turn
                 if self._downloads is not None:
                     self._downloads.make_way()
                 if seconds % LOOK_EVERY == 0:

@@ -1,0 +1,1 @@
+"""The parts of the table: each module has `rows`, which measures and gives them one by one."""
