@@ -34,6 +34,7 @@ PORTS_OF_OTHERS = {"5000", "8099"}  # the tutorial's registry, the relay for Nex
 OTHER_NAMES = {"COSIGN_PASSWORD", "NEXUS_SECRET", "PATH", "TAG", "TMPDIR", "VERSION"}
 # What a page has people type beside `otaflux`, and how it is tried.
 OTHERS = {
+    "make": "its targets are checked below; make bench takes a quarter of an hour",
     "curl": "run where a page shows what it prints; its addresses are checked below",
     "aws": "wants an account at Amazon",
     "az": "wants an account at Microsoft",
