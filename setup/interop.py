@@ -9,7 +9,10 @@ or that it was skipped and why; the last line counts both. The exit code is 1 wh
     cosign  (or cosign2, cosign3) verifies what `otaflux push --sign-key` signs, with its own keys
             and openssl's; `otaflux verify` takes what it signs, as a referrer too, and what oras
             copies of it into the embedded folder
-    helm    renders the chart; kubeconform, where it is, holds what comes out against Kubernetes
+    helm    renders the chart
+    kubernetes   kubeconform or kubectl-validate hold what helm renders against Kubernetes' schemas.
+            kubeconform loads them, from KUBERNETES_SCHEMAS where that is set to a folder or an
+            address (its -schema-location); kubectl-validate brings its own
 """
 
 from __future__ import annotations
@@ -204,24 +207,50 @@ VALUES = (
 )
 
 
-def helm(cwd: Path) -> None:
+def helm(cwd: Path) -> list[Path]:
     """The chart with several sets of values."""
     run("helm", "lint", "--strict", CHART, cwd=cwd)
-    for number, given in enumerate(VALUES):
-        rendered = cwd / f"{number}.yaml"
-        rendered.write_text(run("helm", "template", "x", CHART, "--set", given, cwd=cwd))
-        if shutil.which("kubeconform"):
-            run("kubeconform", "-strict", "-ignore-missing-schemas", rendered, cwd=cwd)
+    rendered = [cwd / f"{number}.yaml" for number in range(len(VALUES))]
+    for path, given in zip(rendered, VALUES, strict=True):
+        path.write_text(run("helm", "template", "x", CHART, "--set", given, cwd=cwd))
+    return rendered
+
+
+def kubernetes(cwd: Path) -> None:
+    """What helm renders, against Kubernetes' schemas."""
+    if not shutil.which("helm"):
+        raise LookupError("helm")
+    rendered = helm(cwd)
+    if shutil.which("kubectl-validate"):
+        run("kubectl-validate", *rendered, cwd=cwd)
+        return
+    where = ("-schema-location", os.environ.get("KUBERNETES_SCHEMAS", "default"))
+    try:
+        run("kubeconform", "-strict", "-ignore-missing-schemas", *where, *rendered, cwd=cwd)
+    except RuntimeError as error:
+        if "failed downloading schema" in str(error):
+            raise LookupError("the schemas, which kubeconform cannot load here") from None
+        raise
+
+
+CHECKS: dict[Callable[[Path], object], tuple[str, ...]] = {
+    oras: ("oras",),
+    crane: ("crane",),
+    zot: ("zot",),
+    cosign: COSIGNS,
+    helm: ("helm",),
+    kubernetes: ("kubeconform", "kubectl-validate"),
+}
 
 
 def main() -> int:
     """Run what can be run; answers 1 where something failed."""
     passed = failed = skipped = 0
-    for check in (oras, crane, zot, cosign, helm):
+    for check, programs in CHECKS.items():
         name = check.__name__
-        if not any(map(shutil.which, COSIGNS if check is cosign else (name,))):
+        if not any(map(shutil.which, programs)):
             skipped += 1
-            print(f"skipped  {name}: it is not installed")
+            print(f"skipped  {name}: {' or '.join(programs)} is not installed")
             continue
         with tempfile.TemporaryDirectory(prefix="otaflux-interop-") as folder:
             (Path(folder) / "build.bin").write_bytes(CONTENT)
