@@ -383,12 +383,13 @@ class Promises:
             ables = [self._may_be_told_now(device, channel) for channel in EVERY_CHANNEL]
             current = set().union(*ables)
             must = {told[0] for able in ables for told in able if told and len(able) == 1}
-            told_on = {told[0]: self._registry.contents[told[1]] for told in current if told}
+            # Of a tag that moved before it went, one channel may be told on what another is not.
+            told_on = [(told[0], self._registry.contents[told[1]]) for told in current if told]
             for tag in ORDERED:
                 version = _version(tag)
                 same = [each for each in tags if _version(each) == version]
                 contents = [tags[each] for each in same]
-                contents += [told_on[each] for each in told_on if _version(each) == version]
+                contents += [content for each, content in told_on if _version(each) == version]
                 if not all_were_named:
                     contents += self._registry.pushed_as(device, same)
                 contents = [

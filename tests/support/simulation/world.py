@@ -77,7 +77,8 @@ class World:
             self._registry.is_cache = True
         self._registry.note = self.chronicle.note
         self._keys = parts.keys("a", clock=self._clock) if parts.keys else None
-        self._settles_in = SETTLES_IN * (2 if parts.keys else 1)  # signatures are asked for, too
+        # With keys signatures are asked for, too, and a run that went on once may have to again.
+        self._settles_in = SETTLES_IN * (4 if parts.keys else 1)
         self._disk = parts.disk(self._chance)
         self._promises = self._new_promises()
         self._under_way: set[asyncio.Task[None]] = set()
