@@ -6,7 +6,8 @@ computed and writes them into its record, and whoever is asked for them before, 
 between, waits for the same computation or begins it. The file is held against its name meanwhile:
 of spoilt bytes there are no sums.
 
-On the event loop; files are read in a thread, one at a time.
+On the event loop; files are read in a thread, one at a time. Not in one that yields the processor,
+for clients may wait for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from otaflux.model.artifact import Digest
 from otaflux.model.release import Firmware
 from otaflux.state.store import Store
 
-PATIENCE = 5.0  # seconds that a client waits for sums; then they go on without it
+# Seconds that a client waits for sums; then they go on without it. Clients of large firmware are
+# patient, and less so with errors; a gigabyte takes a small computer ten seconds.
+PATIENCE = 20.0
 MOST = 1_000  # files whose sums are remembered until their records have them; some 300 bytes each
 PIECE = 1 << 20  # bytes read at once; large, so that summing lets other threads run
 SPAN = 16 << 20  # bytes a thread sums before it can be stopped
@@ -92,7 +95,7 @@ class Checksums:
         async with self._turn:
             for offset in range(0, size, SPAN):
                 most = min(SPAN, size - offset)
-                await self._machine.in_yielding_thread(self._sum, digest, offset, most, sums)
+                await self._machine.in_thread(self._sum, digest, offset, most, sums)
         if sums.sha256.hexdigest() != digest.hex:
             raise DiskFailed(f"the file of {digest} is damaged: it has no sums")
         return _Pair(sums.md5.hexdigest(), sums.sha1.hexdigest())

@@ -78,7 +78,7 @@ async def test_a_client_waits_so_long_and_the_sums_go_on(tmp_path: Path) -> None
         await go_on.wait()
         return await asyncio.to_thread(work, *arguments, **options)  # type: ignore[arg-type]
 
-    machine = Machine(in_yielding_thread=slow)  # type: ignore[arg-type]
+    machine = Machine(in_thread=slow)  # type: ignore[arg-type]
     store = Store(tmp_path, machine=machine)
     store.prepare()
     early = told_early(stored(store, LARGE))

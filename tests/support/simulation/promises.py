@@ -41,7 +41,7 @@ OTHERS = (Tag("latest"), Tag("1.0"), Tag("2.0.0-beta.1"))
 EVERY_CHANNEL = (STABLE, *CHANNELS)
 LINGERS = 14 * 60.0  # seconds, of the 15 minutes that are promised
 PATIENCE = 3.0  # seconds that a poll for a device not known yet waits
-SUMS_WITHIN = 5.1  # seconds that one which names MD5 and SHA-1 waits besides, just after a publish
+SUMS_WITHIN = 20.1  # seconds that one which names MD5 and SHA-1 waits besides, just after a publish
 BETWEEN_LOOKS = 10.0  # seconds, where a hook said that something was deleted
 NO_DIGEST = Digest("sha256", "0" * 64)
 
