@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from otaflux.errors import BadName
@@ -33,16 +34,22 @@ class Device:
     @classmethod
     def parse(cls, text: str) -> Device:
         """Read a device's name; raises `BadName` saying what is wrong with it."""
-        if len(text) > MAX_DEVICE:
-            raise BadName(f"A device's name has at most {MAX_DEVICE} characters, not {len(text)}")
-        if not _NAME.fullmatch(text):
-            raise BadName(
-                "A device's name is lower-case letters and digits, joined by '.', '_', '-' or '/'"
-            )
-        return cls(text)
+        return _device(text)
 
     def __str__(self) -> str:
         return self.name
+
+
+@lru_cache(maxsize=1024)
+def _device(text: str) -> Device:
+    """One value for the same name: a table that has it finds it without comparing names."""
+    if len(text) > MAX_DEVICE:
+        raise BadName(f"A device's name has at most {MAX_DEVICE} characters, not {len(text)}")
+    if not _NAME.fullmatch(text):
+        raise BadName(
+            "A device's name is lower-case letters and digits, joined by '.', '_', '-' or '/'"
+        )
+    return Device(text)
 
 
 @dataclass(frozen=True, slots=True, order=True)
