@@ -76,13 +76,24 @@ def test_every_make_command_of_the_docs_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    named = {
-        name for page in pages for name in re.findall(r"`?make ([a-z]+)\b`?", page.read_text())
-    }
-    assert {"demo", "quick", "test"} <= named & targets
-    assert {name for name in named if f"`make {name}" in "".join(p.read_text() for p in pages)} <= (
-        targets
-    )
+    named = {name for page in pages for name in typed_targets(page.read_text())}
+    assert {"bench", "demo", "quick", "test"} <= named
+    assert named - targets == set()
+
+
+def typed_targets(text: str) -> list[str]:
+    """The targets of each `make …` in code marks or at the start of a line of a shell's block."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    typed = [*re.findall(r"`([^`]+)`", prose), *"".join(blocks).splitlines()]
+    return [found[1] for each in typed if (found := re.match(r"make\s+([a-z]+)", each))]
+
+
+def test_a_target_is_what_people_type_and_no_word_of_a_sentence() -> None:
+    """A sentence with "make a" names no target; code marks do, and so does a line of a block."""
+    prose = "To make a row:\nmake b rise. `make c\nX=1`\n"
+    text = f"{prose}```sh\nmake d\n# make e\n```\n```\nmake f\n```\n"
+    assert typed_targets(text) == ["c", "d"]
 
 
 def test_ci_calls_what_the_readme_names() -> None:
