@@ -17,6 +17,7 @@ from otaflux.web.answers import Answer, failed
 from otaflux.web.devices.admission import Admitted, unit_of
 from otaflux.web.devices.delivery import Deliveries
 from otaflux.web.devices.polls import VERSION, closes_after
+from otaflux.web.devices.protocols import people
 from otaflux.web.devices.protocols.route import Route
 from otaflux.web.devices.protocols.table import ROUTES, find
 from otaflux.web.devices.request import DeviceRequest, Parts
@@ -45,8 +46,11 @@ class Devices:
         )
 
     def has(self, path: str) -> bool:
-        """Whether an address of devices is there, for whatever method."""
-        return any(route.match(path) is not None for route in self._routes)
+        """Whether an address of devices is there, for whatever method.
+
+        The page for people is none: a hook that is sent there only has the wrong address.
+        """
+        return path != people.ADDRESS and any(route.match(path) is not None for route in self._routes)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""

@@ -12,6 +12,7 @@ from otaflux.web import answers
 from otaflux.web.answers import Answer
 from otaflux.web.devices.request import DeviceRequest
 
+ADDRESS = "/"
 TEXT = """\
 This is OtaFlux: firmware over the air, from an OCI registry. Boards ask it, people rarely.
 

@@ -27,7 +27,7 @@ from otaflux.web.devices.protocols import (
 from otaflux.web.devices.protocols.route import Route
 
 ROUTES = (
-    Route("/", people.welcome),
+    Route(people.ADDRESS, people.welcome),
     Route("/health", plain.health),
     Route("/version", plain.version),
     Route("/firmware", arduino.firmware, spoken=arduino.is_spoken, protocol=Protocol.ARDUINO),
