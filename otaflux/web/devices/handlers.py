@@ -50,7 +50,9 @@ class Devices:
 
         The page for people is none: a hook that is sent there only has the wrong address.
         """
-        return path != people.ADDRESS and any(route.match(path) is not None for route in self._routes)
+        return path != people.ADDRESS and any(
+            route.match(path) is not None for route in self._routes
+        )
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it is."""
