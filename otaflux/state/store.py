@@ -190,10 +190,16 @@ class Store:
     def free(self) -> int:
         """The bytes that firmware may still take, below nothing too: `MARGIN` stays free. Blocks.
 
+        Where somebody removed the folder it is made again: what is missing then is pulled anew.
         Raises `Undecided` where the disk does not say.
         """
         with durable.explained(f"write to {self._folder}"):
-            return self._disk.free(self._folder) - MARGIN
+            try:
+                free = self._disk.free(self._folder)
+            except FileNotFoundError:
+                durable.make_folder(self._folder, disk=self._disk)
+                free = self._disk.free(self._folder)
+            return free - MARGIN
 
     def claims(self) -> Claims:
         """A fresh set of claims, for a `with`."""

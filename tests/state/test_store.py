@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -125,6 +126,17 @@ def test_only_regular_files_are_there(store: Store, tmp_path: Path, kind: str) -
     store.prepare()
     stored(store, b"firmware")
     assert store.has(made)
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    """What went with it under a running server can be pulled anew without a restart."""
+    store = Store(tmp_path / "firmware")
+    store.prepare()
+    lost = stored(store, b"firmware")
+    shutil.rmtree(tmp_path / "firmware")
+    assert not store.has(lost)
+    assert stored(store, b"firmware") == lost
+    assert store.has(lost)
 
 
 def test_open_files_are_shared_and_few_stay_open(store: Store) -> None:
