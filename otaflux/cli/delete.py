@@ -71,7 +71,7 @@ async def _delete(
         except NotFound as error:
             if notice is not None:
                 _say(await notice.send(Action.DELETE, device, tag))
-            there = sorted(str(each) for each in listing.tags)
+            there = sorted(str(each) for each in listing.tags if not each.is_attachment)
             hint = f"There are {', '.join(there[:MAX_NAMED])}" if there else ""
             more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
             raise Undecided(str(error), hint=hint + more) from None

@@ -21,6 +21,7 @@ import click
 from otaflux import hooks
 from otaflux.cli.flags import ASKING_THE_SERVER, NAMESPACE, uses
 from otaflux.cli.notify import first_secret, server_of
+from otaflux.cli.reference import tag_of
 from otaflux.errors import BadName
 from otaflux.hooks import Example, HookSource, Proof, Pushed
 from otaflux.hooks.intake import Ignored, Intake
@@ -112,7 +113,7 @@ def _release(text: str) -> tuple[Device, Tag]:
     device, colon, tag = text.rpartition(":")
     if not colon:
         raise BadName("DEVICE:TAG: the tag is missing, as in sensor:1.4.0")
-    return Device.parse(device), Tag.parse(tag)
+    return Device.parse(device), tag_of(tag)
 
 
 def _server(settings: Settings) -> str:

@@ -41,6 +41,8 @@ COMMANDS = {
 }
 DEFAULT = "serve"
 
+_FLAGS_FIRST = "otaflux.flags_first"  # the command that a line names behind flags, if it does
+
 
 class _Commands(click.Group):
     """The commands, each loaded when it is needed; flags without a command are those of serve."""
@@ -59,8 +61,19 @@ class _Commands(click.Group):
         own = {"--help", "-h", "--version"}
         begun = ctx.resilient_parsing and not args  # a shell asks what could stand here
         if not begun and (not args or (args[0].startswith("-") and args[0] not in own)):
+            ctx.meta[_FLAGS_FIRST] = next((each for each in args if each in COMMANDS), None)
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            late = ctx.meta.get(_FLAGS_FIRST)
+            if late is None:
+                raise
+            after = f"If '{late}' is the command, flags go after it: otaflux {late} …"
+            raise click.UsageError(f"{error.format_message()} {after}", error.ctx) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         found = super().shell_complete(ctx, incomplete)

@@ -21,11 +21,12 @@ from otaflux.cli.flags import JUDGING, SOURCE, any_file, uses
 from otaflux.cli.notify import Notice
 from otaflux.cli.reference import device_and_tag
 from otaflux.cli.signing import signing_with
-from otaflux.errors import Refused
+from otaflux.errors import BadName, Refused
 from otaflux.model import artifact
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.version import Version
 from otaflux.registry.source import Attach, File
 from otaflux.registry.upload import compress, media_type_of
 from otaflux.settings import Settings
@@ -92,7 +93,7 @@ def command(
     --sign-key takes a key of `cosign generate-key-pair`, or an ECDSA or RSA key in PEM. The
     signature is there before the tag is.
     """
-    device, tag = device_and_tag(release, any_tag=any_tag)
+    device, tag = device_and_tag(release, any_tag=any_tag, hint="--any-tag pushes it all the same")
     notice = Notice(settings, notify) if notify else None
     annotations = {_ANNOTATIONS[name][0]: value for name, value in given.items() if value}
     for other in others:
@@ -122,9 +123,29 @@ def command(
     click.echo(digest)
     if signing is not None:
         click.echo(f"otaflux: signed by {signing.signer}", err=True)
+    for untold in _untold(settings, tag, signed=signing is not None):
+        click.echo(f"otaflux: note: {untold}", err=True)
     if notice is not None:
         told = asyncio.run(notice.send(Action.PUSH, device, tag, str(digest)))
         click.echo(f"otaflux: {told}", err=True)
+
+
+def _untold(settings: Settings, tag: Tag, *, signed: bool) -> Iterator[str]:
+    """Why no device may be told it, as far as this command's settings are the server's."""
+    try:
+        version = Version.parse(tag.text)
+    except BadName:
+        return
+    if not any(channel.takes(version) for channel in (STABLE, *settings.channels)):
+        yield (
+            f"{tag} is a pre-release of the channel '{version.pre_release}', which is not in the"
+            " CHANNELS that this command knows: only servers that have it there tell it to devices"
+        )
+    if not signed and (settings.cosign_pub_key_path or settings.cosign_identity):
+        yield (
+            f"{tag} was not signed here, and servers that ask for signatures, as the settings here"
+            " do, tell it to no device until it is: see --sign-key, or sign it with cosign"
+        )
 
 
 def _file(argument: str) -> File:
@@ -134,8 +155,10 @@ def _file(argument: str) -> File:
     if "=" in argument and not path.exists():
         title, _, rest = argument.partition("=")
         path = Path(rest)
+    if path.is_dir():
+        raise Refused(f"{path} is a folder: name the file in it, or pack it into one")
     if not path.is_file():
-        raise Refused(f"{path}: no such file")
+        raise Refused(f"{path} is no regular file" if path.exists() else f"{path}: no such file")
     return File(path, title, media_type_of(title))
 
 

@@ -25,7 +25,7 @@ _VERSION = re.compile(
     rf"(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
     rf"(?:[+_ ]({_BUILD}(?:\.{_BUILD})*))?"
 )
-_MEANT = re.compile(r"[vV]?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:[-_+].*)?")
+_MEANT = re.compile(r"[vV]?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(-[^_+]*)?(?:[_+].*)?")
 
 
 def _identifiers(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -122,9 +122,15 @@ def rank(text: str) -> Rank | None:
 
 
 def meant(tag: str) -> Version | None:
-    """The version that was probably meant by a tag that is none, such as 1.2 or 2025.08.01."""
+    """The version that was probably meant by a tag that is none, such as 1.2 or 2025.08.01.
+
+    A pre-release stays one: none is guessed for what cannot be one, such as 1.0.0-01.
+    """
     match = _MEANT.fullmatch(tag)
     if match is None:
         return None
-    major, minor, patch = (int(part or 0) for part in match.groups())
-    return Version(f"{major}.{minor}.{patch}")
+    *numbers, pre = match.groups()
+    major, minor, patch = (int(part or 0) for part in numbers)
+    with suppress(BadName):
+        return Version.parse(f"{major}.{minor}.{patch}{pre or ''}")
+    return None

@@ -80,7 +80,7 @@ def _agrees(image: Image, version: Version) -> bool:
         maybe = meant(text)
         if maybe is None:
             return True
-        inside = maybe
+        inside = Version(".".join(map(str, maybe.key[:3])))
     if image.kind is ImageKind.MCUBOOT:  # its header has no room for a pre-release
         return inside.key[:3] == version.key[:3]
     return inside.precedence == version.precedence

@@ -79,6 +79,24 @@ async def test_a_device_can_be_named(tmp_path: Path) -> None:
     assert run(tmp_path, "Not A Name").returncode == 2
 
 
+async def test_the_release_looked_at_is_one_that_a_channel_tells(tmp_path: Path) -> None:
+    """A pre-release of no channel is passed over, and where there is no other that is told."""
+    async with FakeRegistry() as registry:
+        registry.content.put("acme/lamp", "9.0.0-beta.1", layers=[b"beta"])
+        alone = await check(registry, tmp_path, "lamp")
+        registry.content.put("acme/lamp", "1.0.0", layers=[b"lamp"])
+        stable, beta = await asyncio.gather(
+            check(registry, tmp_path, "lamp"), check(registry, tmp_path, "lamp", CHANNELS="beta")
+        )
+    assert alone.returncode == 1
+    assert "FAIL  device lamp: none of its releases is told" in alone.stdout
+    assert "9.0.0-beta.1, is of the channel 'beta', which is not in CHANNELS" in alone.stdout
+    assert "can be served" not in alone.stdout
+    assert "ok    release lamp:1.0.0: can be served" in stable.stdout
+    assert "9.0.0" not in stable.stdout
+    assert "ok    release lamp:9.0.0-beta.1: can be served" in beta.stdout
+
+
 async def test_no_repository_is_made_up(tmp_path: Path) -> None:
     """Where no device is known the registry is asked for an answer, and for the login's sake."""
     async with FakeRegistry(auth="bearer", catalog=False) as registry:

@@ -89,12 +89,15 @@ def test_a_moved_tag_that_is_told_by_its_old_bytes_is_what_goes(tmp_path: Path) 
 
 
 def test_a_missing_tag_is_a_failure(tmp_path: Path) -> None:
-    """Exit 1, with the tags that there are."""
+    """Exit 1, with the tags that there are, but for those of signatures."""
     push(tmp_path, "1.0.0")
+    signature = f"lamp:sha256-{'0' * 64}"
+    assert otaflux("push", signature, "build.bin", "--any-tag", cwd=tmp_path).returncode == 0
     done = otaflux("delete", "lamp:1.0.1", "--yes", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "no tag 1.0.1" in done.stderr
     assert "There are 1.0.0" in done.stderr
+    assert "sha256-" not in done.stderr
     assert otaflux("delete", "nobody:1.0.1", "--yes", cwd=tmp_path).returncode == 1
 
 

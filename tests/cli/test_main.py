@@ -66,6 +66,8 @@ def test_a_command_on_the_folder_loads_neither_http_client_nor_log(tmp_path: Pat
         (["push", "lamp", "x"], "DEVICE:TAG"),
         (["--listen-addr", "x"], "LISTEN_ADDR: found 'x'"),
         (["serve", "--cosign-pub-key-path", "key.pem"], "COSIGN_PUB_KEY_PATH: found"),
+        (["--log-level", "off", "get", "/ready"], "flags go after it: otaflux get"),
+        (["--any-tag", "push", "lamp:1", "x"], "flags go after it: otaflux push"),
         (["--env-file", "nowhere"], "--env-file: found 'nowhere'"),
     ],
 )

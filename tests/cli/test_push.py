@@ -262,13 +262,36 @@ def test_a_terminal_sees_progress(tmp_path: Path, build: Path) -> None:
     assert done.stdout.startswith(b"sha256:")
 
 
-@pytest.mark.parametrize("argument", ["nowhere.bin", "firmware.bin=nowhere.bin", "."])
-def test_a_file_that_is_none_is_refused(tmp_path: Path, argument: str) -> None:
-    """What is no file is told, and nothing is made."""
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("nowhere.bin", "nowhere.bin: no such file"),
+        ("firmware.bin=nowhere.bin", "nowhere.bin: no such file"),
+        (".", ". is a folder"),
+        ("/dev/null", "/dev/null is no regular file"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, argument: str, words: str) -> None:
+    """What is no file is told as what it is, and nothing is made."""
     done = push(tmp_path, "lamp:1.0.0", argument)
     assert done.returncode == 2
-    assert "no such file" in done.stderr
+    assert words in done.stderr
     assert not (tmp_path / "otaflux-data").exists()
+
+
+def test_what_no_device_may_be_told_is_noted(tmp_path: Path, build: Path) -> None:
+    """A pre-release of no channel, and one that nobody signed where signatures are asked for."""
+    beta = ("lamp:1.0.0-beta.1", build.name)
+    done = push(tmp_path, *beta)
+    (note,) = done.stderr.splitlines()
+    assert done.returncode == 0
+    assert note.startswith("otaflux: note: 1.0.0-beta.1 is a pre-release of the channel 'beta'")
+    asked = {"COSIGN_IDENTITY": "a@example.com", "COSIGN_ISSUER": "https://issuer.example"}
+    done = otaflux("push", *beta, cwd=tmp_path, CHANNELS="beta", **asked)
+    (note,) = done.stderr.splitlines()
+    assert done.returncode == 0
+    assert note.startswith("otaflux: note: 1.0.0-beta.1 was not signed here")
+    assert otaflux("push", *beta, cwd=tmp_path, CHANNELS="beta").stderr == ""
 
 
 SIGNED = "application/vnd.dev.sigstore.bundle.v0.3+json"

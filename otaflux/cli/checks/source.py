@@ -19,7 +19,7 @@ from otaflux.cli.checks.finding import Finding, failed, fails, note, works
 from otaflux.cli.checks.release import release
 from otaflux.errors import OtaFluxError, Undecided, Unusable
 from otaflux.model.artifact import Descriptor, Index, Manifest
-from otaflux.model.names import Device, Tag
+from otaflux.model.names import STABLE, Device, Tag
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate
 from otaflux.registry.remote.proxies import proxy_for
@@ -110,12 +110,15 @@ class _Trial:
                 tags = f"{len(listing.tags)} tags of {device}"
                 says = tags if listing.repository_known else "no releases yet"
                 yield works(self._what, f"answers: {says}")
-            found = choice.candidates(listing.tags)
+            versions = choice.candidates(listing.tags)
+            found = [each for each in versions if self._is_told(each)]
             if found:
                 async for finding in self._releases(device, found):
                     yield finding
                 return
-            if wanted or listing.tags or not listing.repository_known:
+            if versions:
+                yield self._untold(device, versions[0], wanted=wanted)
+            elif wanted or listing.tags or not listing.repository_known:
                 yield self._missing(device, tags=len(listing.tags), wanted=wanted)
         if not answered:
             await self._source.ping()
@@ -123,6 +126,19 @@ class _Trial:
                 self._what,
                 "answers; no device is known, so none was asked for (`otaflux check DEVICE` does)",
             )
+
+    def _is_told(self, candidate: Candidate) -> bool:
+        channels = (STABLE, *self._parts.settings.channels)
+        return any(channel.takes(candidate.version) for channel in channels)
+
+    def _untold(self, device: Device, highest: Candidate, *, wanted: bool) -> Finding:
+        own = highest.version.pre_release
+        return (fails if wanted else note)(
+            f"device {device}",
+            "none of its releases is told: all are pre-releases, and the highest,"
+            f" {highest.tag}, is of the channel '{own}', which is not in CHANNELS",
+            "Push a stable version" + (f", or add '{own}' to CHANNELS" if own != STABLE else ""),
+        )
 
     def _missing(self, device: Device, *, tags: int, wanted: bool) -> Finding:
         says = f"none of its {tags} tags is a version"
