@@ -169,13 +169,23 @@ def _untold(
     if not any(channel.takes(candidate.version) for channel in (STABLE, *channels)):
         return "pre-release", (), f"channel '{own}' is not in CHANNELS"
     if is_below(record, candidate):
-        is_fallen = _is_below_floor(record, candidate)
-        return "older", (), "not told after something higher: DOWNGRADES=never" * is_fallen
+        return "older", (), _why_older(record, candidate, seen)
     if candidate.tag in seen.left:
         ask = f"`otaflux verify {record.device}:{candidate.tag}` says whether it is signed"
         return "not tried", (), f"one of very many, so not asked about here: {ask}"
     why = seen.unclear.get(candidate.tag)
     return "not tried", (), f"what it is could not be learnt: {why}" if why else ""
+
+
+def _why_older(record: Record, candidate: Candidate, seen: Seen) -> str:
+    """What is known of a version below the current one besides that; empty where nothing is."""
+    if _is_below_floor(record, candidate):
+        return "not told after something higher: DOWNGRADES=never"
+    if candidate.tag in seen.unclear:
+        return f"whether it is signed could not be learnt: {seen.unclear[candidate.tag]}"
+    if any(each.unsigned and each.release.tag == candidate.tag for each in record.retired):
+        return "the server found no signature of it that it trusts any more"
+    return ""
 
 
 def is_below(record: Record, candidate: Candidate) -> bool:

@@ -27,13 +27,14 @@ from pathlib import Path, PurePosixPath
 
 import zstandard
 
-from otaflux.errors import BadName, Refused
+from otaflux.errors import BadName, OtaFluxError, Refused
 from otaflux.model import artifact
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import Digest, Manifest
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
-from otaflux.registry.manifest import MAX_MANIFEST
+from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact
 from otaflux.registry.source import File
+from otaflux.wording import quoted
 
 ARTIFACT_TYPE = "application/vnd.otaflux.firmware.v1"  # chosen here; OtaFlux pulls any other too
 RAW = "application/octet-stream"
@@ -190,6 +191,23 @@ def _annotations(device: Device, tag: Tag, given: Mapping[str, str]) -> dict[str
     if "" in given:
         raise Refused("an annotation has no name")
     return {**given, **ours}
+
+
+def otherwise_same(made: Upload, there: bytes) -> str:
+    """How a manifest that has the same files differs, in a few words; empty for other files."""
+    try:
+        found = parse_artifact(there, media_type=artifact.OCI_MANIFEST)
+    except OtaFluxError:
+        return ""
+    if not isinstance(found, Manifest):
+        return ""
+    if [each.digest for each in found.layers] != [each.digest for each in made.layers]:
+        return ""
+    for old, new in zip(found.layers, made.layers, strict=True):
+        if old.title != new.file.title:
+            title, here = quoted(old.title), quoted(new.file.title)
+            return f"the file is called {title} there and {here} here: TITLE=FILE gives it a name"
+    return "its annotations or media types are others"
 
 
 def _version(text: str) -> str:

@@ -18,7 +18,7 @@ from signed_content import Shop, public
 from otaflux.cli.shelf import Seen, shelf_of
 from otaflux.model.artifact import Listing
 from otaflux.model.names import STABLE, Tag
-from otaflux.model.record import Record, Standing
+from otaflux.model.record import Record, Retired, Standing
 
 BROKEN = b"\x1f\x8b\x08 no gzip at all"
 
@@ -349,3 +349,18 @@ def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
     )
     assert (low.tag, low.state) == ("1.0.0", "older")
     assert "DOWNGRADES=never" in low.reason
+
+
+def test_what_is_known_of_an_older_version_is_said() -> None:
+    """That its signature is not trusted any more, or could not be asked about."""
+    told, left = release("2.0.0", b"told"), release("1.1.0", b"left")
+    standing = Standing(told, 1_790_000_000.0)
+    retired = (Retired(left, 1_790_000_000.0, unsigned=True),)
+    record = Record(told.device, "here", channels={STABLE: standing}, retired=retired)
+    tags = tuple(Tag(text) for text in ("2.0.0", "1.1.0", "1.0.1", "1.0.0"))
+    seen = Seen(Listing(tags), unclear={Tag("1.0.1"): "HTTP 403"})
+    _, lapsed, unclear, plain = shelf_of(record, seen, (), "now", where="registry").releases
+    assert {lapsed.state, unclear.state, plain.state} == {"older"}
+    assert "no signature of it that it trusts any more" in lapsed.reason
+    assert unclear.reason == "whether it is signed could not be learnt: HTTP 403"
+    assert not plain.reason

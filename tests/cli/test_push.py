@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_registry import FakeRegistry
 from private_keys import EC, cosigns
 from private_keys import PASSWORD as OPENS
 from programs import PROGRAM, environment, otaflux
@@ -98,6 +99,24 @@ def test_a_taken_tag_is_refused(tmp_path: Path, build: Path) -> None:
     assert "taken by other bytes" in done.stderr
     assert "--force" in done.stderr
     assert push(tmp_path, "lamp:1.0.0", "build.bin", "--force").returncode == 0
+
+
+async def test_a_tag_with_the_same_bytes_says_what_differs(tmp_path: Path, build: Path) -> None:
+    """Another file name makes another manifest, in the folder and at a registry alike."""
+    (tmp_path / "other.bin").write_bytes(FIRMWARE)
+    async with FakeRegistry() as registry:
+        for settings in ({}, {"REGISTRY_URL": registry.url, "REPOSITORY_PREFIX": "acme"}):
+            for arguments, code, words in (
+                (["build.bin"], 0, ""),
+                (["other.bin"], 2, "the file is called 'build.bin' there and 'other.bin' here"),
+                (["build.bin", "--revision", "a"], 2, "its annotations or media types are others"),
+                (["build.bin=other.bin"], 0, ""),
+            ):
+                asked = ("push", "lamp:1.0.0", *arguments)
+                done = await asyncio.to_thread(otaflux, *asked, cwd=tmp_path, **settings)
+                assert done.returncode == code, done.stderr
+                assert words in done.stderr
+                assert "other bytes" not in done.stderr
 
 
 def test_annotations_come_from_flags(tmp_path: Path, build: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from otaflux.errors import Refused
+from otaflux.errors import Refused, Undecided
 from otaflux.files import durable
 from otaflux.files.disk import Irregular, open_regular
 from otaflux.files.durable import explained
@@ -26,6 +26,7 @@ from otaflux.registry import upload
 from otaflux.registry.attaching import attachment
 from otaflux.registry.layout.index import MAX_INDEX, LayoutIndex
 from otaflux.registry.layout.writing import Writing
+from otaflux.registry.manifest import MAX_MANIFEST
 from otaflux.registry.source import Attach, File
 from otaflux.registry.upload import Upload
 
@@ -79,7 +80,7 @@ class LayoutPush:
         with self._work.locked(device):
             for folder in (self._place.folder, self._place.blobs):
                 durable.sweep_temporaries(folder, disk=self._disk)
-            self._check_free(self._work.index(), device, tag, made.digest, force=force)
+            self._check_free(self._work.index(), device, tag, made, force=force)
             self._blob(upload.EMPTY_DIGEST, len(upload.EMPTY_BLOB), [upload.EMPTY_BLOB])
             for layer in made.blobs:
                 if not self._blob(layer.digest, layer.size, self._heard(layer.file.path)):
@@ -90,7 +91,7 @@ class LayoutPush:
                 self._blob(about.digest, len(about.manifest), [about.manifest])
             self._mark()
             index = before = self._work.index()
-            if not self._check_free(index, device, tag, made.digest, force=force):
+            if not self._check_free(index, device, tag, made, force=force):
                 index = index.with_tag(tag, _descriptor(made))
             if about:
                 index = index.with_entry(about.digest, about.descriptor)
@@ -101,20 +102,32 @@ class LayoutPush:
         return made.digest
 
     def _check_free(
-        self, index: LayoutIndex, device: Device, tag: Tag, digest: Digest, *, force: bool
+        self, index: LayoutIndex, device: Device, tag: Tag, made: Upload, *, force: bool
     ) -> bool:
-        """Whether the tag has that digest already; raises `Refused` where it has another."""
+        """Whether the tag has that manifest already; raises `Refused` where it has another."""
         taken = index.find(tag)
         if taken is None:
             return False
-        if taken.digest == digest:
+        if taken.digest == made.digest:
             return True
         if force:
             return False
+        if taken.digest is not None and (how := self._otherwise_same(made, taken.digest)):
+            raise Refused(
+                f"{device}:{tag} has the same bytes, under another manifest ({taken.digest}):"
+                f" {how}. Push it as it is there, or replace it with --force"
+            )
         raise Refused(
             f"{device}:{tag} is taken by other bytes ({taken.digest_text}). Push a higher version,"
             " or replace it with --force"
         )
+
+    def _otherwise_same(self, made: Upload, taken: Digest) -> str:
+        try:
+            there = durable.read(self._place.blob(taken), max_bytes=MAX_MANIFEST, disk=self._disk)
+        except Undecided:
+            return ""
+        return upload.otherwise_same(made, there or b"")
 
     def _heard(self, path: Path) -> Iterator[bytes]:
         for piece in upload.pieces(path):

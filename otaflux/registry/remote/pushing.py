@@ -33,7 +33,7 @@ from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import ACCEPT
 from otaflux.registry.remote.ways import Scope
-from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload
+from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload, otherwise_same
 from otaflux.wording import quoted
 
 PIECE = 512 * 1024  # bytes read and sent at once
@@ -74,8 +74,14 @@ class RegistryPush:
         finds it without. Raises `Refused` where the tag is taken by other bytes and `force` is
         false, or the registry will not have it; `Undecided` where it fails.
         """
-        there = await self._there(tag)
-        if there is not None and there != upload.digest and not force:
+        body = await self._there(tag)
+        there = None if body is None else digest_of(body)
+        if body is not None and there != upload.digest and not force:
+            if how := otherwise_same(upload, body):
+                raise Refused(
+                    f"{self._name}:{tag} has the same bytes, under another manifest ({there}):"
+                    f" {how}. Push it as it is there, or replace it with --force"
+                )
             raise Refused(
                 f"{self._name}:{tag} is taken by other bytes ({there}): give this build a version"
                 " of its own, or use --force"
@@ -135,8 +141,8 @@ class RegistryPush:
             return None
         raise self._error(answer, f"for the tag {tag}")
 
-    async def _there(self, tag: Tag) -> Digest | None:
-        """What the tag is now; a repository that is not there yet has none.
+    async def _there(self, tag: Tag) -> bytes | None:
+        """The manifest that the tag names now; a repository that is not there yet has none.
 
         Raises `Undecided` where it is no manifest: a page, a log-in portal.
         """
@@ -144,7 +150,7 @@ class RegistryPush:
         if answer.status == HTTPStatus.OK:
             with suppress(Unusable):  # a manifest, though none that OtaFlux serves
                 parse_artifact(answer.body, media_type=answer.headers.get("Content-Type"))
-            return digest_of(answer.body)
+            return answer.body
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         raise self._error(answer, f"for {self._name}:{tag}")
