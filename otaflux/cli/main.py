@@ -72,8 +72,9 @@ class _Commands(click.Group):
             late = ctx.meta.get(_FLAGS_FIRST)
             if late is None:
                 raise
-            after = f"If '{late}' is the command, flags go after it: otaflux {late} …"
-            raise click.UsageError(f"{error.format_message()} {after}", error.ctx) from error
+            after = f"if '{late}' is the command, flags go after it: otaflux {late} …"
+            said = error.format_message().rstrip(".")
+            raise click.UsageError(f"{said}; {after}", error.ctx) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         found = super().shell_complete(ctx, incomplete)

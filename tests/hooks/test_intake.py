@@ -65,7 +65,7 @@ def test_every_spelling_of_a_version_counts(tag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "counts"), [("1.2", "1.2.0"), ("2025.08.01", "2025.8.1"), ("v3.1-rc1", "3.1.0")]
+    ("tag", "counts"), [("1.2", "1.2.0"), ("2025.08.01", "2025.8.1"), ("v3.1-rc1", "3.1.0-rc1")]
 )
 def test_a_tag_that_looks_like_a_version_is_told_what_would_have_counted(
     tag: str, counts: str
