@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -10,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -124,8 +122,8 @@ def test_the_source_archive_makes_the_same_wheel(built: Path, tmp_path: Path) ->
     shutil.copytree(ROOT, copy, ignore=left_out)
     subprocess.run([sys.executable, "-c", made], cwd=copy, check=True, timeout=60)
     (sdist,) = (copy / "dist").glob("*.tar.gz")
-    with tarfile.open(fileobj=io.BytesIO(sdist.read_bytes())) as archive:
-        archive.extractall(tmp_path / "out", filter="data")
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "-xzf", sdist], cwd=tmp_path / "out", check=True, timeout=60)
     (unpacked,) = (tmp_path / "out").iterdir()
     for path in (*copied(), "Makefile", "setup/venv", "tests", "docs/install.md", "deploy"):
         assert (unpacked / path).exists(), path

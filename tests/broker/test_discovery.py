@@ -136,7 +136,7 @@ async def test_entities_of_units_are_bounded_and_go_with_them(
         await seen.until(
             lambda: {each["device"]["name"] for each in assistant.entities("update")} == names
         )
-        assert sum(bool(said) for said in assistant.states()) == 2
+        await seen.until(lambda: sum(bool(said) for said in assistant.states()) == 2)
     assert home.failures == []
 
 
