@@ -157,7 +157,9 @@ def test_each_command_of_a_block_can_be_typed_as_it_stands(page: Path) -> None:
             name, *words = shlex.split(call)
             command = commands.get_command(click.Context(commands), name)
             assert command is not None, name
-            context = click.Context(command, resilient_parsing=True)
+            # With the settings of its group: a command keeps the help flag that it was first asked for.
+            group = click.Context(commands, **commands.context_settings)
+            context = click.Context(command, parent=group, resilient_parsing=True)
             command.parse_args(context, [word for word in words if word != "…"])
             for each in command.params:
                 given = context.params.get(each.name or "")
