@@ -157,7 +157,7 @@ def test_each_command_of_a_block_can_be_typed_as_it_stands(page: Path) -> None:
             name, *words = shlex.split(call)
             command = commands.get_command(click.Context(commands), name)
             assert command is not None, name
-            # With the settings of its group: a command keeps the help flag that it was first asked for.
+            # As its group has it: a command keeps the help flag that it was first asked for.
             group = click.Context(commands, **commands.context_settings)
             context = click.Context(command, parent=group, resilient_parsing=True)
             command.parse_args(context, [word for word in words if word != "…"])
