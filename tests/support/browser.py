@@ -72,8 +72,15 @@ class Page:
     async def until(self, script: str) -> None:
         """Wait until a script comes to something true."""
         async with asyncio.timeout(PATIENCE):
-            while not await self.run(script):  # noqa: ASYNC110 - it has no event for that
+            while not await self._holds(script):
                 await asyncio.sleep(0.02)
+
+    async def _holds(self, script: str) -> bool:
+        """Whether it comes to something true; not while one page gives way to the next."""
+        try:
+            return bool(await self.run(script))
+        except AssertionError:
+            return False
 
     async def press(self, key: str, code: int) -> None:
         """Press a key."""
