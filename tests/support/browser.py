@@ -72,7 +72,7 @@ class Page:
     async def until(self, script: str) -> None:
         """Wait until a script comes to something true."""
         async with asyncio.timeout(PATIENCE):
-            while not await self._holds(script):
+            while not await self._holds(script):  # noqa: ASYNC110 - it has no event for that
                 await asyncio.sleep(0.02)
 
     async def _holds(self, script: str) -> bool:
