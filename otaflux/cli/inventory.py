@@ -17,7 +17,7 @@ from otaflux.cli import known
 from otaflux.cli.shelf import Seen, Shelf, is_below, shelf_of
 from otaflux.errors import Misbound, Undecided, Unreachable, Unsigned, Unusable, Withheld
 from otaflux.model.artifact import Gone, Listing
-from otaflux.model.names import STABLE, Device, Namespace, NotServed, Tag
+from otaflux.model.names import Device, Namespace, NotServed, Tag, is_told
 from otaflux.model.record import Record
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate
@@ -212,8 +212,7 @@ class _Asking:
 
         First those that it tries before it comes to what is told, which it refused perhaps.
         """
-        channels = (STABLE, *self._settings.channels)
-        able = [each for each in found if any(channel.takes(each.version) for channel in channels)]
+        able = [each for each in found if is_told(each.version, self._settings.channels)]
         if not self._signing.is_needed:
             return [each for each in able[:MOST_ASKED] if each.tag not in known], frozenset()
         unknown = [each for each in able if each.tag not in known]

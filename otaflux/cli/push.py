@@ -25,7 +25,7 @@ from otaflux.errors import BadName, Refused
 from otaflux.model import artifact
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import Device, Tag, is_told
 from otaflux.model.version import Version
 from otaflux.registry.source import Attach, File
 from otaflux.registry.upload import compress, media_type_of
@@ -136,7 +136,7 @@ def _untold(settings: Settings, tag: Tag, *, signed: bool) -> Iterator[str]:
         version = Version.parse(tag.text)
     except BadName:
         return
-    if not any(channel.takes(version) for channel in (STABLE, *settings.channels)):
+    if not is_told(version, settings.channels):
         yield (
             f"{tag} is a pre-release of the channel '{version.pre_release}', which is not in the"
             " CHANNELS that this command knows: only servers that have it there tell it to devices"

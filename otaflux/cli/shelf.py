@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from otaflux.model.artifact import Listing
 from otaflux.model.image import PLAIN
-from otaflux.model.names import STABLE, Channel, Tag
+from otaflux.model.names import STABLE, Channel, Tag, is_told
 from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.reconcile import choice
@@ -166,7 +166,7 @@ def _untold(
 ) -> tuple[str, tuple[str, ...], str]:
     """State, channels and reason of a version that nobody is told and nobody refused."""
     own = _own_channel(candidate)
-    if not any(channel.takes(candidate.version) for channel in (STABLE, *channels)):
+    if not is_told(candidate.version, channels):
         return "pre-release", (), f"channel '{own}' is not in CHANNELS"
     if is_below(record, candidate):
         return "older", (), _why_older(record, candidate, seen)

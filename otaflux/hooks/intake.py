@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
-from otaflux.model.names import STABLE, Channel, Device, Namespace, Tag
+from otaflux.model.names import Channel, Device, Namespace, Tag, is_told
 from otaflux.model.version import Version, meant
 
 _DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+")
@@ -125,7 +125,7 @@ class Intake:
                     f"tag '{tag}' is no version; {probably} would have counted"
                 ) from None
             raise _Nothing(f"tag '{tag}' is no version, such as 1.4.0 or v1.5.0-rc.1") from None
-        if not any(channel.takes(version) for channel in (STABLE, *self.channels)):
+        if not is_told(version, self.channels):
             raise _Nothing(
                 f"tag '{tag}' is a pre-release of channel '{version.pre_release}',"
                 " which CHANNELS does not name"

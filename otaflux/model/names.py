@@ -7,7 +7,7 @@ The grammar is that of the OCI distribution specification ("Pulling manifests", 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
@@ -136,6 +136,11 @@ class Channel(str):
 
 
 STABLE = Channel("stable")
+
+
+def is_told(version: Ranked, channels: Iterable[Channel]) -> bool:
+    """Whether a version counts in the stable channel, or in one of `channels`."""
+    return STABLE.takes(version) or any(channel.takes(version) for channel in channels)
 
 
 def _never() -> bool:

@@ -19,7 +19,7 @@ from otaflux.cli.checks.finding import Finding, failed, fails, note, works
 from otaflux.cli.checks.release import release
 from otaflux.errors import OtaFluxError, Undecided, Unusable
 from otaflux.model.artifact import Descriptor, Index, Manifest
-from otaflux.model.names import STABLE, Device, Tag
+from otaflux.model.names import STABLE, Device, Tag, is_told
 from otaflux.reconcile import choice
 from otaflux.reconcile.choice import Candidate
 from otaflux.registry.remote.proxies import proxy_for
@@ -111,7 +111,8 @@ class _Trial:
                 says = tags if listing.repository_known else "no releases yet"
                 yield works(self._what, f"answers: {says}")
             versions = choice.candidates(listing.tags)
-            found = [each for each in versions if self._is_told(each)]
+            channels = self._parts.settings.channels
+            found = [each for each in versions if is_told(each.version, channels)]
             if found:
                 async for finding in self._releases(device, found):
                     yield finding
@@ -126,10 +127,6 @@ class _Trial:
                 self._what,
                 "answers; no device is known, so none was asked for (`otaflux check DEVICE` does)",
             )
-
-    def _is_told(self, candidate: Candidate) -> bool:
-        channels = (STABLE, *self._parts.settings.channels)
-        return any(channel.takes(candidate.version) for channel in channels)
 
     def _untold(self, device: Device, highest: Candidate, *, wanted: bool) -> Finding:
         own = highest.version.pre_release
