@@ -32,10 +32,8 @@ async def with_sums(record: Record, checksums: Checksums) -> Record:
                 complete[firmware] = await checksums.complete(firmware)
 
     def summed(release: Release) -> Release:
-        if release.firmware.sums.is_complete or release.firmware not in complete:
-            return release
-        sums = complete[release.firmware].sums
-        return replace(release, firmware=replace(release.firmware, sums=sums))
+        firmware = complete.get(release.firmware)
+        return release if firmware is None else replace(release, firmware=firmware)
 
     return with_each(record, summed)
 

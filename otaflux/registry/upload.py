@@ -193,7 +193,19 @@ def _annotations(device: Device, tag: Tag, given: Mapping[str, str]) -> dict[str
     return {**given, **ours}
 
 
-def otherwise_same(made: Upload, there: bytes) -> str:
+def refuse_same_files(made: Upload, where: str, taken: Digest, there: bytes) -> None:
+    """Raise `Refused`, which says how they differ, where a manifest has the same files as `made`.
+
+    It is the one that is `there` at the tag `where`, and has the digest `taken`.
+    """
+    if how := _otherwise_same(made, there):
+        raise Refused(
+            f"{where} has the same bytes, under another manifest ({taken}): {how}. Push it as it"
+            " is there, or replace it with --force"
+        )
+
+
+def _otherwise_same(made: Upload, there: bytes) -> str:
     """How a manifest that has the same files differs, in a few words; empty for other files."""
     try:
         found = parse_artifact(there, media_type=artifact.OCI_MANIFEST)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -112,22 +113,20 @@ class LayoutPush:
             return True
         if force:
             return False
-        if taken.digest is not None and (how := self._otherwise_same(made, taken.digest)):
-            raise Refused(
-                f"{device}:{tag} has the same bytes, under another manifest ({taken.digest}):"
-                f" {how}. Push it as it is there, or replace it with --force"
-            )
+        if taken.digest is not None:
+            there = self._manifest(taken.digest)
+            upload.refuse_same_files(made, f"{device}:{tag}", taken.digest, there)
         raise Refused(
             f"{device}:{tag} is taken by other bytes ({taken.digest_text}). Push a higher version,"
             " or replace it with --force"
         )
 
-    def _otherwise_same(self, made: Upload, taken: Digest) -> str:
-        try:
-            there = durable.read(self._place.blob(taken), max_bytes=MAX_MANIFEST, disk=self._disk)
-        except Undecided:
-            return ""
-        return upload.otherwise_same(made, there or b"")
+    def _manifest(self, digest: Digest) -> bytes:
+        """A manifest in the folder; nothing where it cannot be read."""
+        path = self._place.blob(digest)
+        with suppress(Undecided):
+            return durable.read(path, max_bytes=MAX_MANIFEST, disk=self._disk) or b""
+        return b""
 
     def _heard(self, path: Path) -> Iterator[bytes]:
         for piece in upload.pieces(path):

@@ -33,7 +33,7 @@ from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import ACCEPT
 from otaflux.registry.remote.ways import Scope
-from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload, otherwise_same
+from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST, RAW, Upload, refuse_same_files
 from otaflux.wording import quoted
 
 PIECE = 512 * 1024  # bytes read and sent at once
@@ -75,13 +75,9 @@ class RegistryPush:
         false, or the registry will not have it; `Undecided` where it fails.
         """
         body = await self._there(tag)
-        there = None if body is None else digest_of(body)
-        if body is not None and there != upload.digest and not force:
-            if how := otherwise_same(upload, body):
-                raise Refused(
-                    f"{self._name}:{tag} has the same bytes, under another manifest ({there}):"
-                    f" {how}. Push it as it is there, or replace it with --force"
-                )
+        there = digest_of(body)
+        if body and there != upload.digest and not force:
+            refuse_same_files(upload, f"{self._name}:{tag}", there, body)
             raise Refused(
                 f"{self._name}:{tag} is taken by other bytes ({there}): give this build a version"
                 " of its own, or use --force"
@@ -141,8 +137,8 @@ class RegistryPush:
             return None
         raise self._error(answer, f"for the tag {tag}")
 
-    async def _there(self, tag: Tag) -> bytes | None:
-        """The manifest that the tag names now; a repository that is not there yet has none.
+    async def _there(self, tag: Tag) -> bytes:
+        """The manifest that the tag names now; empty where there is none, or no repository yet.
 
         Raises `Undecided` where it is no manifest: a page, a log-in portal.
         """
@@ -152,7 +148,7 @@ class RegistryPush:
                 parse_artifact(answer.body, media_type=answer.headers.get("Content-Type"))
             return answer.body
         if answer.status == HTTPStatus.NOT_FOUND:
-            return None
+            return b""
         raise self._error(answer, f"for {self._name}:{tag}")
 
     async def _blob(self, digest: Digest, size: int, content: Path | bytes) -> None:

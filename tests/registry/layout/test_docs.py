@@ -21,6 +21,7 @@ def texts() -> Iterator[str]:
     for path in (
         *ROOT.glob("otaflux/registry/layout/*.py"),
         ROOT / "otaflux" / "files" / "durable.py",
+        ROOT / "otaflux" / "registry" / "upload.py",
     ):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
