@@ -149,7 +149,7 @@ class _Server:
 
     async def restore(self) -> None:
         """Judge what lies in the folder, and tell what may be told."""
-        gc.collect()
+        gc.collect()  # what loading the program left, before much is made that `set_aside` keeps
         try:
             told = await self._controller.restore()
             if isinstance(self._source, Layout) and not told:

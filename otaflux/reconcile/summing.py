@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from otaflux.errors import DiskFailed, Undecided
 from otaflux.model.record import Record
-from otaflux.model.release import Firmware, Release
+from otaflux.model.release import Firmware, Release, Sums
 from otaflux.reconcile.described import with_each
 from otaflux.state.catalog import Catalog
 from otaflux.state.checksums import Checksums
@@ -24,16 +24,18 @@ def lacks_sums(record: Record) -> bool:
 
 async def with_sums(record: Record, checksums: Checksums) -> Record:
     """The record with the sums that it lacks, of those files that can be read."""
-    complete: dict[Firmware, Firmware] = {}
+    complete: dict[Firmware, Sums] = {}
     for release in record.held():
         if not release.firmware.sums.is_complete:
             with suppress(DiskFailed):
                 firmware = release.firmware
-                complete[firmware] = await checksums.complete(firmware)
+                complete[firmware] = (await checksums.complete(firmware)).sums
 
     def summed(release: Release) -> Release:
-        firmware = complete.get(release.firmware)
-        return release if firmware is None else replace(release, firmware=firmware)
+        sums = complete.get(release.firmware)
+        if sums is None:
+            return release
+        return replace(release, firmware=replace(release.firmware, sums=sums))
 
     return with_each(record, summed)
 

@@ -9,7 +9,7 @@ loop; files are read in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from otaflux.errors import Undecided
 from otaflux.events import Events, SignatureLapsed, TrustChanged
@@ -98,25 +98,26 @@ class Trusting:
         self._asked = trust
         self._told = (*self._told, trust)
         doubtful = {
-            record.device async for record in self._each(catalog) if unproven(record, (trust,))
+            record.device
+            async for record in self._each(catalog, catalog.devices())
+            if unproven(record, (trust,))
         }
         looks = [self._look(touch, device, doubtful) for device in sorted(doubtful)]
         for device in sorted(awaiting - doubtful):
             _ = touch(Touch(device, Priority.HOOK))
         if looks:
             await asyncio.wait(looks, timeout=self._grace)
-        async for record in self._each(catalog):
-            if record.device in doubtful:
-                self.tell_lapsed(record)
+        async for record in self._each(catalog, sorted(doubtful)):
+            self.tell_lapsed(record)
         self._told = (trust,)
-        async for record in self._each(catalog):
+        async for record in self._each(catalog, catalog.devices()):
             if record.device not in doubtful:  # a look that began before the change proved it
                 self.tell_lapsed(record)
             catalog.judge_again(record.device)
 
-    async def _each(self, catalog: Catalog) -> AsyncIterator[Record]:
-        """Each record, some at a time: polls do not wait for all of very many."""
-        for number, device in enumerate(tuple(catalog.devices())):
+    async def _each(self, catalog: Catalog, devices: Iterable[Device]) -> AsyncIterator[Record]:
+        """The record of each device, some at a time: polls do not wait for all of very many."""
+        for number, device in enumerate(tuple(devices)):
             if number % AT_ONCE == 0:
                 await self._machine.sleep(0.0)
             record = catalog.get(device)
