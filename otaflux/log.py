@@ -96,10 +96,11 @@ class Log:
     def __init__(self) -> None:
         self._lowest = logging.NOTSET
         self._configure: Callable[[], None] = lambda: None
+        self._logger: structlog.stdlib.BoundLogger | None = None
 
     def set_up(self, lowest: int, configure: Callable[[], None]) -> None:
         """Have structlog configured before the first line of the `lowest` level or above."""
-        self._lowest, self._configure = lowest, configure
+        self._lowest, self._configure, self._logger = lowest, configure, None
         if "structlog" in sys.modules:
             self._begin()
 
@@ -122,20 +123,21 @@ class Log:
     def exception(self, event: str, **fields: object) -> None:
         """A bug of ours, with the traceback of the exception that is being handled."""
         if self._lowest <= logging.ERROR:
-            self._begin().exception(event, **fields)
+            (self._logger or self._begin()).exception(event, **fields)
 
     def log(self, level: int, event: str, **fields: object) -> None:
         """A line of that level of `logging`."""
         if level >= self._lowest:
-            self._begin().log(level, event, **fields)
+            (self._logger or self._begin()).log(level, event, **fields)
 
     def _begin(self) -> structlog.stdlib.BoundLogger:
         """What takes lines; from now on it leaves out by itself what is too low."""
         import structlog
 
         self._configure()
-        self._configure, self._lowest = (lambda: None), logging.NOTSET
+        self._lowest = logging.NOTSET
         logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self._logger = logger
         return logger
 
 
