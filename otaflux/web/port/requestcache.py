@@ -47,9 +47,9 @@ from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.cachedanswer import CachedAnswer, anybodys, cached
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
-from otaflux.web.port.kinds import Kinds
 from otaflux.web.port.parked import Parked
 from otaflux.web.port.parsing import whole_request
+from otaflux.web.port.pollcounts import PollCounts
 from otaflux.web.port.remembered import Remembered
 from otaflux.web.port.unnamed import RequestKind, unnamed
 from otaflux.web.target import Target
@@ -97,7 +97,7 @@ class RequestCache:
         self._secure = secure
         self._hearing = Hearing(heard)
         self._observer = observer
-        self.kinds: Kinds = Kinds(observer) if behind is None else behind.kinds
+        self.counts: PollCounts = PollCounts(observer) if behind is None else behind.counts
         self._follows_down = follows_down
         self._admission = admission
         self._counting = admission.counting()
@@ -208,11 +208,11 @@ class RequestCache:
     def report(self) -> None:
         """Tell the observer all that was answered since the last time."""
         self.count()
-        while self.kinds.tell_some():
+        while self.counts.tell_some():
             pass
 
     def count(self) -> None:
-        """Have `kinds` told what was answered since the last time."""
+        """Have `counts` told what was answered since the last time."""
         if self._behind is not None:
             self._behind.count()
         answered, self._answered = Counter(self._answered), []
@@ -229,7 +229,7 @@ class RequestCache:
         for (device, runs, status), count in self._hearing.running().items():
             polled[device, "", status] -= count
             polled[device, runs, status] += count
-        self.kinds.add(polled)
+        self.counts.add(polled)
 
     def _read(
         self, data: bytes, key: bytes, *, unit: bytes = b"", runs: bytes = b""

@@ -148,7 +148,7 @@ class Port:
                 if self._cache is not None:
                     self._cache.forget_tokens()
                     self._cache.count()
-                    while self._cache.kinds.tell_some():
+                    while self._cache.counts.tell_some():
                         await self._sleep(0)  # others have their turn
                 if self._downloads is not None:
                     self._downloads.make_way()

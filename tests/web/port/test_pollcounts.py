@@ -11,7 +11,7 @@ from device_server import release
 
 from otaflux.model.names import Device
 from otaflux.web.observer import Nobody, Polled
-from otaflux.web.port.kinds import Kinds
+from otaflux.web.port.pollcounts import PollCounts
 
 
 class Counting(Nobody):
@@ -28,7 +28,7 @@ class Counting(Nobody):
 def test_kinds_are_told_some_at_a_time() -> None:
     """However many kinds there are, a step tells of few, and all are told once; none of 0."""
     observer = Counting()
-    kinds = Kinds(observer)
+    kinds = PollCounts(observer)
     counts: Counter[Polled] = Counter(
         {(Device(f"lamp-{number}"), "1.0.0", 200): number for number in range(251)}
     )
@@ -54,6 +54,6 @@ async def test_what_waits_to_be_told_is_told_at_the_end(tmp_path: Path) -> None:
                 for _ in range(2):
                     await connection.get(f"/version?device=lamp-{number}")
         server.side.cache.count()
-        server.side.cache.kinds.tell_some()
+        server.side.cache.counts.tell_some()
     told = sum((Counter(told) for told in observer.told), Counter())
     assert {device.name for device, _, _ in told} == {f"lamp-{number}" for number in range(120)}

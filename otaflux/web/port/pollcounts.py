@@ -13,7 +13,7 @@ from otaflux.web.observer import Observer, Polled
 AT_ONCE = 100  # kinds, a millisecond or two
 
 
-class Kinds:
+class PollCounts:
     """What waits to be told."""
 
     def __init__(self, observer: Observer) -> None:
