@@ -186,36 +186,31 @@ class Signatures:
             tag = Tag.parse(f"{digest.algorithm}-{digest.hex}.sig")
         except BadName:
             return ()  # of a SHA-512 it would be longer than tags may be
-        try:
-            artifact = await self._source.resolve(search.device, tag)
-        except Unreachable:
-            raise
-        except Undecided as error:
-            search.unclear = error
-            return ()
-        except Withheld as error:
-            search.unclear = Undecided(f"its signatures could not be read: {error}")
-            return ()
-        except Unusable:
-            return ()
+        artifact = await self._resolved(search, tag, "its signatures")
         return (artifact,) if isinstance(artifact, Manifest) else ()
 
     async def _look_into(self, search: _Search, descriptor: Descriptor) -> None:
         """Look at an artifact that a list names, if it is about the manifest."""
         if search.is_over:
             return
+        artifact = await self._resolved(search, descriptor.digest, "what is attached to it")
+        await self._look_at(search, _attached_layers(artifact, search.digest))
+
+    async def _resolved(
+        self, search: _Search, reference: Tag | Digest, what: str
+    ) -> Artifact | Unchanged | Gone | None:
+        """What a tag or a digest stands for; None where that is no manifest, or cannot be read."""
         try:
-            artifact = await self._source.resolve(search.device, descriptor.digest)
+            return await self._source.resolve(search.device, reference)
         except Unreachable:
             raise  # of every other one nothing would be learnt either
         except Undecided as error:
             search.unclear = error
         except Withheld as error:
-            search.unclear = Undecided(f"what is attached to it could not be read: {error}")
+            search.unclear = Undecided(f"{what} could not be read: {error}")
         except Unusable:
             pass  # its bytes are no manifest, so it is no signature
-        else:
-            await self._look_at(search, _attached_layers(artifact, search.digest))
+        return None
 
     async def _look_at(self, search: _Search, layers: Sequence[_Layer]) -> None:
         for layer in layers:
@@ -287,7 +282,7 @@ def _whole(reader: BlobReader, most: int) -> bytes:
     return bytes(data)
 
 
-def _attached_layers(artifact: Artifact | Unchanged | Gone, subject: Digest) -> list[_Layer]:
+def _attached_layers(artifact: Artifact | Unchanged | Gone | None, subject: Digest) -> list[_Layer]:
     """The bundles of an artifact that is about `subject`, and signatures in the old layout."""
     if not isinstance(artifact, Manifest) or artifact.subject is None:
         return []
