@@ -7,11 +7,11 @@ at a time, so that other polls do not wait meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 
 from otaflux.model.names import Device
 from otaflux.model.record import Record
+from otaflux.web.waking import Waking
 
 MOST = 10_000  # that wait; who comes then is answered at once
 AT_ONCE = 10  # that are woken in one go, in some three milliseconds
@@ -25,14 +25,11 @@ class LongPolls:
         self._waiting = 0
         self._ended = asyncio.Event()
         self._of: dict[Device, dict[asyncio.Future[None], None]] = {}
-        self._woken: deque[asyncio.Future[None]] = deque()
+        self._waking: Waking[asyncio.Future[None]] = Waking(_end, at_once=AT_ONCE)
 
     def hear(self, device: Device, record: Record | None) -> None:
         """A record changed: whoever waits looks again."""
-        is_first = not self._woken
-        self._woken.extend(self._of.pop(device, ()))
-        if is_first and self._woken:
-            asyncio.get_running_loop().call_soon(self._wake)
+        self._waking.add(self._of.pop(device, ()))
 
     def close(self) -> None:
         """Let nobody wait any more, for the server ends."""
@@ -69,10 +66,7 @@ class LongPolls:
             if others is not None and others.pop(change, change) is None and not others:
                 del self._of[device]
 
-    def _wake(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._woken))):
-            change = self._woken.popleft()
-            if not change.done():
-                change.set_result(None)
-        if self._woken:
-            asyncio.get_running_loop().call_soon(self._wake)
+
+def _end(change: asyncio.Future[None]) -> None:
+    if not change.done():
+        change.set_result(None)

@@ -7,12 +7,12 @@ event loop.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Protocol
 
 from otaflux.model.names import Device
+from otaflux.web.waking import Waking
 
 TICK = 0.05  # seconds; as exactly as this a wait ends
 AT_ONCE = 100  # that are woken in one go, in a millisecond or two
@@ -41,7 +41,7 @@ class Parked:
         # By how long they wait, and so each in the order in which their time ends.
         self._until: dict[int, dict[Poll, tuple[float, Device]]] = {}
         self._lengths: dict[Poll, int] = {}
-        self._woken: deque[Poll] = deque()
+        self._waking: Waking[Poll] = Waking(self._changed, at_once=AT_ONCE)
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -73,18 +73,11 @@ class Parked:
 
     def hear(self, device: Device) -> None:
         """Something of a device changed."""
-        is_first = not self._woken
-        self._woken.extend(self._of.get(device, ()))
-        if is_first and self._woken:
-            asyncio.get_running_loop().call_soon(self._wake)
+        self._waking.add(self._of.get(device, ()))
 
-    def _wake(self) -> None:
-        for _ in range(min(AT_ONCE, len(self._woken))):
-            poll = self._woken.popleft()
-            if poll in self._lengths:
-                poll.changed()
-        if self._woken:
-            asyncio.get_running_loop().call_soon(self._wake)
+    def _changed(self, poll: Poll) -> None:
+        if poll in self._lengths:  # else its time was over meanwhile, or it left
+            poll.changed()
 
     def _tick(self) -> None:
         """End the waits whose time is over, some at a time; who ends may wait again at once."""
