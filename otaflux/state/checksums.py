@@ -28,7 +28,6 @@ from otaflux.state.store import Store
 # patient, and less so with errors; a gigabyte takes a small computer ten seconds.
 PATIENCE = 20.0
 MOST = 1_000  # files whose sums are remembered until their records have them; some 300 bytes each
-PIECE = 1 << 20  # bytes read at once; large, so that summing lets other threads run
 SPAN = 16 << 20  # bytes a thread sums before it can be stopped
 
 
@@ -103,8 +102,8 @@ class Checksums:
     def _sum(self, digest: Digest, offset: int, most: int, sums: _SumsOfFile) -> None:
         """Sum `most` bytes of a file. Blocks; raises `DiskFailed`."""
         with durable.explained(f"read {digest}"):
-            for at in range(offset, offset + most, PIECE):
-                sums.add(self._store.read(digest, min(PIECE, offset + most - at), at))
+            for piece in self._store.pieces(digest, most, start=offset):
+                sums.add(piece)
 
 
 class _SumsOfFile:

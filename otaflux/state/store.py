@@ -19,7 +19,7 @@ import math
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ from otaflux.model.release import Firmware
 
 KEPT_OPEN = 16  # files that stay open without a reader: opening costs as much as a small download
 MARGIN = 4 << 20  # bytes that a pull leaves free: records and indexes must still fit
+PIECE = 1 << 20  # bytes of a file that are read at once
 
 
 class Claims:
@@ -160,6 +161,14 @@ class Store:
         At most `max_bytes`, fewer only at the end. Raises `OSError` as the disk does.
         """
         return self._disk.read(self.path(firmware_digest), max_bytes, offset)
+
+    def pieces(self, firmware_digest: Digest, length: int, *, start: int = 0) -> Iterator[bytes]:
+        """So many bytes of a file from `start` on, as `read` reads them; fewer where it is shorter.
+
+        In pieces that are large, so that summing one lets other threads run. Blocks.
+        """
+        for at in range(start, start + length, PIECE):
+            yield self.read(firmware_digest, min(PIECE, start + length - at), at)
 
     def condemn(self, firmware_digest: Digest) -> None:
         """Have a file that does not fit its name count as missing, until it is kept anew."""

@@ -16,9 +16,9 @@ from otaflux.machine import Machine
 from otaflux.model.release import Firmware
 from otaflux.reconcile.summing import lacks_sums, write_sums
 from otaflux.state.catalog import Catalog
-from otaflux.state.checksums import PIECE, Checksums
+from otaflux.state.checksums import Checksums
 from otaflux.state.recordfile import read_record
-from otaflux.state.store import Store
+from otaflux.state.store import PIECE, Store
 
 LARGE = bytes(range(256)) * (PIECE // 256 * 2 + 3)
 

@@ -25,7 +25,6 @@ from otaflux.state.store import Store
 from otaflux.web.answers import Answer
 
 MOST = 10_000  # files in the index; a sum each, some 300 bytes
-PIECE = 1 << 20  # bytes read at once
 MOST_KEPT = 4  # answers that are kept; one of 10,000 files has some 5 MiB
 PATIENCE = 5.0  # seconds that who asks waits for sums; then they go on without him
 
@@ -121,13 +120,13 @@ class ZigbeeFiles:
 
     def _sum(self, digest: Digest, size: int) -> str:
         """The SHA-512 of a file. Blocks; raises `DiskFailed`."""
-        sha512 = hashlib.sha512()
+        sha512, left = hashlib.sha512(), size
         with durable.explained(f"read {digest}"):
-            for offset in range(0, size, PIECE):
-                piece = self._store.read(digest, min(PIECE, size - offset), offset)
-                if len(piece) < min(PIECE, size - offset):
-                    raise DiskFailed(f"cannot read {digest}: it is shorter than {size} bytes")
+            for piece in self._store.pieces(digest, size):
                 sha512.update(piece)
+                left -= len(piece)
+        if left:
+            raise DiskFailed(f"cannot read {digest}: it is shorter than {size} bytes")
         return sha512.hexdigest()
 
 
