@@ -144,7 +144,7 @@ def test_each_command_of_ours_is_one(page: Path) -> None:
         assert command is not None
         flags = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)}
         named = {word.partition("=")[0] for word in words if word.startswith("-")}
-        assert named <= {*flags, "--help"}, (name, words)
+        assert named <= flags, (name, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -157,9 +157,7 @@ def test_each_command_of_a_block_can_be_typed_as_it_stands(page: Path) -> None:
             name, *words = shlex.split(call)
             command = commands.get_command(click.Context(commands), name)
             assert command is not None, name
-            # As its group has it: a command keeps the help flag that it was first asked for.
-            group = click.Context(commands, **commands.context_settings)
-            context = click.Context(command, parent=group, resilient_parsing=True)
+            context = click.Context(command, resilient_parsing=True)
             command.parse_args(context, [word for word in words if word != "…"])
             for each in command.params:
                 given = context.params.get(each.name or "")

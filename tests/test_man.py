@@ -6,14 +6,24 @@ import runpy
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
+
+from otaflux.cli.main import COMMANDS, commands
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = ROOT / "share/man/man1"
 
 
 def test_the_pages_are_those_of_the_commands() -> None:
-    """Each command has its page, as `make man` makes it, and there is none besides."""
+    """Each command has its page, as `make man` makes it, and there is none besides.
+
+    Whoever asked a command for its flags before, and in what context, changes none of them.
+    """
+    for name in COMMANDS:
+        command = commands.get_command(click.Context(commands), name)
+        assert command is not None
+        assert "-h" in command.get_help(click.Context(command)).split("\n")[-1]
     made = runpy.run_path(str(ROOT / "setup/man.py"))["pages"]()
     kept = {path.name: path.read_text() for path in MAN.glob("*.1")}
     assert kept == made, "run `make man`"

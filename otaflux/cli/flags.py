@@ -94,7 +94,9 @@ def uses(
             finally:
                 lines.close(LAST_LINES)
 
-        decorated: Any = run
+        # A flag of the command's own: the one that click adds is kept from whoever asks first, and
+        # is then without -h for those who ask through the group.
+        decorated: Any = click.help_option("-h", "--help")(run)
         for setting in reversed(used):
             for option in reversed(_options(setting)):
                 decorated = option(decorated)
