@@ -1,6 +1,6 @@
 """Counts what happened: who asked for what, which hooks came, what runs did.
 
-It listens to events, to records that change, and to devices' requests: to each that aiohttp
+It listens to events, to records that go, and to devices' requests: to each that aiohttp
 answers, and once a second to all others. On the event loop; quick, and it never raises. Whatever
 is only looked up when somebody asks (how long the queue is) is bound by `app`.
 """
@@ -8,7 +8,7 @@ is only looked up when somebody asks (how long the queue is) is bound by `app`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from otaflux.events import (
     BrokerConnected,
@@ -63,17 +63,13 @@ class Meter:
     def __init__(self, metrics: Metrics, *, machine: Machine = REAL_MACHINE) -> None:
         self.metrics = metrics
         self._clock = machine.clock
-        self._told: set[Device] = set()
-        self._versions: dict[Device, frozenset[str]] = {}
-        # By the SHA-256 of files: sums are at hand, and digests would be made for this.
-        self._files: dict[Device, Mapping[str, int]] = {}
-        self._named: Counter[str] = Counter()
-        self._bytes = 0
+        self._find: Callable[[Device], Record | None] = lambda _: None
         self._rechecked = self._clock()
         metrics.recheck_age_seconds.set_function(lambda: self._clock() - self._rechecked)
-        metrics.firmware_bytes.set_function(lambda: self._bytes)
-        metrics.cache_entries.set_function(lambda: len(self._named))
-        metrics.releases_current.set_function(lambda: len(self._told))
+
+    def know(self, find: Callable[[Device], Record | None]) -> None:
+        """Count devices by their names that `find` has a record of; before, there are none."""
+        self._find = find
 
     def hear(self, happening: Happening) -> None:  # noqa: C901, PLR0912 - one case for each
         """Count what happened; see `otaflux.events`."""
@@ -112,18 +108,9 @@ class Meter:
 
     def hear_record(self, device: Device, record: Record | None) -> None:
         """What a device is told changed, or it went; see `Catalog.listen`."""
-        if record is not None and record.channels:
-            self._told.add(device)
-        else:
-            self._told.discard(device)
-        held = tuple(record.held()) if record is not None else ()
-        self._weigh(device, held)
         if record is None:
-            self._versions.pop(device, None)
             for counter in self.metrics.by_device:
                 counter.drop(device.name)
-        else:
-            self._versions[device] = frozenset(each.version.text for each in held[:MOST_VERSIONS])
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """One request was answered; `path` is one of a few addresses, or `other`."""
@@ -133,24 +120,26 @@ class Meter:
     def lookup(self, device: Device, *, hit: bool) -> None:
         """A device was found at hand, or had to be looked for."""
         counter = self.metrics.cache_hits if hit else self.metrics.cache_misses
-        counter.add(device.name if device in self._versions else NOBODY)
+        counter.add(device.name if self._find(device) is not None else NOBODY)
 
     def poll(self, device: Device, runs: str) -> None:
         """A device that has a record was asked for by a unit that says it runs that, if anything.
 
         Versions that the record does not hold are counted together, for units may say anything.
         """
-        if runs:
-            self._count_version(device, runs, 1)
+        record = self._find(device) if runs else None
+        if record is not None:
+            self._count_version(record, runs, 1)
 
     def quick(self, answered: Mapping[tuple[Device, str, int], int]) -> None:
         """So many `GET /version` were answered: device, what the unit runs, and status."""
         for (device, runs, status), count in answered.items():
             self.metrics.requests.note("GET", POLL, status, 0.0, count)
-            if device in self._versions:
+            record = self._find(device)
+            if record is not None:
                 self.metrics.cache_hits.add(device.name, count)
                 if runs:
-                    self._count_version(device, runs, count)
+                    self._count_version(record, runs, count)
 
     def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
         """A download ended; many boards hang up on purpose, so that is no error."""
@@ -159,32 +148,20 @@ class Meter:
     def by_version(self, device: Device, counts: Mapping[str, int]) -> dict[str, int]:
         """Numbers by versions that units say, with those that the record does not hold together."""
         found: Counter[str] = Counter()
+        record = self._find(device)
         for runs, count in counts.items():
-            found[self._label(device, runs)] += count
+            found[_label(record, runs)] += count
         return found
 
-    def _count_version(self, device: Device, runs: str, count: int) -> None:
-        if device in self._versions:
-            self.metrics.polls_by_version.add(device.name, count, self._label(device, runs))
+    def _count_version(self, record: Record, runs: str, count: int) -> None:
+        self.metrics.polls_by_version.add(record.device.name, count, _label(record, runs))
 
-    def _label(self, device: Device, runs: str) -> str:
-        known = self._versions.get(device, frozenset())
-        if runs in known:
-            return runs
-        text = spelled(runs)
-        return text if text is not None and text in known else OTHER
 
-    def _weigh(self, device: Device, held: tuple[Release, ...]) -> None:
-        """Keep the sum of all files that records name, each once."""
-        before = self._files.pop(device, {})
-        sizes = {sums.sha256: sums.size for sums in (each.firmware.sums for each in held)}
-        for digest, size in sizes.items():
-            self._bytes += 0 if self._named[digest] else size
-            self._named[digest] += 1
-        for digest, size in before.items():
-            self._named[digest] -= 1
-            if not self._named[digest]:
-                del self._named[digest]
-                self._bytes -= size
-        if sizes:
-            self._files[device] = sizes
+def _label(record: Record | None, runs: str) -> str:
+    """What a version that a unit says is counted under: itself, or with others."""
+    held = record.held()[:MOST_VERSIONS] if record is not None else ()
+    known = [release.version.text for release in held]
+    if runs in known:
+        return runs
+    text = spelled(runs)
+    return text if text is not None and text in known else OTHER

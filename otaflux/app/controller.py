@@ -162,13 +162,14 @@ class Controller:
 
     async def load(self) -> None:
         """Tell what was judged to those who listen; files that nobody names any more go."""
-        self.catalog.load_floors(self._judged.evicted, self._judged.floors_elsewhere)
+        judged, self._judged = self._judged, Judged((), frozenset())  # it may be much
+        self.catalog.load_floors(judged.evicted, judged.floors_elsewhere)
         with uncollected():
-            for record in self._judged.records:
+            for record in judged.records:
                 self.trusting.tell_lapsed(record)
-                self.catalog.load(record, is_written=record.device not in self._judged.unwritten)
-        self.catalog.reserve(self._judged.elsewhere)
-        if self._judged.all_read:
+            self.catalog.start(judged.records, unwritten=judged.unwritten)
+        self.catalog.reserve(judged.elsewhere)
+        if judged.all_read:
             with suppress(Undecided):  # what cannot be removed now is at the next start
                 await self.machine.in_thread(self.store.sweep, self.catalog.references)
 

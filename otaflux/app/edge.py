@@ -18,6 +18,7 @@ from otaflux.hooks.intake import Intake
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device, Namespace
+from otaflux.model.record import Record
 from otaflux.roster.roster import Roster
 from otaflux.state.catalog import Catalog
 from otaflux.state.checksums import Checksums
@@ -58,6 +59,10 @@ class Known:
     machine: Machine
     units: Units
     follows_down: bool = True
+
+
+def ignored(_: Sequence[Record]) -> None:
+    """What a start found is nothing to those who only remember what was answered since."""
 
 
 class DeviceSide:
@@ -111,8 +116,9 @@ class DeviceSide:
         self.cache = cache(behind=cache(shared=True) if origins.trusted else None)
         self.zigbee = ZigbeeFiles(known.store, machine)
         self.long_polls = LongPolls()
-        for part in (self.cache, self.memory, self.zigbee, self.long_polls):
-            known.catalog.listen(part.hear)
+        for part in (self.cache, self.memory, self.long_polls):
+            known.catalog.listen(part.hear, at_start=ignored)
+        known.catalog.listen(self.zigbee.hear, at_start=self.zigbee.hear_start)
         self.parts = Parts(
             catalog=known.catalog,
             store=known.store,

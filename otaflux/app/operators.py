@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry
 
 from otaflux.app.controller import Controller
-from otaflux.app.edge import Edge
+from otaflux.app.edge import Edge, ignored
 from otaflux.events import Events
 from otaflux.journal import Journal
 from otaflux.loglines import LogLines
@@ -55,8 +55,10 @@ class OperatorSide:
         self._controller = controller
         self._edge = edge
         self._looking: asyncio.Future[int] | None = None
-        for hear in (seen.meter.hear_record, seen.journal.hear_record):
-            controller.catalog.listen(hear)
+        catalog, journal = controller.catalog, seen.journal
+        seen.meter.know(catalog.get)
+        catalog.listen(seen.meter.hear_record, at_start=ignored)
+        catalog.listen(journal.hear_record, at_start=journal.hear_start)
         self._sight = Sight(
             catalog=controller.catalog,
             roster=controller.roster,
@@ -76,7 +78,7 @@ class OperatorSide:
         self._bind()
         exposition = Exposition(seen.metrics, refresh=self._look_at_disk)
         live = self.live = Live()
-        seen.journal.listen(live.changed)
+        journal.listen(live.changed, at_start=ignored)
         seen.metrics.watchers.set_function(lambda: len(live))
         self.operators = Operators(self._sight, exposition, live)
         self.answer = self.operators.answer
@@ -96,8 +98,11 @@ class OperatorSide:
             lambda: [each.name for each in self._controller.catalog.devices()] if units else [],
             running,
         )
-        policy = self._controller.policy
+        policy, catalog = self._controller.policy, self._controller.catalog
         for gauge, value in (
+            (metrics.cache_entries, lambda: catalog.file_count),
+            (metrics.firmware_bytes, lambda: catalog.file_bytes),
+            (metrics.releases_current, lambda: catalog.told),
             (metrics.queue_length, lambda: len(queue)),
             (metrics.runs_under_way, lambda: queue.running),
             (metrics.registry_away, lambda: int(sight.registry_away)),

@@ -188,19 +188,29 @@ def read(path: Path, *, max_bytes: int, disk: Disk = REAL_DISK) -> bytes | None:
 
     Raises `Undecided` where the disk does, or where the file is larger than `max_bytes`.
     """
-    return read_in(path.parent, path.name, max_bytes=max_bytes, disk=disk)
+    try:
+        data = disk.read(path, max_bytes + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failure(f"read {path}", error) from error
+    return _bounded(data, path, max_bytes)
 
 
 def read_in(folder: Path, name: str, *, max_bytes: int, disk: Disk = REAL_DISK) -> bytes | None:
-    """As `read`, of a file in a folder: for very many, of which no path has to be made."""
+    """As `read`, of a file in a folder; see `Disk.read_in`."""
     try:
         data = disk.read_in(folder, name, max_bytes + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _failure(f"read {folder / name}", error) from error
+    return data if len(data) <= max_bytes else _bounded(data, folder / name, max_bytes)
+
+
+def _bounded(data: bytes, path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
-        raise Undecided(f"cannot read {folder / name}: it is larger than {max_bytes} bytes")
+        raise Undecided(f"cannot read {path}: it is larger than {max_bytes} bytes")
     return data
 
 

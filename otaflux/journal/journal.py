@@ -8,7 +8,7 @@ requests, see `web/observer.py`. On the event loop; quick, and it never raises.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import replace
 
 from otaflux.events import (
@@ -53,6 +53,8 @@ CAME = {
 }
 
 
+AtStart = Callable[[Sequence[Record]], None]
+
 _NOTHING = Notes()  # read by whoever asks, and never written
 
 
@@ -76,16 +78,24 @@ class Journal:
         self._notes: OrderedDict[Device, Notes] = OrderedDict()
         self._events: OrderedDict[Device, deque[Noted]] = OrderedDict()
         self._count = 0
-        self._listeners: list[Callable[[Device], None]] = []
+        self._listeners: list[tuple[Callable[[Device], None], AtStart | None]] = []
         self.tried: set[str] = set()  # names of devices that were looked at, whatever came of it
 
-    def listen(self, changed: Callable[[Device], None]) -> None:
-        """Have `changed(device)` called in the step in which something happens to a device."""
-        self._listeners.append(changed)
+    def listen(self, changed: Callable[[Device], None], *, at_start: AtStart | None = None) -> None:
+        """Have `changed(device)` called in the step in which something happens to a device.
+
+        `at_start` is called once instead with all records that a start found; see
+        `Catalog.listen`.
+        """
+        self._listeners.append((changed, at_start))
 
     def of(self, device: Device) -> Notes:
         """What is remembered of a device; empty notes where nothing is."""
         return self._notes.get(device) or _NOTHING
+
+    def noted(self) -> KeysView[Device]:
+        """The devices that anything is remembered of."""
+        return self._notes.keys()
 
     def events(self, device: Device) -> Iterator[Noted]:
         """What happened to a device, the newest first."""
@@ -141,6 +151,18 @@ class Journal:
         if record.ever_synced or record.channels:
             self.tried.add(device.name)
         self._tell(device)
+
+    def hear_start(self, records: Sequence[Record]) -> None:
+        """As `hear_record`, of all records that a start found."""
+        self.tried.update(
+            [each.device.name for each in records if each.ever_synced or each.channels]
+        )
+        for changed, at_start in self._listeners:
+            if at_start is not None:
+                at_start(records)
+            else:
+                for record in records:
+                    changed(record.device)
 
     def request(self, path: str, method: str, status: int, seconds: float) -> None:
         """Nothing: it is counted elsewhere."""
@@ -286,7 +308,7 @@ class Journal:
         self._tell(device)
 
     def _tell(self, device: Device) -> None:
-        for changed in self._listeners:
+        for changed, _ in self._listeners:
             changed(device)
 
 

@@ -6,7 +6,7 @@ listen. Times are seconds since the epoch, for they outlive the process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -118,12 +118,7 @@ class Record:
     @property
     def is_bare(self) -> bool:
         """Whether it holds nothing but the floors of a device that was evicted."""
-        return (
-            bool(self.floors)
-            and self.found_by_poll
-            and not self.ever_synced
-            and not any(self.held())
-        )
+        return bool(self.floors) and self.found_by_poll and not self.ever_synced and not self.held()
 
     def standing(self, channel: Channel = STABLE) -> Standing | None:
         """What a channel is told; None where nothing is."""
@@ -142,11 +137,12 @@ class Record:
         tag = self.floors.get(channel) or self.floors.get(STABLE)
         return None if tag is None else order_of(tag)
 
-    def served(self) -> Iterator[Release]:
+    def served(self) -> tuple[Release, ...]:
         """Every release that a pin may name: the current ones, then the kept, highest first."""
-        current = (standing.release for standing in self.channels.values())
-        yield from current if len(self.channels) < 2 else dict.fromkeys(current)  # noqa: PLR2004 - one
-        yield from self.kept
+        current = [standing.release for standing in self.channels.values()]
+        if len(current) > 1:
+            current = list(dict.fromkeys(current))
+        return (*current, *self.kept)
 
     def pinned(self, version: Version) -> Release | None:
         """The served release of exactly that version; of equal ones the settled one."""
@@ -161,7 +157,8 @@ class Record:
             for left in self.retired
         ) and all(served.firmware.firmware_digest != digest for served in self.served())
 
-    def held(self) -> Iterator[Release]:
+    def held(self) -> tuple[Release, ...]:
         """Every release whose file must stay on disk."""
-        yield from self.served()
-        yield from (leaving.release for leaving in self.retired)
+        if not self.retired:
+            return self.served()
+        return (*self.served(), *[leaving.release for leaving in self.retired])

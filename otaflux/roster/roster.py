@@ -10,7 +10,7 @@ guess at names in theirs. On one event loop; nothing here asks a source or touch
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from itertools import chain
 
@@ -60,7 +60,7 @@ class Roster:
         self._missed: dict[Device, int] = {}  # re-checks in a row that found nothing
         self._absent: OrderedDict[Device, float] = OrderedDict()
         self._heard: list[Callable[[Device], None]] = []
-        catalog.listen(self._hear)
+        catalog.listen(self._hear, at_start=self._hear_start)
 
     def listen(self, heard: Callable[[Device], None]) -> None:
         """Have `heard(device)` called when a hook names a device, or a record comes to be."""
@@ -170,6 +170,12 @@ class Roster:
             self._found[device] = self._clock()
         if record is not None:
             self._tell(device)
+
+    def _hear_start(self, records: Iterable[Record]) -> None:
+        """All records that a start found; nothing is known to be absent then."""
+        for record in records:
+            if record.found_by_poll or self._heard:
+                self._hear(record.device, record)
 
     def _tell(self, device: Device) -> None:
         for heard in self._heard:

@@ -8,8 +8,7 @@ what lies there at start is `restore.py`'s; writing records is the reconciler's 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, KeysView, Mapping
+from collections.abc import Callable, Collection, Iterable, KeysView, Mapping, Sequence
 from pathlib import Path
 
 from otaflux.errors import DiskUnsure, Undecided
@@ -21,12 +20,14 @@ from otaflux.model.names import Channel, Device, Tag
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired, is_within
 from otaflux.model.release import Release
 from otaflux.state.recordfile import file_name, write_record
+from otaflux.state.references import References, files_of
 
 UNCONFIRMED = 24 * 3600  # seconds, at most, that a disk may fail before somebody sees to it
 MOST_FLOORS = 10_000  # of devices that were evicted; some 300 bytes each, and a file
 ONE_WRITE = 60.0  # seconds: what left within them of the last may have left with the same write
 
 Listener = Callable[[Device, Record | None], None]
+AtStart = Callable[[Sequence[Record]], None]
 Judge = Callable[[Record], Record]
 
 
@@ -48,9 +49,9 @@ class Catalog:
         self._judge = judge
         self._machine = machine
         self._records: dict[Device, Record] = {}
-        self._named: Counter[Digest] = Counter()
-        self._by_digest: dict[Digest, set[Device]] = {}
-        self._listeners: list[Listener] = []
+        self._references = References()
+        self._told = 0
+        self._listeners: list[tuple[Listener, AtStart | None]] = []
         # Files of records that are on the disk or not: their write is under way, or failed.
         self._unsure: dict[Device, frozenset[Digest]] = {}
         self._loaded_at = self._loaded_on = -math.inf  # by `clock`, and by `now`
@@ -79,15 +80,30 @@ class Catalog:
 
     def references(self, firmware_digest: Digest) -> bool:
         """Whether any record names that file, in memory or maybe on the disk. From any thread."""
-        return firmware_digest in self._named
+        return firmware_digest in self._references
+
+    @property
+    def told(self) -> int:
+        """How many devices are told a release, in whatever channel."""
+        return self._told
+
+    @property
+    def file_count(self) -> int:
+        """How many firmware files records in memory name."""
+        return len(self._references)
+
+    @property
+    def file_bytes(self) -> int:
+        """The bytes of these files together."""
+        return self._references.size
 
     def files(self) -> list[Digest]:
         """The firmware files that any record in memory names, in no order."""
-        return list(self._by_digest)
+        return list(self._references)
 
     def devices_with(self, firmware_digest: Digest) -> frozenset[Device]:
         """The devices whose record in memory names that file."""
-        return frozenset(self._by_digest.get(firmware_digest, ()))
+        return frozenset(self._references.devices(firmware_digest))
 
     def by_digest(self, firmware_digest: Digest) -> Release | None:
         """A release with that content that may be served by its content.
@@ -95,7 +111,7 @@ class Catalog:
         Current or kept ones, and those that stopped being so within `REPLACED_LINGERS`; after that,
         and for content that nobody names, None.
         """
-        for device in self._by_digest.get(firmware_digest, ()):
+        for device in self._references.devices(firmware_digest):
             record = self._records[device]
             for release in record.served():
                 if release.firmware.firmware_digest == firmware_digest:
@@ -129,9 +145,13 @@ class Catalog:
             self._left_last.clear()
         return self._left_last.get(device, frozenset())
 
-    def listen(self, hear: Listener) -> None:
-        """Have `hear(device, record)` called in the step in which a record changes or goes."""
-        self._listeners.append(hear)
+    def listen(self, hear: Listener, *, at_start: AtStart | None = None) -> None:
+        """Have `hear(device, record)` called in the step in which a record changes or goes.
+
+        `at_start` is called once instead with all records that a start found, by those for whom
+        very many at once are less work.
+        """
+        self._listeners.append((hear, at_start))
 
     def floors(self, device: Device) -> Mapping[Channel, Tag]:
         """Below what the channels of a device without a record do not fall."""
@@ -154,17 +174,46 @@ class Catalog:
 
         One that `is_written` otherwise there is written with the next `put`.
         """
+        self._note_load(record, is_written=is_written)
+        self._swap(record.device, record, is_on_disk=is_written)
+
+    def start(self, found: Collection[Record], *, unwritten: Collection[Device] = ()) -> None:
+        """Take in all records that lie on the disk; once, before there is any.
+
+        As `load` of each, those but for `unwritten` as they are there.
+        """
+        if self._records:
+            raise RuntimeError("the catalog was started already")
+        for record in found:
+            if record.retired or unwritten:
+                self._note_load(record, is_written=record.device not in unwritten)
+        self._note_time()
+        records = [self._judge(record) for record in found]
+        self._records = {record.device: record for record in records}
+        self._told = sum(bool(record.channels) for record in records)
+        self._references.load(records)
+        for hear, at_start in self._listeners:
+            if at_start is not None:
+                at_start(records)
+            else:
+                for record in records:
+                    hear(record.device, record)
+
+    def _note_load(self, record: Record, *, is_written: bool) -> None:
+        """What has to be known of a record that was loaded, besides what it tells."""
+        self._note_time()
         if not is_written:
-            self._unsure[record.device] = files = _files(record)
-            self._name(files)
-        self._loaded_at, self._loaded_on = self._machine.clock(), self._machine.now()
+            self._unsure[record.device] = files = files_of(record)
+            self._references.name(files)
         if record.retired:
             self._left_last[record.device] = _left_last(record, self._loaded_on)
-        self._swap(record.device, record, is_on_disk=is_written)
+
+    def _note_time(self) -> None:
+        self._loaded_at, self._loaded_on = self._machine.clock(), self._machine.now()
 
     def reserve(self, files: Iterable[Digest]) -> None:
         """Have files count as named that records of other settings name, which are not told."""
-        self._name(files)
+        self._references.name(files)
 
     def lose(self, record: Record) -> None:
         """Tell only this of a record of which files are spoilt; on the disk it stays as it is."""
@@ -173,8 +222,8 @@ class Catalog:
     def amend(self, record: Record) -> None:
         """Tell this of a record whose files are the same; the next `put` writes it, or another."""
         if record.device not in self._unsure:
-            self._unsure[record.device] = files = _files(record)
-            self._name(files)
+            self._unsure[record.device] = files = files_of(record)
+            self._references.name(files)
         self._swap(record.device, record, is_on_disk=False)
 
     def judge_again(self, device: Device) -> None:
@@ -193,9 +242,9 @@ class Catalog:
         old, unsure = self._records.get(device), self._unsure.get(device)
         if record == old and unsure is None:
             return frozenset()
-        files = _files(record)
+        files = files_of(record)
         before = unsure or frozenset()
-        self._name(files - before)
+        self._references.name(files - before)
         self._unsure[device] = before | files
         try:
             await self._machine.in_thread(
@@ -204,14 +253,14 @@ class Catalog:
         except DiskUnsure:
             raise
         except Undecided:
-            self._unname(files - before)
+            self._references.unname(files - before)
             self._unsure.pop(device)
             if unsure is not None:
                 self._unsure[device] = unsure
             raise
         self._swap(device, record)
         self._evicted.pop(device, None)
-        return (before | _files(old)) - files
+        return (before | files_of(old)) - files
 
     async def evict(self, device: Device) -> frozenset[Digest]:
         """As `forget`, but for below what its channels do not fall, if anything.
@@ -235,7 +284,7 @@ class Catalog:
         """Remove a device's record for good, then tell it; returns which files it named."""
         machine = self._machine
         await machine.in_thread(durable.remove, self.path(device), disk=machine.disk)
-        files = _files(self._records.get(device)) | self._unsure.get(device, frozenset())
+        files = files_of(self._records.get(device)) | self._unsure.get(device, frozenset())
         self._evicted.pop(device, None)
         self._swap(device, None)
         return files
@@ -243,37 +292,19 @@ class Catalog:
     def _swap(self, device: Device, record: Record | None, *, is_on_disk: bool = True) -> None:
         """Hold a record, or none, and tell it; where the disk has another, its files stay named."""
         record = None if record is None else self._judge(record)
-        old, files = _files(self._records.pop(device, None)), _files(record)
+        old = self._records.pop(device, None)
         if record is not None:
             self._records[device] = record
-        self._name(files)
-        self._unname(old)
+        self._told += _is_told(record) - _is_told(old)
+        self._references.change(device, old, record)
         if is_on_disk:
-            self._unname(self._unsure.pop(device, frozenset()))
-        for digest in old - files:
-            self._by_digest[digest].discard(device)
-            if not self._by_digest[digest]:
-                del self._by_digest[digest]
-        for digest in files - old:
-            self._by_digest.setdefault(digest, set()).add(device)
-        for hear in self._listeners:
+            self._references.unname(self._unsure.pop(device, frozenset()))
+        for hear, _ in self._listeners:
             hear(device, record)
 
-    def _name(self, files: Iterable[Digest]) -> None:
-        self._named.update(files)
 
-    def _unname(self, files: Iterable[Digest]) -> None:
-        for digest in files:
-            self._named[digest] -= 1
-            if not self._named[digest]:
-                del self._named[digest]
-
-
-def _files(record: Record | None) -> frozenset[Digest]:
-    """The files that a record names: current, kept and leaving."""
-    if record is None:
-        return frozenset()
-    return frozenset([release.firmware.firmware_digest for release in record.held()])
+def _is_told(record: Record | None) -> bool:
+    return record is not None and bool(record.channels)
 
 
 def _left_last(record: Record, now: float) -> frozenset[Release]:

@@ -129,6 +129,13 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     record: msgspec.Raw
 
 
+# What stands before the checksum's digits, between these and the record, and after it.
+_BEFORE_SUM = b'{"format": %d, "checksum": "sha256:' % FORMAT
+_AFTER_SUM = b'", "record":\n'
+_AFTER_BODY = b"}\n"
+_SUM_ENDS = len(_BEFORE_SUM) + 2 * hashlib.sha256().digest_size
+_BODY_BEGINS = _SUM_ENDS + len(_AFTER_SUM)
+
 _FILE = msgspec.json.Decoder(_File)
 _RECORD = msgspec.json.Decoder(_Record)
 
@@ -171,8 +178,7 @@ def write_record(record: Record) -> bytes:
         tuple(_written_proof(digest, proof) for digest, proof in record.proofs.items()),
     )
     body = msgspec.json.format(msgspec.json.encode(held), indent=1)
-    head = f'{{"format": {FORMAT}, "checksum": "{_checksum(body)}", "record":\n'
-    written = head.encode() + body + b"}\n"
+    written = b"".join((_BEFORE_SUM, _hex_sum(body), _AFTER_SUM, body, _AFTER_BODY))
     if len(written) > MAX_RECORD:
         raise BadRecord(
             f"the record of {record.device} would have {len(written)} bytes, more than the"
@@ -187,10 +193,7 @@ def read_record(data: bytes, name: str | None = None) -> Record:
     `name` is the file's, where it is known; a file of that name holds one device's record only.
     """
     try:
-        file = _FILE.decode(data)
-        if _checksum(file.record) != file.checksum:
-            raise BadRecord("its checksum does not hold: it was damaged, or changed by hand")
-        held = _RECORD.decode(file.record)
+        held = _RECORD.decode(_body(data))
         device = Device.parse(held.device)
         if name is not None and name != file_name(device):
             raise BadRecord(f"it lies under the name of another device than {device}")
@@ -206,15 +209,16 @@ def read_record(data: bytes, name: str | None = None) -> Record:
                     for channel, s in held.channels.items()
                 }
             ),
-            tuple(_read_release(device, release) for release in held.kept),
+            tuple([_read_release(device, release) for release in held.kept]),
             tuple(
-                Retired(_read_release(device, x.release), x.at, x.withdrawn, x.moved, x.unsigned)
-                for x in held.leaving
+                [
+                    Retired(
+                        _read_release(device, x.release), x.at, x.withdrawn, x.moved, x.unsigned
+                    )
+                    for x in held.leaving
+                ]
             ),
-            tuple(
-                Verdict(Tag.parse(v.tag), Digest.parse(v.manifest_digest), v.reason, v.judged_by)
-                for v in held.verdicts
-            ),
+            tuple([_read_verdict(verdict) for verdict in held.verdicts]),
             held.looked,
             held.found_by_poll,
             _had_release(held),
@@ -225,8 +229,29 @@ def read_record(data: bytes, name: str | None = None) -> Record:
         raise BadRecord(f"not a record of format {FORMAT}: {error}") from error
 
 
-def _checksum(body: bytes | msgspec.Raw) -> str:
-    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+def _body(data: bytes) -> bytes | msgspec.Raw:
+    """The bytes of `record` in a file, once its checksum holds.
+
+    They are where `write_record` puts them in nearly every file, and need no parser to be found; a
+    file that somebody laid out otherwise is read as the JSON that it is.
+    """
+    end = len(data) - (len(_AFTER_BODY) if data.endswith(_AFTER_BODY) else 1)
+    if (
+        data.startswith(_BEFORE_SUM)
+        and data.startswith(_AFTER_SUM, _SUM_ENDS)
+        and data.startswith(b"}", end)
+    ):
+        body = data[_BODY_BEGINS:end]
+        if data.startswith(_hex_sum(body), len(_BEFORE_SUM)):
+            return body
+    file = _FILE.decode(data)
+    if file.checksum != f"sha256:{_hex_sum(file.record).decode()}":
+        raise BadRecord("its checksum does not hold: it was damaged, or changed by hand")
+    return file.record
+
+
+def _hex_sum(body: bytes | msgspec.Raw) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
 
 
 def _had_release(held: _Record) -> bool:
@@ -322,6 +347,11 @@ def _read_release(device: Device, held: _Release) -> Release:
         held.page,
         held.warnings,
     )
+
+
+def _read_verdict(held: _Verdict) -> Verdict:
+    tag, digest = Tag.parse(held.tag), Digest.parse(held.manifest_digest)
+    return Verdict(tag, digest, held.reason, held.judged_by)
 
 
 def _written_proof(digest: Digest, proof: SignatureProof) -> _Proof:

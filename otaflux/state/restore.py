@@ -65,7 +65,8 @@ def restore(
     durable.sweep_temporaries(folder, disk=disk)
     sizes = store.prepare()
     with durable.explained(f"read {folder}"):
-        names = sorted(name for name in disk.names(folder) if name.endswith(".json"))
+        kinds = disk.kinds(folder)
+    names = sorted([name for name in kinds if name.endswith(".json")])
     records: list[Record] = []
     elsewhere: set[Digest] = set()
     unwritten: set[Device] = set()
@@ -79,7 +80,7 @@ def restore(
     ):
         for name in names:
             try:
-                record = _read(folder, name, disk, damaged)
+                record = _read(folder, name, disk, damaged, is_regular=kinds[name])
             except Undecided as error:
                 damaged.say(file=str(folder / name), set_aside=None, reason=str(error))
                 all_read = False
@@ -116,13 +117,18 @@ def restore(
     )
 
 
-def _read(folder: Path, name: str, disk: Disk, damaged: FoldedBatch) -> Record | None:
+def _read(
+    folder: Path, name: str, disk: Disk, damaged: FoldedBatch, *, is_regular: bool
+) -> Record | None:
     """A record's file; one that is damaged is set aside under another name.
 
     Raises `Undecided` where the disk does: such a record may be whole.
     """
     try:
-        data = durable.read_in(folder, name, max_bytes=MAX_RECORD, disk=disk)
+        if is_regular:
+            data = durable.read_in(folder, name, max_bytes=MAX_RECORD, disk=disk)
+        else:
+            data = durable.read(folder / name, max_bytes=MAX_RECORD, disk=disk)
         return read_record(data, name) if data is not None else None
     except (BadRecord, DiskFailed) as error:
         if isinstance(error, DiskFailed) and not isinstance(error.__cause__, Irregular):

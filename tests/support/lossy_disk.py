@@ -136,6 +136,11 @@ class LossyDisk:
         self._do(f"list {folder.name}")
         return REAL_DISK.names(folder)
 
+    def kinds(self, folder: Path) -> dict[str, bool]:
+        """See `disk.Disk`."""
+        self._do(f"list {folder.name}")
+        return REAL_DISK.kinds(folder)
+
     def size(self, path: Path) -> int:
         """See `disk.Disk`."""
         self._do(f"size of {path.name}")

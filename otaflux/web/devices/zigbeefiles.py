@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Busy, DiskFailed
@@ -55,6 +55,13 @@ class ZigbeeFiles:
             self._current[device] = release
         if self._current.get(device) != before:
             self._kept = BoundedMap(MOST_KEPT)
+
+    def hear_start(self, records: Iterable[Record]) -> None:
+        """As `hear`, of all records that a start found."""
+        for record in records:
+            release = record.current()
+            if release is not None and header_of(release) is not None:
+                self.hear(record.device, record)
 
     async def kept(self, key: Hashable, make: Make) -> Answer:
         """What `make` makes of the files, made once for all who ask by that key meanwhile.

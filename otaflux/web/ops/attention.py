@@ -7,7 +7,7 @@ On one event loop; what a change costs does not depend on how many devices there
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -73,7 +73,7 @@ class Attention:
         self._journal = journal
         self._faults: dict[Device, tuple[Fault, ...]] = {}
         self._alike: dict[tuple[FaultKind, str], dict[Device, Fault]] = {}
-        journal.listen(self.changed)  # it hears of records too
+        journal.listen(self.changed, at_start=self.hear_start)  # it hears of records too
 
     def __len__(self) -> int:
         """How many devices something is wrong with."""
@@ -99,6 +99,14 @@ class Attention:
             device, fault = next(iter(alike.items()))
             found.append(Group(fault, device, len(alike)))
         return found
+
+    def hear_start(self, records: Iterable[Record]) -> None:
+        """As `changed`, of all records that a start found; what happened before is heard too."""
+        for record in records:
+            if not _is_plain(record):
+                self.changed(record.device)
+        for device in self._journal.noted():
+            self.changed(device)
 
     def changed(self, device: Device) -> None:
         """Something happened to a device: decide anew."""
@@ -136,6 +144,12 @@ def faults_of(record: Record | None, notes: Notes) -> Iterator[Fault]:
     current = record.current() if record is not None else None
     for warning in current.warnings if current is not None else ():
         yield Fault(FaultKind.ODD, warning, ODD, current.tag.text if current else "")
+
+
+def _is_plain(record: Record) -> bool:
+    """Whether a record says of itself that nothing is wrong, as nearly every one does."""
+    current = record.current()
+    return current is not None and not current.warnings and not record.verdicts
 
 
 def has_nothing(record: Record) -> bool:

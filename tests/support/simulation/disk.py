@@ -186,6 +186,10 @@ class MemoryDisk:
         self._do()
         return list(self._folder(str(folder)))
 
+    def kinds(self, folder: Path) -> dict[str, bool]:
+        """See `disk.Disk`."""
+        return dict.fromkeys(self.names(folder), True)
+
     def size(self, path: Path) -> int:
         """See `disk.Disk`."""
         self._do()

@@ -93,6 +93,7 @@ class Program(Controller):
         )
         if seen is None:
             self.catalog.listen(METER.hear_record)
+            METER.know(self.catalog.get)
         self.edge = Edge(
             self,
             units=Units(1000, events=events, machine=machine),
