@@ -38,6 +38,7 @@ from otaflux.web.hooks.receiver import Receiver, address_of
 from otaflux.web.observer import Everybody, Nobody, Observer, Polled
 from otaflux.web.origin import Origins
 from otaflux.web.port.addresses import Addresses
+from otaflux.web.port.plaindownloads import PlainDownloads
 from otaflux.web.port.requestcache import MAX_REMEMBERED, RequestCache
 from otaflux.work.queue import WorkQueue
 
@@ -113,7 +114,16 @@ class DeviceSide:
             clock=machine.clock,
             now=machine.now,
         )
-        self.cache = cache(behind=cache(shared=True) if origins.trusted else None)
+        plain = PlainDownloads(
+            store=known.store,
+            memory=self.memory,
+            downloads=downloads,
+            observer=observer,
+            channels=known.channels,
+            clock=machine.clock,
+            now=machine.now,
+        )
+        self.cache = cache(plain=plain, behind=cache(shared=True) if origins.trusted else None)
         self.zigbee = ZigbeeFiles(known.store, machine)
         self.long_polls = LongPolls()
         for part in (self.cache, self.memory, self.long_polls):

@@ -105,23 +105,28 @@ class _Download:
     sending: int = 0
 
 
-class _WhileSending:
-    """For a `with`, while bytes of a download go out. A generator would cost thrice as much."""
+class WhileSending:
+    """Bytes of a download go out until `close`. A generator for its `with` would cost thrice."""
 
     __slots__ = ("_download", "_memory")
 
     def __init__(self, memory: DownloadMemory, download: _Download | None) -> None:
         self._memory = memory
         self._download = download
+        if download is not None:
+            download.sending += 1
 
-    def __enter__(self) -> None:
-        if self._download is not None:
-            self._download.sending += 1
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """They went, or go no more."""
         if self._download is not None:
             self._download.sending -= 1
             self._memory.sent(self._download)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class DownloadMemory:
@@ -210,12 +215,12 @@ class DownloadMemory:
             download.is_amid |= reach is RangeKind.LATER
             self._touch(download)
 
-    def sending(self, downloader: Downloader, release: Release) -> _WhileSending:
+    def sending(self, downloader: Downloader, release: Release) -> WhileSending:
         """While bytes of it go out, a download is not idle; two minutes count from the end."""
         download = self._live(downloader)
         if download is not None and not same_content(download.release, release):
             download = None
-        return _WhileSending(self, download)
+        return WhileSending(self, download)
 
     def sent(self, download: _Download) -> None:
         """Bytes of it went out."""

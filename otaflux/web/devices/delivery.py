@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from otaflux.errors import Superseded
 from otaflux.machine import Machine
@@ -134,9 +135,7 @@ class Deliveries:
         head = request.method == "HEAD"
         release, answer, part = delivery.offer.release, delivery.whole, delivery.part
         if answer.status == HTTPStatus.OK:
-            if answer.span is not None and wants_digest(request.headers):
-                answer = answer.with_headers(answers.repr_digest(release.firmware.sums.sha256))
-            answer = weigh(request.headers, answer, head=head)
+            answer = shown(request.headers, delivery, head=head)
         if part is not None and answer.span is not None:
             self._remember(release, part)
         if head or answer.span is None:
@@ -164,6 +163,15 @@ class Deliveries:
             replaced=None if is_current else told_at,
             address=part.address,
         )
+
+
+def shown(headers: MultiMapping[str], delivery: FirmwareAnswer, *, head: bool) -> Answer:
+    """What conditions and ranges leave of it, with a digest of the whole if one is wanted."""
+    whole = delivery.whole
+    if whole.span is not None and wants_digest(headers):
+        sums = delivery.offer.release.firmware.sums
+        whole = whole.with_headers(answers.repr_digest(sums.sha256))
+    return weigh(headers, whole, head=head)
 
 
 def _unlowered(record: Record, found: Offer) -> Offer:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import socket
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from weakref import WeakSet
 
 from aiohttp import web
@@ -21,6 +22,7 @@ from otaflux.errors import Busy
 from otaflux.log import Event, log
 from otaflux.state.store import Opened
 from otaflux.web.answers import BUSY_RETRY_AFTER, Answer, Span
+from otaflux.web.devices import awaited
 from otaflux.web.devices.sending import Sending
 from otaflux.web.written import Written, rendered
 
@@ -52,8 +54,9 @@ class Downloads:
         self._looked = -LOOK_AGAIN
         self._busy = 0
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
-        self._under_way: dict[asyncio.BaseTransport, Sending] = {}
-        self._quick: WeakSet[asyncio.BaseTransport] = WeakSet()
+        self._under_way: dict[Hashable, Sending] = {}
+        self._quick: WeakSet[Hashable] = WeakSet()
+        self._all_over: asyncio.Future[None] | None = None
         self.finished = 0
         self.broken_off = 0
 
@@ -112,27 +115,78 @@ class Downloads:
         await self.take_place()
         whole = False
         transport = request.transport
+        if transport is None:
+            self.leave_place()
+            self.broken_off += 1
+            return Written(answer, sent=True, is_cut=True)
+        wire, client = transport.get_extra_info("socket"), self._client(request)
+        sending = self._sending(
+            transport, wire, opened.fd, span, client=client, abort=transport.abort
+        )
+        self.watch(transport, sending)
         try:
-            if transport is not None:
-                was_quick = transport in self._quick
-                sending = Sending(transport, self._clock, self._client(request), quick=was_quick)
-                self._under_way[transport] = sending
-                await sending.head(request, rendered(answer, request))
-                await sending.body(request, opened.fd, span)
-                whole = True
-                if sending.quick and not was_quick:
-                    self._quick.add(transport)
-                elif was_quick and not sending.quick:
-                    self._quick.discard(transport)
+            await awaited.send(sending, request, transport, rendered(answer, request))
+            whole = True
         except ConnectionError:
             pass
         finally:
-            if transport is not None:
-                self._under_way.pop(transport, None)
-            self.finished += whole
-            self.broken_off += not whole
-            self.leave_place()
+            self.end(transport, sending, whole=whole)
         return Written(answer, sent=True, is_cut=not whole)
+
+    def begin(
+        self,
+        connection: Hashable,
+        wire: socket.socket,
+        fd: int,
+        span: Span,
+        *,
+        client: str,
+        abort: Callable[[], object],
+    ) -> Sending | None:
+        """A download that has a place at once, until its `end`; None where none is free.
+
+        `connection` is what the same client may come again by.
+        """
+        if self._busy >= self._places:
+            return None
+        self._busy += 1
+        return self._sending(connection, wire, fd, span, client=client, abort=abort)
+
+    def watch(self, connection: Hashable, sending: Sending) -> None:
+        """A download lasts: it is judged until its `end`."""
+        self._under_way[connection] = sending
+
+    def end(self, connection: Hashable, sending: Sending, *, whole: bool) -> None:
+        """It is over: its place is another's."""
+        self._under_way.pop(connection, None)
+        if sending.quick:
+            self._quick.add(connection)
+        else:
+            self._quick.discard(connection)
+        self.finished += whole
+        self.broken_off += not whole
+        self.leave_place()
+        if self._all_over is not None and not self._under_way and not self._all_over.done():
+            self._all_over.set_result(None)
+
+    async def over(self) -> None:
+        """Wait until none is under way."""
+        while self._under_way:
+            self._all_over = asyncio.get_running_loop().create_future()
+            await self._all_over
+
+    def _sending(
+        self,
+        connection: Hashable,
+        wire: socket.socket,
+        fd: int,
+        span: Span,
+        *,
+        client: str,
+        abort: Callable[[], object],
+    ) -> Sending:
+        quick = connection in self._quick
+        return Sending(wire, fd, span, clock=self._clock, client=client, abort=abort, quick=quick)
 
     def look(self) -> None:
         """Drop those who are too slow; to be called every few seconds."""

@@ -1,8 +1,8 @@
 """One download: how its bytes go out, and when it is too slow to go on.
 
 On the event loop. Bytes go by `sendfile` from a shared descriptor with an offset, never by
-position, and by reads and plain writes where TLS needs them in between. Both read the page cache on
-the loop, as nginx does.
+position, and by reads and plain writes where TLS needs them in between (`awaited.py`). Both read
+the page cache on the loop, as nginx does.
 
 A board may stall for minutes while it erases flash, so nothing here has a short timeout. Once in a
 while `look` judges all who download: dropped is who took nothing for `STALLED`, or less than
@@ -22,8 +22,6 @@ import struct
 import termios
 from collections.abc import Callable
 
-from aiohttp import web
-
 from otaflux.log import Event, log
 from otaflux.web.answers import Span
 
@@ -35,29 +33,34 @@ QUEUE = 256 << 10  # bytes not yet sent that the kernel holds for a board
 WIDE_QUEUE = 4 << 20  # … for one that empties half of `QUEUE` within `QUICK`
 QUICK = 0.05  # seconds; no board on a radio does that, servers and proxies do
 STEP = 1 << 20  # bytes for one sendfile: a cold file must not hold up polls for long
-CHUNK = 64 << 10  # bytes for one write under TLS
 
 _INT = struct.Struct("i")
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # not everywhere; Linux and macOS
+_CORK = getattr(socket, "TCP_CORK", None)  # Linux
+
+# Hears how a download ended: with nothing where all of it went.
+Ended = Callable[[OSError | None], None]
 
 
 class Sending:
-    """One download under way: what was taken of it, and since when nothing was.
+    """A span of a file on its way to a client: what was taken, and since when nothing was.
 
-    `client` is the address that it goes to. `quick` says whether its reader makes room quickly, as
-    far as is known.
+    `wire` is the connection's socket, `abort` ends the connection, `client` is the address that it
+    goes to. `quick` says whether its reader makes room quickly, as far as is known.
     """
 
     __slots__ = (
+        "_abort",
         "_asked",
         "_began",
         "_clock",
-        "_done",
+        "_ended",
+        "_fd",
         "_last",
         "_own",
         "_queued",
+        "_span",
         "_taken",
-        "_transport",
         "_wire",
         "client",
         "quick",
@@ -65,18 +68,23 @@ class Sending:
 
     def __init__(
         self,
-        transport: asyncio.Transport,
+        wire: socket.socket,
+        fd: int,
+        span: Span,
+        *,
         clock: Callable[[], float],
         client: str,
-        *,
+        abort: Callable[[], object],
         quick: bool = False,
     ) -> None:
-        self._transport = transport
-        self._wire: socket.socket = transport.get_extra_info("socket")
+        self._wire = wire
+        self._fd = fd
+        self._span = span
         self._clock = clock
+        self._abort = abort
         self._began = self._last = clock()
         self._taken = 0
-        self._done: asyncio.Future[None] | None = None
+        self._ended: Ended | None = None
         self._own: socket.socket | None = None
         self._queued = 0
         self._asked = 0.0
@@ -114,72 +122,100 @@ class Sending:
 
     def drop(self) -> None:
         """End the connection, whatever is still to be sent on it."""
-        self._transport.abort()
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(ConnectionAbortedError())
+        self._abort()
+        self.stop()
 
-    async def head(self, request: web.BaseRequest, head: bytes) -> None:
-        """Send the head, and wait until the kernel has it: no other bytes may overtake it."""
-        if self._transport.is_closing():
-            raise ConnectionResetError
-        await request.writer.write(head)
-        await self._flushed(request)
+    def start(self, head: bytes) -> bool:
+        """Send a head on a connection that owes nothing, and what the kernel takes of the file.
 
-    async def body(self, request: web.BaseRequest, fd: int, span: Span) -> None:
-        """Send a span of a file."""
-        if self._transport.is_closing():
-            raise ConnectionResetError
-        if span.length > QUEUE:
-            self._limit()
+        Returns whether it took all; if not, `go_on`. Raises `BlockingIOError` where it takes not
+        even the head, and nothing was sent then.
+        """
+        self.bound()
+        wire = self._wire
+        if _CORK is not None:  # the head waits for the bytes behind it
+            wire.setsockopt(socket.IPPROTO_TCP, _CORK, 1)
         try:
-            if self._is_tls():
-                await self._by_writes(request, fd, span)
-            elif not self._push(self._wire.fileno(), fd, span):
-                await self._by_sendfile(fd, span)
-        except ConnectionError:
-            raise
-        except OSError as error:
-            # The head is out and promised more, so there is nobody left to be told.
-            log.error(Event.REQUEST_FAILED, reason=f"a firmware file cannot be sent: {error}")
-            self.drop()
-            raise ConnectionAbortedError from error
+            if os.write(wire.fileno(), head) < len(head):
+                raise ConnectionAbortedError
+            return self.push()
+        finally:
+            if _CORK is not None:
+                wire.setsockopt(socket.IPPROTO_TCP, _CORK, 0)
 
-    async def _by_sendfile(self, fd: int, span: Span) -> None:
-        """Let the kernel take what is left, whenever it has room."""
-        loop = asyncio.get_running_loop()
-        done = self._done = loop.create_future()
+    def bound(self) -> None:
+        """Bound what the kernel takes beyond what it could send already.
+
+        Who was quick before has a wide queue there already.
+        """
+        if not self.quick and self._span.length > QUEUE:
+            self._limit()
+
+    def push(self) -> bool:
+        """Let the kernel take what it has room for; returns whether it has all of it now."""
+        left = self._span.length - self._taken
+        try:
+            took = os.sendfile(
+                (self._own or self._wire).fileno(),
+                self._fd,
+                self._span.start + self._taken,
+                min(left, STEP),
+            )
+        except (BlockingIOError, InterruptedError):
+            return False
+        self.took(took)
+        return took >= left
+
+    def go_on(self, ended: Ended) -> None:
+        """Let the kernel take what is left, whenever it has room; `ended` hears of the end."""
         # asyncio lets nobody else wait for room on a transport's descriptor, but on a duplicate;
         # and that one is ours until we close it, whatever becomes of the transport.
         own = self._own = self._wire.dup()
+        self._ended = ended
         self._asked = self._clock()
+        asyncio.get_running_loop().add_writer(own, self._room)
 
-        def room() -> None:
-            if done.done():
+    def read(self, most: int) -> bytes:
+        """The next bytes, at most so many, for who writes them itself and says that they went."""
+        left = self._span.length - self._taken
+        return os.pread(self._fd, min(most, left), self._span.start + self._taken)
+
+    def took(self, took: int) -> None:
+        """So many bytes went. Raises `OSError` where it is none: the file ends too early."""
+        if not took:
+            raise OSError("it is shorter than it was")
+        self._taken += took
+        self._last = self._clock()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes went."""
+        return self._taken >= self._span.length
+
+    def stop(self) -> None:
+        """Let the kernel take no more."""
+        self._end(ConnectionAbortedError())
+
+    def _room(self) -> None:
+        if self._own is None:
+            return
+        try:
+            self._widen(self._clock())
+            if not self.push():
                 return
-            try:
-                self._widen(self._clock())
-                if self._push(own.fileno(), fd, span):
-                    done.set_result(None)
-            except OSError as error:
-                done.set_exception(error)
+        except OSError as error:
+            self._end(error)
+        else:
+            self._end(None)
 
-        try:
-            loop.add_writer(own, room)
-            await done
-        finally:
-            loop.remove_writer(own)
-            self._own = None
-            own.close()
-
-    def _push(self, to: int, fd: int, span: Span) -> bool:
-        """Let the kernel take what it has room for; returns whether it has all of it now."""
-        left = span.length - self._taken
-        try:
-            took = os.sendfile(to, fd, span.start + self._taken, min(left, STEP))
-        except (BlockingIOError, InterruptedError):
-            return False
-        self._took(took)
-        return took >= left
+    def _end(self, error: OSError | None) -> None:
+        own, self._own = self._own, None
+        ended, self._ended = self._ended, None
+        if own is None or ended is None:
+            return
+        asyncio.get_running_loop().remove_writer(own)
+        own.close()
+        ended(error)
 
     def _widen(self, now: float) -> None:
         """A wide queue for who made room quickly, the usual one for who did not."""
@@ -188,36 +224,16 @@ class Sending:
             self.quick = quick
             self._limit()
 
-    async def _by_writes(self, request: web.BaseRequest, fd: int, span: Span) -> None:
-        while self._taken < span.length:
-            chunk = os.pread(fd, min(CHUNK, span.length - self._taken), span.start + self._taken)
-            await request.writer.write(chunk)
-            await request.writer.drain()
-            self._took(len(chunk))
-        await self._flushed(request)
-
-    async def _flushed(self, request: web.BaseRequest) -> None:
-        """Wait until the transport holds nothing; under TLS its inner one may hold 64 KiB."""
-        if not self._transport.get_write_buffer_size():
-            return
-        # Over its limit is what counts for a plain transport, at its limit for TLS.
-        self._transport.set_write_buffer_limits(1 if self._is_tls() else 0)
-        try:
-            await request.writer.drain()
-        finally:
-            self._transport.set_write_buffer_limits()
-
-    def _is_tls(self) -> bool:
-        return self._transport.get_extra_info("sslcontext") is not None
-
-    def _took(self, took: int) -> None:
-        if not took:
-            raise OSError("it is shorter than it was")
-        self._taken += took
-        self._last = self._clock()
-
     def _limit(self) -> None:
-        """Bound what the kernel takes beyond what it could send already."""
         if _NOTSENT_LOWAT is not None and self._wire.fileno() >= 0:
             queue = WIDE_QUEUE if self.quick else QUEUE
             self._wire.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, queue)
+
+
+def report(error: OSError) -> None:
+    """Say why a download could not go on, where that was no client's doing.
+
+    Its head is out and promised more, so there is nobody left to be told.
+    """
+    if not isinstance(error, ConnectionError):
+        log.error(Event.REQUEST_FAILED, reason=f"a firmware file cannot be sent: {error}")

@@ -8,7 +8,7 @@ from aiohttp.http import RawRequestMessage
 
 from otaflux.model.names import Device
 from otaflux.model.release import Release
-from otaflux.web.answers import Answer
+from otaflux.web.answers import Answer, Span
 from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.offer import Unit
 
@@ -45,6 +45,32 @@ class CachedAnswer:
     @property
     def size(self) -> int:
         """Bytes of the answer."""
+        return len(self.before) + len(self.after)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CachedDownload:
+    """A request for firmware seen before: what it is answered with, the head cut where a date goes.
+
+    `closes` says whether the connection ends after it, `name` is its address in metrics.
+    """
+
+    ask: Ask
+    name: str
+    release: Release
+    span: Span
+    before: bytes
+    after: bytes
+    closes: bool
+
+    @property
+    def device(self) -> Device:
+        """Whose firmware it is."""
+        return self.ask.device
+
+    @property
+    def size(self) -> int:
+        """Bytes that are remembered."""
         return len(self.before) + len(self.after)
 
 

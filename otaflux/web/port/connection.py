@@ -14,7 +14,7 @@ from typing import Protocol
 
 from aiohttp.http import RawRequestMessage
 
-from otaflux.web.port.cachedanswer import CachedAnswer
+from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
 
 PROMPT = 1  # seconds in which a connection that gets no place is closed, whatever it does
 
@@ -100,7 +100,7 @@ class Begun:
     """
 
     data: bytes = b""
-    found: CachedAnswer | RawRequestMessage | None = None
+    found: CachedAnswer | CachedDownload | RawRequestMessage | None = None
     shared: bool = False
     asked: bool = False
 

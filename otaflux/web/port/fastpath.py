@@ -1,4 +1,4 @@
-"""Polls that can be answered at once, before aiohttp, by bytes that are ready.
+"""Polls and downloads that can be answered at once, before aiohttp, by bytes that are ready.
 
 An `asyncio.Protocol` that parses nothing itself: the `RequestCache` knows whole requests by their
 bytes. Whatever else comes goes to aiohttp for good, as far as it was read; both ways give the same
@@ -11,27 +11,29 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from otaflux.web.port.cachedanswer import CachedAnswer
-from otaflux.web.port.connection import Begun, Connections, close, cut, send_away
+from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
+from otaflux.web.port.connection import NOTHING, Begun, Connections, close, cut, send_away
 from otaflux.web.port.handler import KEEPALIVE, Handler
+from otaflux.web.port.plaindownloads import Outcome
 from otaflux.web.port.reading import bound_reads
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.turnedaway import busy_answer
 
 
 class FastPath(asyncio.Protocol):
-    """One connection, until something else than a poll comes; while open it is in `connections`.
+    """One connection, until something comes that is for aiohttp; while open it is in `connections`.
 
-    `known` is what was asked there already, and found.
+    `begun` is what was asked there already, and found.
     """
 
     __slots__ = (
+        "_begun",
         "_behind",
         "_cache",
         "_connections",
         "_ends",
-        "_first",
         "_last",
+        "_sends",
         "_silent",
         "_to_aiohttp",
         "_told",
@@ -46,15 +48,16 @@ class FastPath(asyncio.Protocol):
         *,
         connections: Connections,
         to_aiohttp: Callable[[Begun], Handler],
-        known: CachedAnswer | None = None,
+        begun: Begun = NOTHING,
     ) -> None:
         self._cache = cache
         self._connections = connections
         self._to_aiohttp = to_aiohttp
-        self._first = known
+        self._begun = begun
         self._told: CachedAnswer | None = None
         self._silent = True
         self._waits: CachedAnswer | None = None
+        self._sends: CachedDownload | None = None
         self._behind = b""
         self._ends = False
         self._last = cache.clock()
@@ -64,9 +67,11 @@ class FastPath(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         bound_reads(transport)
         self._connections.enter(self)
-        if self._first is not None:
-            first, self._first = self._first, None
-            self._take(first)
+        begun, self._begun = self._begun, NOTHING
+        if isinstance(begun.found, CachedAnswer):
+            self._take(begun.found)
+        elif isinstance(begun.found, CachedDownload):
+            self._send(begun.found, begun.data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -82,6 +87,8 @@ class FastPath(asyncio.Protocol):
         known = self._cache.lookup(data)
         if known.__class__ is CachedAnswer:
             self._take(known)
+        elif known.__class__ is CachedDownload:
+            self._send(known, data)
         else:
             self._hand_over(Begun(data, known, asked=not self._silent))
 
@@ -124,10 +131,7 @@ class FastPath(asyncio.Protocol):
         if not known.wait or known.ask is None or parked.is_full:
             self._answer(known)
             return
-        if self._silent:
-            self._silent = False
-            self._connections.note_asked(self)
-        self._last = self._cache.clock()
+        self._note_asked()
         self._waits = known
         parked.enter(self, known.ask.device, known.wait)
 
@@ -142,12 +146,52 @@ class FastPath(asyncio.Protocol):
         if self._ends and self._waits is None:
             close(self._transport)
 
-    def _answer(self, known: CachedAnswer) -> None:
-        cache = self._cache
+    def _send(self, known: CachedDownload, data: bytes) -> None:
+        """Send firmware, or hand its request over where that cannot be here and now."""
+        told, transport = self._told, self._transport
+        outcome = Outcome.NOT_HERE
+        # A release that was told before holds, and the handlers know for how long.
+        same = told is None or told.told is known.release
+        peer = transport.get_extra_info("peername")
+        if same and self._cache.plain is not None and not transport.get_write_buffer_size():
+            outcome = self._cache.plain.send(
+                known,
+                transport.get_extra_info("socket"),
+                connection=transport,
+                client=str(peer[0]) if isinstance(peer, tuple) else "",
+                abort=self.abort,
+                ended=self._sent,
+            )
+        if outcome is Outcome.NOT_HERE:
+            self._hand_over(Begun(data, asked=not self._silent))
+            return
+        self._note_asked()
+        self._told, self._sends = None, known
+        if outcome is Outcome.LASTS:
+            transport.pause_reading()
+        else:
+            self._sent(outcome)
+
+    def _sent(self, outcome: Outcome) -> None:
+        """Go on where all of the firmware went."""
+        sends, self._sends = self._sends, None
+        self._last = self._cache.clock()
+        if outcome is Outcome.BROKEN:
+            cut(self._transport)
+        elif self._ends or (sends is not None and sends.closes):
+            close(self._transport)
+        else:
+            self._transport.resume_reading()
+
+    def _note_asked(self) -> None:
         if self._silent:
             self._silent = False
             self._connections.note_asked(self)
-        self._last = cache.clock()
+        self._last = self._cache.clock()
+
+    def _answer(self, known: CachedAnswer) -> None:
+        cache = self._cache
+        self._note_asked()
         answer, self._told = cache.answer(known)
         self._transport.write(answer)
         if known.closes or self._told is None:
@@ -163,11 +207,14 @@ class FastPath(asyncio.Protocol):
 
     def check_idle(self, now: float) -> None:
         """End it when no poll came for `KEEPALIVE` seconds."""
-        if now - self._last >= KEEPALIVE:
+        if self._sends is None and now - self._last >= KEEPALIVE:
             self.close_idle()
 
     def close_idle(self) -> None:
         """End it, for it is idle; at once if the client does not take its answers."""
+        if self._sends is not None:
+            self._ends = True
+            return
         self._cache.parked.leave(self)
         self.waited()
         if self._transport.get_write_buffer_size():

@@ -30,7 +30,7 @@ from otaflux.model.record import Record
 from otaflux.web import answers
 from otaflux.web.answers import http_date
 from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
-from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels
+from otaflux.web.devices.ask import ONLY_STABLE, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.offer import NOBODY
@@ -45,10 +45,11 @@ from otaflux.web.devices.polls import (
 )
 from otaflux.web.observer import Observer, Polled
 from otaflux.web.origin import Origins
-from otaflux.web.port.cachedanswer import CachedAnswer, anybodys, cached
+from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload, anybodys, cached
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
 from otaflux.web.port.parked import Parked
 from otaflux.web.port.parsing import whole_request
+from otaflux.web.port.plaindownloads import PlainDownloads
 from otaflux.web.port.pollcounts import PollCounts
 from otaflux.web.port.remembered import Remembered
 from otaflux.web.port.unnamed import RequestKind, unnamed
@@ -58,6 +59,9 @@ MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
 KINDS = 4  # of named requests that are told apart at once
 
+# What a read is: known, parsed and for others, or neither.
+Found = CachedAnswer | CachedDownload | RawRequestMessage | None
+
 
 class RequestCache:
     """What the fast paths of a port share.
@@ -65,7 +69,8 @@ class RequestCache:
     `ready_record` gives a device's record where it needs no look, `secure` says that the port has
     TLS. `heard` hears of units that name themselves; `follows_down` says that what a unit runs
     changes no answer; `admission` says who may ask. `most` bytes of requests and answers are kept.
-    `behind` is the cache of trusted proxies' connections, which itself is `shared`.
+    `behind` is the cache of trusted proxies' connections, which itself is `shared`. Without
+    `plain` no firmware is sent here.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class RequestCache:
         admission: Admission = EVERYBODY,
         behind: RequestCache | None = None,
         shared: bool = False,
+        plain: PlainDownloads | None = None,
         most: int = MAX_REMEMBERED,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -95,6 +101,7 @@ class RequestCache:
         self._origins = origins
         self._channels = channels
         self._secure = secure
+        self.plain: PlainDownloads | None = None if secure or shared else plain
         self._hearing = Hearing(heard)
         self._observer = observer
         self.counts: PollCounts = PollCounts(observer) if behind is None else behind.counts
@@ -104,32 +111,32 @@ class RequestCache:
         self.parked: Parked = Parked(clock) if behind is None else behind.parked
         self._kinds: tuple[RequestKind, ...] = ()
         self._now = now
-        self._known: Remembered[CachedAnswer] = Remembered(most)
+        self._known: Remembered[CachedAnswer | CachedDownload] = Remembered(most)
         self._answered: list[CachedAnswer] = []
         self._put_off: list[CachedAnswer] = []
         self._busy = answers.busy().ready(keep_alive=False)
         self.clock = clock
 
-    def lookup(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
-        """What a read is: a whole poll that can be answered at once, or another whole request.
+    def lookup(self, data: bytes) -> Found:
+        """What a read is: a poll or a download that can be answered at once, or another request.
 
         None where it is neither, or was not looked at.
         """
         return self._known.get(data) or self._judge(data)
 
-    def _judge(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
+    def _judge(self, data: bytes) -> Found:
         """Whose name is in it matters to no answer; look for it without, or read it."""
         if len(data) > MAX_READ:
             return None
         for kind in self._kinds:
             unit = kind.name_in(data)
             known = self._known.get(kind.key) if unit else None
-            if known is not None and known.ask is not None:
+            if isinstance(known, CachedAnswer) and known.ask is not None:
                 self._hear(known, unit, kind.runs)
                 return known
         return self._of_unit(data)
 
-    def _of_unit(self, data: bytes) -> CachedAnswer | RawRequestMessage | None:
+    def _of_unit(self, data: bytes) -> Found:
         """The same, of a kind that did not come lately."""
         key, unit, runs = unnamed(data, with_current=self._follows_down)
         known = self._known.get(key) or self._read(data, key, unit=unit, runs=runs)
@@ -194,7 +201,7 @@ class RequestCache:
         if self._behind is not None:
             self._behind.forget(device)
 
-    def again(self, known: CachedAnswer) -> CachedAnswer | RawRequestMessage | None:
+    def again(self, known: CachedAnswer) -> Found:
         """What a request that waited is now; see `lookup`."""
         return self._known.get(known.key) or self._read(known.key, known.key)
 
@@ -231,9 +238,7 @@ class RequestCache:
             polled[device, runs, status] += count
         self.counts.add(polled)
 
-    def _read(
-        self, data: bytes, key: bytes, *, unit: bytes = b"", runs: bytes = b""
-    ) -> CachedAnswer | RawRequestMessage | None:
+    def _read(self, data: bytes, key: bytes, *, unit: bytes = b"", runs: bytes = b"") -> Found:
         """Read a request that was not seen before, and remember it if it can be answered here.
 
         It is remembered as anybody's whose name `unit` and version `runs` were cut out for the key.
@@ -243,6 +248,8 @@ class RequestCache:
             return None
         try:
             known = self._of_health(message) or self._of_poll(message)
+            if known is None and key == data:
+                return self._of_download(message, key)
         except (Refused, Busy):  # also of who may not ask
             return message
         if known is None:
@@ -268,7 +275,7 @@ class RequestCache:
         Raises `Refused`.
         """
         ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
-        if ask is None or not self._is_proven(message, ask):
+        if ask is None or not self._is_proven(message):
             return None
         record = self._ready_record(ask.device)
         if record is None:
@@ -293,7 +300,17 @@ class RequestCache:
             wait=ask.wait if answer.status == HTTPStatus.NOT_MODIFIED else 0,
         )
 
-    def _is_proven(self, message: RawRequestMessage, ask: Ask) -> bool:
+    def _of_download(self, message: RawRequestMessage, key: bytes) -> Found:
+        """What is remembered of a plain download; the request where it is none."""
+        if self.plain is None:
+            return message
+        known = self.plain.read(message, ready_record=self._ready_record, is_proven=self._is_proven)
+        if known is None:
+            return message
+        self._known.put(key, known)
+        return known
+
+    def _is_proven(self, message: RawRequestMessage) -> bool:
         """Whether whoever sends the same bytes proves itself by them, and will tomorrow.
 
         Certificates are of connections, and so are the units that they name beside a token; links

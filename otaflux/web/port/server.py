@@ -24,7 +24,7 @@ from otaflux.log import Event, log
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.port.acceptor import Acceptor
 from otaflux.web.port.addresses import Answers
-from otaflux.web.port.cachedanswer import CachedAnswer
+from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
 from otaflux.web.port.connection import Begun, Connections
 from otaflux.web.port.expiry import Expiry
 from otaflux.web.port.fastpath import FastPath
@@ -161,11 +161,10 @@ class Port:
         """Whoever takes a new connection."""
         if self._cache is None:
             return self._handler(begun)
-        known = begun.found if isinstance(begun.found, CachedAnswer) else None
-        if begun.data and known is None:
+        if begun.data and not isinstance(begun.found, CachedAnswer | CachedDownload):
             return self._handler(begun)
         cache = self._cache.behind if begun.shared else self._cache
-        return FastPath(cache, connections=self._open, to_aiohttp=self._handler, known=known)
+        return FastPath(cache, connections=self._open, to_aiohttp=self._handler, begun=begun)
 
     def _handler(self, begun: Begun) -> Handler:
         server = cast("web.Server", self._aiohttp)
@@ -190,6 +189,8 @@ class Port:
         try:
             async with asyncio.timeout(self._shutdown_timeout):
                 await self._aiohttp.shutdown(self._shutdown_timeout)
+                if self._downloads is not None:
+                    await self._downloads.over()
         except TimeoutError:
             log.warning(Event.DOWNLOADS_CUT, open=len(self._open))
         if self._downloads is not None:
