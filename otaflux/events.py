@@ -12,9 +12,10 @@ kind of error, and neither ends what it heard of nor keeps it from the others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import msgspec
 
 from otaflux.log import Event, log
 from otaflux.model.artifact import Digest
@@ -34,8 +35,7 @@ class PullOutcome(StrEnum):
     UNDECIDED = "undecided"
 
 
-@dataclass(frozen=True, slots=True)
-class HookAccepted:
+class HookAccepted(msgspec.Struct, frozen=True):
     """A part of a hook is a reason to look at a device; `tag` is None where it named none."""
 
     hook: str
@@ -45,24 +45,21 @@ class HookAccepted:
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class HookAnswered:
+class HookAnswered(msgspec.Struct, frozen=True):
     """A whole hook was answered: `accepted`, `ignored` or `rejected`."""
 
     source: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSent:
+class RequestSent(msgspec.Struct, frozen=True):
     """One request went to the registry: its kind and what came of it, as `Wire` has them."""
 
     kind: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(msgspec.Struct, frozen=True):
     """The bytes of one artifact were asked for, in so many seconds; `digest` is its manifest's."""
 
     device: Device
@@ -72,8 +69,7 @@ class Pulled:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(msgspec.Struct, frozen=True):
     """A channel is told another release now; `before` is what it was told.
 
     `is_new` says that no channel of the device was told it yet. `seconds` is since the first hook
@@ -89,8 +85,7 @@ class Published:
     proof: SignatureProof | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """A channel is told other bytes under the same tag; `before` is what the tag stood for."""
 
     release: Release
@@ -98,8 +93,7 @@ class Moved:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
+class Withdrawn(msgspec.Struct, frozen=True):
     """A release's tag is gone from its source; its file stays for a while, served to nobody.
 
     One that is `told_on` stays, and is served, because channels never fall.
@@ -111,8 +105,7 @@ class Withdrawn:
     told_on: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureLapsed:
+class SignatureLapsed(msgspec.Struct, frozen=True):
     """A release that is told or kept has no signature any more that is trusted; it goes next."""
 
     release: Release
@@ -120,15 +113,13 @@ class SignatureLapsed:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TrustChanged:
+class TrustChanged(msgspec.Struct, frozen=True):
     """Others may sign from now on: each key and identity, in words."""
 
     trusted: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRefused:
+class ReleaseRefused(msgspec.Struct, frozen=True):
     """A look found that a release cannot be served, or not yet; told at each such look.
 
     `digest` is None where the registry withholds that too.
@@ -142,8 +133,7 @@ class ReleaseRefused:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FoundUsable:
+class FoundUsable(msgspec.Struct, frozen=True):
     """A look found that a tag's release can be served; `digest` is its manifest's."""
 
     device: Device
@@ -151,8 +141,7 @@ class FoundUsable:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class TagUnclear:
+class TagUnclear(msgspec.Struct, frozen=True):
     """Nothing was learnt about one tag; the run went on with the others."""
 
     device: Device
@@ -161,16 +150,14 @@ class TagUnclear:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TagClear:
+class TagClear(msgspec.Struct, frozen=True):
     """Something was learnt about a tag."""
 
     device: Device
     tag: Tag
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(msgspec.Struct, frozen=True):
     """A run learnt all that it asked for; `requests` went to the registry for its sake."""
 
     device: Device
@@ -181,8 +168,7 @@ class RunEnded:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(msgspec.Struct, frozen=True):
     """A run learnt nothing, or not all; `tag` is the one that was asked about, if any."""
 
     device: Device
@@ -193,40 +179,35 @@ class RunFailed:
     hooks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FilesLeft:
+class FilesLeft(msgspec.Struct, frozen=True):
     """Files that nobody names any more could not be removed."""
 
     device: Device
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceForgotten:
+class DeviceForgotten(msgspec.Struct, frozen=True):
     """A device went, and its files with it."""
 
     device: Device
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceNotServed:
+class DeviceNotServed(msgspec.Struct, frozen=True):
     """A device is left alone from now on."""
 
     device: Device
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerConnected:
+class BrokerConnected(msgspec.Struct, frozen=True):
     """There is a connection to the broker, and what is sent below `topic` can be read."""
 
     url: str
     topic: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerFailed:
+class BrokerFailed(msgspec.Struct, frozen=True):
     """There is no connection to the broker any more, or none came to be.
 
     Where `is_connected`, there is one all the same, and something else is not as it should be.
@@ -237,31 +218,27 @@ class BrokerFailed:
     is_connected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerSent:
+class BrokerSent(msgspec.Struct, frozen=True):
     """The broker took a message: `announcement`, `hook` or `unit`."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerHeard:
+class BrokerHeard(msgspec.Struct, frozen=True):
     """A message of another replica came: a `hook` or a `unit`; `accepted` or `ignored`."""
 
     kind: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerWaiting:
+class BrokerWaiting(msgspec.Struct, frozen=True):
     """So many messages of a kind wait to be sent."""
 
     kind: str
     messages: int
 
 
-@dataclass(frozen=True, slots=True)
-class ActionClosed:
+class ActionClosed(msgspec.Struct, frozen=True):
     """A unit closed an action of hawkBit's protocol here, whose release has that version.
 
     `again_in` is None where it went well, else the seconds until it is offered again.
@@ -278,8 +255,7 @@ class ActionClosed:
     said: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitLooping:
+class UnitLooping(msgspec.Struct, frozen=True):
     """A unit took all of a release so many `times` within a day, which is three at least.
 
     So it does where the version inside an image is not that of its tag.

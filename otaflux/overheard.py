@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.wording import plain
 
@@ -22,8 +23,7 @@ ENDS = {"broker_connected": "broker_failed", "registry_answers": "registry_faile
 HEARD_BESIDES = BESIDES | ENDS.keys()  # below a warning, and heard all the same
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(msgspec.Struct, frozen=True):
     """One line: `at` as the log has it, `fields` what it said besides."""
 
     at: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from otaflux.errors import Busy, DiskFailed, OtaFluxError, Undecided, Unreachable
 
@@ -17,8 +18,7 @@ class Cause(StrEnum):
     OTHERS = "others"  # whoever goes first had the place: nobody has to do anything
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """Why something was not learnt, in words, and what a person may do about it (may be empty)."""
 
     cause: Cause

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from otaflux.errors import Undecided
 from otaflux.log import Event, log
@@ -62,8 +63,7 @@ class Current(Protocol[T_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed(Generic[T]):
+class Fixed(msgspec.Struct, Generic[T], frozen=True):
     """A value that never changes, where one that may is expected."""
 
     value: T

@@ -8,9 +8,9 @@ Plain polls are answered by `cache` before. On one event loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 from aiohttp import web
 
 from otaflux.app.controller import Controller
@@ -43,8 +43,7 @@ from otaflux.web.port.requestcache import MAX_REMEMBERED, RequestCache
 from otaflux.work.queue import WorkQueue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of devices and their units, and where what is not known is looked for.
 
     `follows_down` says that what a unit runs changes nothing of what it is told.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from otaflux.errors import BadName
 from otaflux.model.names import STABLE, Device, Tag
@@ -21,8 +22,7 @@ NOT_KNOWN = 404
 LATER = "Did the hook come? Without one a re-check finds it, see RECHECK_INTERVAL"
 
 
-@dataclass(frozen=True, slots=True)
-class WaitedFor:
+class WaitedFor(msgspec.Struct, frozen=True):
     """What is waited for; `digest` of its manifest where a tag may move, else empty."""
 
     device: Device
@@ -36,13 +36,11 @@ class WaitedFor:
         return self.version.pre_release or STABLE
 
 
-@dataclass(frozen=True, slots=True)
-class IsTold:
+class IsTold(msgspec.Struct, frozen=True):
     """Devices are told it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotYet:
+class NotYet(msgspec.Struct, frozen=True):
     """They are not; `may_come` says that it comes by itself, if at all."""
 
     reason: str
@@ -50,8 +48,7 @@ class NotYet:
     may_come: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Never:
+class Never(msgspec.Struct, frozen=True):
     """They will not be."""
 
     reason: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.settings import Settings
@@ -21,8 +22,7 @@ TIMEOUT = 10.0  # seconds without a byte
 MAX_ANSWER = 16 << 20  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorsAddress:
+class OperatorsAddress(msgspec.Struct, frozen=True):
     """Where operators are answered: `shown` is how people write it."""
 
     host: str

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from otaflux.errors import Refused
 from otaflux.model.artifact import Digest
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 PASSWORD = "COSIGN_PASSWORD"  # noqa: S105 - the variable's name, which is cosign's
 
 
-@dataclass(frozen=True, slots=True)
-class Signing:
+class Signing(msgspec.Struct, frozen=True):
     """Signs what is pushed."""
 
     key: PrivateKey

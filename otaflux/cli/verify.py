@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
+import msgspec
 
 from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.reference import device_and_version
@@ -31,8 +31,7 @@ from otaflux.settings import Settings
 MOST = 20  # versions of a device that are looked at where none is named, the highest first
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """One tag: who signed it, or why nothing holds. `is_clear` says whether that could be learnt.
 
     `digest` is empty where the tag could not be resolved.

@@ -23,6 +23,8 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import msgspec
+
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
@@ -32,8 +34,7 @@ from otaflux.model.version import Version, meant
 _DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A reason to look: for the queue the touch, for the answer what the event named.
 
     `tag` is None where the event names none.
@@ -44,8 +45,7 @@ class Accepted:
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(msgspec.Struct, frozen=True):
     """An event that asks for nothing here; `repository` as the event has it."""
 
     repository: str

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
 from typing import TypeVar
@@ -40,16 +39,14 @@ class Lenient(msgspec.Struct, frozen=True):
     """A JSON object of which only the declared fields are read, whatever else is in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(msgspec.Struct, frozen=True):
     """The request that a registry would send: what `otaflux hook-example` prints."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Pushed:
+class Pushed(msgspec.Struct, frozen=True):
     """What an example tells of: a tag of a repository, its manifest's digest, and when."""
 
     repository: str

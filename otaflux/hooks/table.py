@@ -11,8 +11,9 @@ sends too), then what has keys of its own, then what has fewer. docs/hooks.md te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from otaflux.errors import BadHook
 from otaflux.hooks import (
@@ -65,8 +66,7 @@ class Proof(Enum):
     QUERY = "?secret=SECRET"
 
 
-@dataclass(frozen=True, slots=True)
-class HookSource:
+class HookSource(msgspec.Struct, frozen=True):
     """One kind of sender: how it is recognised, read, imitated, and how it proves itself."""
 
     name: str
@@ -76,8 +76,7 @@ class HookSource:
     proof: Proof
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """What a hook says, each thing once, and the name of the source that it is from."""
 
     source: str

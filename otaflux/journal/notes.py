@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from otaflux.model.names import Channel
 from otaflux.reason import Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(msgspec.Struct, frozen=True):
     """Something that happened to a device: `at` is since the epoch (s), `word` the log's event.
 
     The same again and again is one entry, with how many `times`, and the last time.
@@ -23,8 +24,7 @@ class Noted:
     times: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A release that could not be served at the last look at it."""
 
     at: float
@@ -47,8 +47,7 @@ class FailedLook:
     times: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Looping:
+class Looping(msgspec.Struct, frozen=True):
     """A unit that takes one release again and again; `times` within the last day."""
 
     at: float

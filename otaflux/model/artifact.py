@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import msgspec
+
 from otaflux.errors import BadName
 from otaflux.model.names import Tag
 from otaflux.model.taglist import TagList
@@ -55,8 +57,7 @@ _PREFIX = len("sha256:")
 NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """`algorithm:hex` of bytes; sha256 or sha512, lower-case, of the right length."""
 
     algorithm: str
@@ -74,8 +75,7 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(msgspec.Struct, frozen=True):
     """For whom a child of an index is; empty strings where it does not say."""
 
     architecture: str = ""
@@ -165,6 +165,5 @@ class Listing:
         return (tag.text for tag in self.tags)
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(msgspec.Struct, frozen=True):
     """The answer that a tag is not there: a 404 whose OCI error body says so, nothing less."""

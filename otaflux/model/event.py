@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+import msgspec
+
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
 
@@ -33,8 +35,7 @@ class HookEvent:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
+class Noise(msgspec.Struct, frozen=True):
     """A part of a known payload that asks for nothing; `repository` is empty where unknown."""
 
     repository: str

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+import msgspec
+
 from otaflux.errors import BadName
 
 MAX_DEVICE = 200  # characters of a device's name
@@ -25,8 +27,7 @@ _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 _CHANNEL = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Device:
+class Device(msgspec.Struct, frozen=True, order=True):
     """What runs the same firmware: 1 to 200 characters of the OCI grammar, `/` allowed."""
 
     name: str
@@ -52,8 +53,7 @@ def _device(text: str) -> Device:
     return Device(text)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+class Repository(msgspec.Struct, frozen=True, order=True):
     """A repository of a registry, whole: prefix and device."""
 
     name: str
@@ -69,8 +69,7 @@ class Repository:
         return self.name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Tag:
+class Tag(msgspec.Struct, frozen=True, order=True):
     """A tag, as the registry has it: case and a leading `v` are kept."""
 
     text: str

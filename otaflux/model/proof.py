@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from otaflux.model.signer import Signer
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureProof:
+class SignatureProof(msgspec.Struct, frozen=True):
     """Who signed a manifest, of those that were trusted when it was judged; one at least.
 
     `identities` names the identities, issuer and root by which certificates were judged; it is

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class KeySigner:
+class KeySigner(msgspec.Struct, frozen=True):
     """A key; `fingerprint` is `sha256:` and the hexadecimal SHA-256 of its SPKI in DER."""
 
     fingerprint: str
@@ -17,8 +16,7 @@ class KeySigner:
         return self.fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class IdentitySigner:
+class IdentitySigner(msgspec.Struct, frozen=True):
     """An identity that a certificate names, such as a CI workflow, and who said that it is one."""
 
     identity: str

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import msgspec
 import semver
 
 from otaflux.errors import BadName
@@ -94,8 +95,7 @@ class Version:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Rank:
+class Rank(msgspec.Struct, frozen=True):
     """Where a text stands among versions, for less than a `Version` costs: of very many, say.
 
     `key` is that of the version, `pre_release` is its first pre-release identifier or empty.

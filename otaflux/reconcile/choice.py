@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeGuard, assert_never
+
+import msgspec
 
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest, Gone
@@ -32,8 +34,7 @@ _ALWAYS_STAY = 2
 WITHDRAWN_LINGERS = 7 * 24 * 3600  # seconds on disk, so that a lost tag can be pushed again
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A tag that is a version."""
 
     tag: Tag
@@ -45,30 +46,26 @@ class Candidate:
         return (*self.version.key, self.tag.text)
 
 
-@dataclass(frozen=True, slots=True)
-class NoVersion:
+class NoVersion(msgspec.Struct, frozen=True):
     """A tag that is no version; `instead` is what would have counted, if one was meant."""
 
     tag: Tag
     instead: Version | None
 
 
-@dataclass(frozen=True, slots=True)
-class LookAt:
+class LookAt(msgspec.Struct, frozen=True):
     """The next tag that has to be looked at before the channel is settled."""
 
     candidate: Candidate
 
 
-@dataclass(frozen=True, slots=True)
-class Stands:
+class Stands(msgspec.Struct, frozen=True):
     """The channel is told this release."""
 
     release: Release
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(msgspec.Struct, frozen=True):
     """The channel has no release."""
 
 

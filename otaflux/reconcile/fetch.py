@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.errors import DiskFull, Unusable
 from otaflux.files.durable import NewFile
@@ -33,8 +34,7 @@ from otaflux.unpack.limits import Limits
 WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """The layers that hold a firmware, whose it is, and who keeps its file.
 
     `found_by_poll` says that only polls found the device.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing
@@ -22,8 +23,7 @@ from otaflux.reconcile.shortlist import Progress, Shortlist, Sifted, sift
 MANY_TAGS = 1000  # sorting out more would keep polls waiting
 
 
-@dataclass(frozen=True, slots=True)
-class ListedTags:
+class ListedTags(msgspec.Struct, frozen=True):
     """A listing, as one run needs it.
 
     `served` are the tags of it that are served, `there` those of it that the record names;

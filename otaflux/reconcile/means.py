@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.events import Events
 from otaflux.machine import Machine
@@ -18,8 +19,7 @@ from otaflux.state.checksums import Checksums
 from otaflux.state.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(msgspec.Struct, frozen=True):
     """What every run works with."""
 
     source: Source

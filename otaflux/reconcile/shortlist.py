@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
+import msgspec
+
 from otaflux.model.names import Channel, Tag
 from otaflux.model.version import Version, rank
 from otaflux.reconcile.choice import Candidate
@@ -38,8 +40,7 @@ class Progress:
 NOT_BEGUN = Progress((math.inf,), 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Shortlist:
+class Shortlist(msgspec.Struct, frozen=True):
     """The candidates that a channel's look begins with, highest first.
 
     `is_cut` says that there are lower ones; `above` is the sum over those higher ones that an
@@ -63,8 +64,7 @@ class Shortlist:
         return None if last is None else Progress(last, above)
 
 
-@dataclass(frozen=True, slots=True)
-class Sifted:
+class Sifted(msgspec.Struct, frozen=True):
     """What a run needs of a listing: which of the tags that it asked for are there, and the top."""
 
     there: frozenset[Tag]

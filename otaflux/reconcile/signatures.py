@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+import msgspec
+
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import (
     BadName,
@@ -62,8 +64,7 @@ PATIENCE = 20.0  # seconds for one payload or bundle
 ALL_PATIENCE = 60.0  # seconds for all that may be a signature of one manifest
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
+class _Layer(msgspec.Struct, frozen=True):
     """A blob that may be a signature: a bundle, or a payload that its annotations sign."""
 
     blob: Descriptor
@@ -117,8 +118,7 @@ class _Search:
         return len(self.signers) >= trusted or self.beside >= MOST_BESIDE
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
+class _Refused(msgspec.Struct, frozen=True):
     """The artifacts that were there when nothing held, and why nothing did."""
 
     artifacts: frozenset[Digest]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from otaflux.errors import Refused
 from otaflux.model.artifact import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, Digest
@@ -22,8 +23,7 @@ from otaflux.registry.source import Attached
 from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(msgspec.Struct, frozen=True):
     """An attached artifact, ready to be pushed: its blob, then its manifest."""
 
     blob: bytes

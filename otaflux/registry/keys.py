@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -33,15 +32,14 @@ _FLAT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """The keys of an object that count, and the shapes of those that are objects or lists of some.
 
     With `exact`, keys in other letters are other keys.
     """
 
     keys: frozenset[str]
-    inner: Mapping[str, Shape] = field(default_factory=dict)
+    inner: Mapping[str, Shape] = msgspec.field(default_factory=dict)
     exact: bool = False
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from otaflux.errors import Unusable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Tag
@@ -23,8 +25,7 @@ from otaflux.model.names import Device, Tag
 LONGER = 4  # times `max_bytes` that are read of a blob that is longer than its manifest says
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(msgspec.Struct, frozen=True):
     """The tag still resolves to the digest that the caller knows."""
 
 
@@ -37,8 +38,7 @@ class File:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
+class Attached(msgspec.Struct, frozen=True):
     """What is to be attached to a manifest: bytes, what they are, and annotations about them."""
 
     content: bytes
@@ -49,8 +49,7 @@ class Attached:
 Attach = Callable[[Digest], Attached]  # from a manifest's digest to what is attached to it
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """A tag that was taken back. `digest` is what it stood for, as text.
 
     `with_bytes` says that the manifest went too, and not the tag alone.

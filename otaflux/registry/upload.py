@@ -22,9 +22,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import zstandard
 
 from otaflux.errors import BadName, OtaFluxError, Refused
@@ -49,8 +50,7 @@ _ZSTD_LEVEL = 12
 _MEDIA_TYPES = {".gz": "application/gzip", ".zst": ZSTD, ".tar": "application/x-tar"}
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """A file as it was measured: its blob's digest, and its size in bytes."""
 
     file: File
@@ -58,8 +58,7 @@ class Layer:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(msgspec.Struct, frozen=True):
     """One artifact, ready to be pushed: blobs first, in any order, then the manifest."""
 
     layers: tuple[Layer, ...]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from otaflux.settings.places import SettingPlaces
 from otaflux.settings.table import SETTINGS
@@ -33,8 +34,7 @@ _NAMES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """A setting that is set: its name, its value as it may be shown, and where it stands."""
 
     name: str
@@ -42,8 +42,7 @@ class Origin:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class Misspelt:
+class Misspelt(msgspec.Struct, frozen=True):
     """A name that is no setting, where it stands, and the setting that was probably meant."""
 
     name: str
@@ -51,8 +50,7 @@ class Misspelt:
     meant: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettingOrigins:
+class SettingOrigins(msgspec.Struct, frozen=True):
     """What is set, what was probably meant to be, and what is taken as something else (notes)."""
 
     settings: tuple[Origin, ...] = ()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from otaflux.model.names import STABLE, Channel, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
 from otaflux.settings import signers, values
@@ -20,8 +22,7 @@ from otaflux.settings.values import Address, BrokerUrl, Network
 from otaflux.signature.identity import Name
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """What is known of one setting besides its value.
 
     `default` is as a person would write it, empty where the setting is unset. `secret` values are

@@ -11,9 +11,10 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from otaflux.errors import BadName, Refused
 from otaflux.model.names import STABLE, Channel, Device
@@ -60,8 +61,7 @@ class Wrong(Refused):
         self.found = found
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where to listen: a host's name or address, without brackets, and a port."""
 
     host: str
@@ -270,8 +270,7 @@ def public_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerUrl:
+class BrokerUrl(msgspec.Struct, frozen=True):
     """Where an MQTT broker is, and whether with TLS."""
 
     host: str

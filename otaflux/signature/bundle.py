@@ -13,7 +13,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.model.artifact import Digest
 from otaflux.model.signer import KeySigner
@@ -32,8 +33,7 @@ PREDICATE_TYPE = "https://sigstore.dev/cosign/sign/v1"
 MAX_SUBJECTS = 256  # of one statement; cosign names one
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(msgspec.Struct, frozen=True):
     """A bundle as it was read: the envelope, and whether a certificate says who signed."""
 
     payload_type: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from otaflux.model.artifact import Digest
 
 # Bytes of a simple signing payload. Real ones have some 250, and besides what `cosign sign -a`
@@ -35,8 +37,7 @@ class SimpleSigning:
     log_entry: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BundleBytes:
+class BundleBytes(msgspec.Struct, frozen=True):
     """The blob of a referrer whose type begins with `BUNDLE_TYPE`: cosign 3's layout."""
 
     data: bytes

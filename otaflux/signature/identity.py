@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from otaflux.errors import Refused
 from otaflux.model.signer import IdentitySigner
 from otaflux.signature.strictjson import NotStrict, read_object
@@ -21,8 +23,7 @@ MAX_PATTERN = 1024  # characters of an identity or a pattern as set
 MAX_IDENTITY = 1024  # characters of an identity in a certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(msgspec.Struct, frozen=True):
     """What an identity or an issuer has to be: exactly `text`, or a pattern between `/…/`."""
 
     text: str
@@ -85,8 +86,7 @@ def check_root(content: bytes) -> None:
         raise Refused(f"its mediaType is {quoted(kind)}, and begins with {ROOT_TYPE}")
 
 
-@dataclass(frozen=True, slots=True)
-class Vouched:
+class Vouched(msgspec.Struct, frozen=True):
     """Who signed a bundle by a trusted certificate, and what exactly was signed."""
 
     signer: IdentitySigner

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Busy, DiskFailed
@@ -31,8 +33,7 @@ MOST = 1_000  # files whose sums are remembered until their records have them; s
 SPAN = 16 << 20  # bytes a thread sums before it can be stopped
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(msgspec.Struct, frozen=True):
     md5: str
     sha1: str
 

@@ -6,15 +6,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.files import durable
 
 
-@dataclass(frozen=True, slots=True)
-class DataFolder:
+class DataFolder(msgspec.Struct, frozen=True):
     """The places below `DATA_DIR`."""
 
     root: Path

@@ -11,10 +11,12 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+
+import msgspec
 
 from otaflux.errors import DiskFailed, Undecided
 from otaflux.files import durable
@@ -29,16 +31,15 @@ from otaflux.state.recordfile import MAX_RECORD, BadRecord, read_record
 from otaflux.state.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """What may be told, and which files somebody still names although nobody is told them."""
 
     records: tuple[Record, ...]
     elsewhere: frozenset[Digest]
     all_read: bool = True  # else a record may name files that nothing here does
     unwritten: frozenset[Device] = frozenset()  # whose record lies otherwise on the disk
-    evicted: Mapping[Device, Mapping[Channel, Tag]] = field(default_factory=dict)  # their floors
-    floors_elsewhere: Mapping[Device, Mapping[Channel, Tag]] = field(default_factory=dict)
+    evicted: Mapping[Device, Mapping[Channel, Tag]] = msgspec.field(default_factory=dict)
+    floors_elsewhere: Mapping[Device, Mapping[Channel, Tag]] = msgspec.field(default_factory=dict)
 
 
 def restore(

@@ -7,8 +7,9 @@ here, and decides nothing but what that unit itself is offered.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from otaflux.model.names import Device
 
@@ -38,8 +39,7 @@ class Protocol(StrEnum):
     REPLICA = "replica"  # another replica heard of it
 
 
-@dataclass(frozen=True, slots=True)
-class SeenUnit:
+class SeenUnit(msgspec.Struct, frozen=True):
     """One unit as it was heard of last.
 
     `device` is None while nobody knows what it is a unit of; `by_attribute` says that it named its

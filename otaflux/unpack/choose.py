@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from otaflux.errors import Unusable
 from otaflux.model.artifact import (
@@ -128,8 +130,7 @@ def _label(descriptor: Descriptor) -> str:
     return f"{descriptor.digest.hex[:12]}{platform}"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """Which layers to read, in that order, until one holds the firmware.
 
     `path` is the annotated one, relative and normalised, empty where there is none. With `unpack`
@@ -268,8 +269,7 @@ def _unpack(*annotations: Mapping[str, str]) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(msgspec.Struct, frozen=True):
     """Who says that a layer is compressed, and who that it is a tar; empty where nobody does."""
 
     compressed: str = ""

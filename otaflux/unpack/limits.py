@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from otaflux.errors import Undecided, Unusable
 
@@ -21,8 +22,7 @@ LONG_WINDOW = 8 << 20  # bytes of a zstd window; what is longer is had by one st
 LONG_WINDOW_WAIT = 20.0  # seconds for that place, then the pull is tried again later
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Bytes: of the firmware, and of all that is unpacked on the way to it.
 
     MD5 and SHA-1 of firmware above `summed_at_once` are left to be computed from its file.

@@ -12,8 +12,8 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+import msgspec
 import zstandard
 
 Read = Callable[[int, int], bytes]  # (how many bytes at most, from where)
@@ -39,8 +39,7 @@ class Unreadable(ValueError):
     """It is no squashfs, a damaged one, or packed in a way that is not read here."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Super:
+class _Super(msgspec.Struct, frozen=True):
     block_size: int
     compression: int
     root: int

@@ -13,8 +13,8 @@ one place for those (see `otaflux.unpack.limits`).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 
+import msgspec
 import zstandard
 
 from otaflux.errors import Undecided, Unusable
@@ -31,8 +31,7 @@ _BLOCKS_AT_ONCE = 4
 _RAW, _RLE, _COMPRESSED, _RESERVED = range(4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(msgspec.Struct, frozen=True):
     """A frame header: its bytes, the window in bytes, whether a checksum ends the frame."""
 
     raw: bytes

@@ -42,8 +42,7 @@ _OF_A_304 = frozenset({"ETag", "Cache-Control", "Vary"})
 Header = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """Part of a file: `length` bytes, at least one, from `start`."""
 
     start: int
@@ -120,8 +119,7 @@ class Answer:
         return cut
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """An answer as bytes, with a hole for the date's value."""
 
     before: bytes

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
+import msgspec
 from multidict import MultiMapping
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,8 +19,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Origins:
+class Origins(msgspec.Struct, frozen=True):
     """`public_url` is what links carry, or None for what the client used."""
 
     public_url: str | None = None

@@ -7,16 +7,16 @@ count for nothing, as with nginx.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+import msgspec
 
 from otaflux.errors import NotFound
 
 _AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where a request goes: the decoded `path`, without empty parts, and the `query` as it came."""
 
     path: str

@@ -10,6 +10,8 @@ import math
 import random
 from dataclasses import dataclass, field
 
+import msgspec
+
 from otaflux.model.names import Device
 
 MADE_UP = 0.25  # seconds: a loop that was busy once does not slow a round
@@ -18,8 +20,7 @@ FIRST_POLLS_RATE = 5.0  # a second: what a registry says of a whole address woul
 PROBE = 5.0  # seconds; a pull that streams for an hour must not keep all others from trying
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(msgspec.Struct, frozen=True):
     """How long a key waits after its nth failure in a row, in seconds; data, so tests pass fast."""
 
     first: float = 1.0

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from otaflux.errors import OtaFluxError
 from otaflux.model.event import Touch
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """The device is as the source says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(msgspec.Struct, frozen=True):
     """Worth another look after so many seconds, for that reason.
 
     `is_settled` is False where the run gave its place back before it had seen all.
@@ -25,8 +23,7 @@ class Again:
     is_settled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """Nothing was learnt, or not all; the touch goes back to its key.
 
     `within` is how many seconds it may wait there at most, where it was learnt that something else
@@ -37,8 +34,7 @@ class Failed:
     within: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unasked:
+class Unasked(msgspec.Struct, frozen=True):
     """There was nothing to ask the source, so this says nothing of it."""
 
 

@@ -17,14 +17,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from otaflux.errors import Busy
 from otaflux.model.event import Priority
 
 LENT_FOR = 1.0  # seconds that whoever was lent a place has it in peace
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(msgspec.Struct, frozen=True):
     """How many there are at once, and how many of them a priority may have."""
 
     total: int

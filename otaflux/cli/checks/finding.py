@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from otaflux.errors import OtaFluxError, Undecided
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What was tried and what came of it; `good` is None for what is merely told."""
 
     what: str

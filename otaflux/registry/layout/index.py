@@ -12,7 +12,6 @@ What OtaFlux does not know is kept: entries and fields are cut out and put back 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
 
@@ -61,8 +60,7 @@ _SAID_ONCE = Shape(
 _ENTRY = msgspec.json.Decoder(_Entry)
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+class IndexEntry(msgspec.Struct, frozen=True):
     """One manifest that the layout names, as `raw` has it.
 
     `digest` is None where it is one that OtaFlux cannot check; `digest_text` is what stands there.

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.files.durable import explained
@@ -28,8 +29,7 @@ Stamp = tuple[int, int, int]  # of an index: when it was written (ns), its size,
 _NO_INDEX: Stamp = (0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class DevicePlace:
+class DevicePlace(msgspec.Struct, frozen=True):
     """One device's layout."""
 
     folder: Path

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 MAX_HEADER = 8 * 1024  # characters read of all challenges together; real ones have a few hundred
 
@@ -19,12 +20,11 @@ _SCHEME = rf"({_NAME})(?=[\s,]|$)(?:[ \t]+[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$))?" 
 _PART = re.compile(rf"(?<![^\s,])(?:{_PARAM}|{_SCHEME})")
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One way in: `scheme` and the names of `params` are lower-case."""
 
     scheme: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:

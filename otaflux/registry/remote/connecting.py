@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from otaflux.openssl import word_of
@@ -38,8 +38,7 @@ class Peer(Enum):
     STORAGE = "storage"
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """What happened, and what a person can do about it (may be empty)."""
 
     message: str

@@ -14,7 +14,6 @@ import base64
 import codecs
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -31,8 +30,7 @@ IDENTITY_USER = "<token>"  # docker's name for a password that is an identity to
 _HUB_KEYS = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """One way to log in; `look_at` says where a person finds it."""
 
     username: str

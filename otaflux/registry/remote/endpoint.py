@@ -23,6 +23,9 @@ from otaflux.wording import plain, quoted, quoted_address
 MAX_URL = 16 * 1024  # characters; signed addresses are 2,000 to 4,000 long
 
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+# What yarl raises for a text that is none; the second where brackets stand before a bare `@`.
+NO_ADDRESS = (ValueError, IndexError)
+
 _HUB = URL(
     "https://registry-1.docker.io"
 )  # where Docker Hub's API is; docker.io is a name for people
@@ -51,7 +54,7 @@ class Endpoint:
         try:
             url = URL(written.rstrip("/"))
             host, port = url.host, url.port
-        except ValueError:
+        except NO_ADDRESS:
             raise _bad("an address that cannot be read") from None
         if url.raw_user is not None or url.raw_password is not None:
             raise _bad("an address with a user name; use REGISTRY_USERNAME and REGISTRY_PASSWORD")
@@ -145,7 +148,7 @@ def _absolute(text: str, base: URL) -> URL | None:
         url = base.join(URL(_written_out(text), encoded=True))
         # Host and port are read only here: `xn--` is no name and 99999 no port.
         named = url.scheme in {"http", "https"} and url.host and url.port
-    except ValueError:
+    except NO_ADDRESS:
         return None
     return url if named and url.raw_user is None and url.raw_password is None else None
 

@@ -10,9 +10,10 @@ registries put all tags on one page, and polls are answered meanwhile.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Listing

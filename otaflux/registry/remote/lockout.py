@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+import msgspec
+
 from otaflux.boundedmap import BoundedMap
 
 FIRST = 10.0  # seconds
@@ -34,8 +36,7 @@ class _Refusals:
     trying: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StandingRefusal:
+class StandingRefusal(msgspec.Struct, frozen=True):
     """A refusal that still counts: what was said, and for how many seconds."""
 
     what: str

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 from yarl import URL
 
 from otaflux.errors import Undecided
-from otaflux.registry.remote.endpoint import IpAddress, literal
+from otaflux.registry.remote.endpoint import NO_ADDRESS, IpAddress, literal
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """A proxy, and the name of what it is set with, such as `HTTPS_PROXY`."""
 
     url: URL
@@ -41,7 +40,7 @@ def proxy_for(url: URL, environ: Mapping[str, str]) -> Proxy | None:
     try:
         proxy = URL(text if "://" in text else f"http://{text}")
         named = proxy.scheme in {"http", "https"} and proxy.host and proxy.port
-    except ValueError:
+    except NO_ADDRESS:
         proxy, named = URL(), None
     if not named:
         own = f"{url.scheme}_PROXY".upper()

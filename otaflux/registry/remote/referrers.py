@@ -9,8 +9,9 @@ Source: distribution specification 1.1 ("Listing Referrers", "Referrers Tag Sche
 
 from __future__ import annotations
 
-from dataclasses import replace
 from http import HTTPStatus
+
+from msgspec.structs import replace
 
 from otaflux.errors import Undecided, Unusable, Withheld
 from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index

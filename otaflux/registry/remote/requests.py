@@ -13,11 +13,11 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+import msgspec
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -53,8 +53,7 @@ class BodyTooLarge(Undecided):
     """A body above its limit: not read to its end, so nothing is known of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What is asked of the registry.
 
     `content_addressed` bytes may be redirected to plain http. `data` that can be sent only `once`
@@ -66,15 +65,14 @@ class Call:
     method: str
     url: URL
     scope: Scope
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     data: Any = None
     content_addressed: bool = False
     once: bool = False
     basic_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryAnswer:
+class RegistryAnswer(msgspec.Struct, frozen=True):
     """What the registry said, whole. `url` is where it was said, after redirects."""
 
     status: int

@@ -13,10 +13,10 @@ import asyncio
 import hashlib
 import re
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from http import HTTPStatus
 
 import aiohttp
+from msgspec.structs import replace
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import BadName, Undecided, Unusable, Withheld

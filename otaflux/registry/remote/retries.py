@@ -12,11 +12,11 @@ import asyncio
 import random
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp_retry import RetryOptionsBase
 
 MAX_RETRY_AFTER = 60.0  # seconds; who asks for more is asked again after that
@@ -29,8 +29,7 @@ NEVER_RETRIED = (aiohttp.ClientConnectorCertificateError,)
 NAME_UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often, how long and how slow, in seconds.
 
     From asking for a connection (a name server, a proxy's CONNECT and TLS count) to the end of a

@@ -28,8 +28,7 @@ OVERHEAD = 1024  # bytes that a token costs besides its own
 _HEADER_SAFE = re.compile(r"[!-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAnswer:
+class TokenAnswer(msgspec.Struct, frozen=True):
     """A token server's answer, its body cut off above the limit."""
 
     status: int
@@ -47,8 +46,7 @@ class Exchange(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(msgspec.Struct, frozen=True):
     """What names a token."""
 
     realm: str

@@ -9,8 +9,8 @@ Source: distribution's token specification (`spec/auth/token.md`, `oauth.md`).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+import msgspec
 from yarl import URL
 
 from otaflux.errors import Undecided
@@ -27,8 +27,7 @@ _NO_REFRESH = frozenset({404, 405})  # a token server that knows no refresh_toke
 CheckRealm = Callable[[URL], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenReply:
+class TokenReply(msgspec.Struct, frozen=True):
     """What a token server said, and whether it said so to a name and a password."""
 
     answer: TokenAnswer

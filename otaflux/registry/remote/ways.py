@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+import msgspec
+from msgspec.structs import replace
 from yarl import URL
 
 from otaflux.boundedmap import BoundedMap
@@ -23,8 +24,7 @@ from otaflux.threads import end
 MAX_CHALLENGES = 10_000  # scopes whose challenge is remembered
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """What a request needs: `text` as token servers write it, and the repository, if it has one."""
 
     text: str
@@ -44,8 +44,7 @@ class Scope:
 CATALOG = Scope("registry:catalog:*")
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """A token of that realm for that scope, or Basic."""
 
     realm: str = ""
@@ -58,8 +57,7 @@ BASIC = Way()
 _TO_STRANGERS = range(HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(msgspec.Struct, frozen=True):
     """What `/v2/` answers: its status and its challenges."""
 
     status: int

@@ -15,10 +15,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import parse_qsl
 
+import msgspec
 from multidict import MultiMapping
 
 from otaflux.errors import Unproven
@@ -48,8 +48,7 @@ class Admitted(Enum):
     LINK = "link"
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """`tokens` gives those that count now, `now` the time since the epoch.
 
     `by_certificate` says that client certificates count, which the port has judged.

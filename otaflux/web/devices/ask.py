@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import msgspec
 from multidict import MultiMapping
 
 from otaflux.errors import BadName
@@ -34,8 +35,7 @@ _UNIT = re.compile(r"[!-~]{1,64}")
 _QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Channels:
+class Channels(msgspec.Struct, frozen=True):
     """The channels that may be named: `others` besides the stable one.
 
     `default` is whose answer those get who name none.

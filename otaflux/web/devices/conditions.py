@@ -8,10 +8,10 @@ Pure. The order is that of section 13.2.2: `If-Match`, `If-None-Match`, then `Ra
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
+import msgspec
 from multidict import MultiMapping
 
 from otaflux.web.answers import Answer, Span, failed, not_modified, part, unsatisfiable
@@ -35,8 +35,7 @@ class RangeKind(Enum):
     ANCHORED = "anchored"
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """`first-last`, or the last `suffix` bytes; `last` is None for all the rest."""
 
     first: int = 0

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import islice
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from otaflux.errors import Busy
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.names import STABLE, Channel, Device
@@ -33,8 +35,7 @@ MOST = 20_000  # downloads that are remembered; the ranges of those that have to
 UNPROVEN = 8  # the part of them, one in so many, that those without a later range always have
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """What a connection was told last: the release, in which channel, by a pin, and when."""
 
     release: Release

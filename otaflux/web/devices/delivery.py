@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
@@ -33,8 +34,7 @@ from otaflux.web.written import Written
 _HOLDS_TOGETHER = {RangeKind.HEAD, RangeKind.START, RangeKind.LATER}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """What of a download is asked for: whose, how far, from where, and when it was told if so."""
 
     downloader: Downloader

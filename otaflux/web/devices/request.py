@@ -7,8 +7,9 @@ at its device, and sums that a protocol names for their computation; everything 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
@@ -44,8 +45,7 @@ Reply = Answer | FirmwareAnswer
 Handle = Callable[["DeviceRequest"], Awaitable[Reply]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What answers to devices are made from.
 
     `last_told` is shared with the request cache; `last_told`, `memory` and `first_looks` hear of
@@ -67,13 +67,12 @@ class Parts:
     zigbee: ZigbeeFiles
     channels: Channels = ONLY_STABLE
     admission: Admission = EVERYBODY
-    long_polls: LongPolls = field(default_factory=LongPolls)
+    long_polls: LongPolls = msgspec.field(default_factory=LongPolls)
     machine: Machine = REAL_MACHINE
     poll_interval: int = POLL_INTERVAL
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(msgspec.Struct, frozen=True):
     """See the module's docstring.
 
     `proof` is how it may ask at all, and `certified_unit` the unit that its certificate names.

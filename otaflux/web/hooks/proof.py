@@ -17,7 +17,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.errors import HooksClosed, Unproven
 
@@ -27,8 +28,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}")
 Headers = Sequence[tuple[str, str]]  # names in lower case, each as often as it was sent
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedMacs:
+class ClaimedMacs(msgspec.Struct, frozen=True):
     """HMACs in lower-case hex that the sender claims to be its body's; at least one."""
 
     macs: tuple[bytes, ...]

@@ -8,9 +8,10 @@ On one event loop; what a change costs does not depend on how many devices there
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+import msgspec
 
 from otaflux.errors import BadName
 from otaflux.journal import Journal, Notes, Refusal
@@ -45,8 +46,7 @@ class FaultKind(IntEnum):
     NOBODY = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong with one device; `since` is seconds since the epoch, or None."""
 
     kind: FaultKind
@@ -56,8 +56,7 @@ class Fault:
     since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """The same fault of `count` devices, of which one is `example`."""
 
     fault: Fault

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.errors import Undecided, Unreachable
 from otaflux.journal import Journal
@@ -71,8 +72,7 @@ class Roll:
             self._there, self._sorted = there, None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """See the module's docstring.
 
     `source` names the registry, `listed` says whether its listing was asked for once,

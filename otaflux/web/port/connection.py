@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from aiohttp.http import RawRequestMessage
 
 from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
@@ -90,8 +90,7 @@ class Connections:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """What is known of a connection that is handed over.
 
     `data` was read of it, and `found` is what the cache of requests knows that to be. A `shared`

@@ -8,7 +8,8 @@ before it is reached, for past it the kernel would drop them without one.
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
+
+import msgspec
 
 from otaflux.log import Event, log
 
@@ -16,8 +17,7 @@ RESERVED = 256  # files: firmware, catalog, the registry, the broker, the operat
 NR_OPEN = 1 << 20  # what Linux allows where no limit is set (`fs.nr_open`)
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(msgspec.Struct, frozen=True):
     """What there is room for at once. `connections` includes those of the downloads."""
 
     downloads: int

@@ -14,16 +14,16 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from otaflux.secret import Current, Reread
 from otaflux.web.port import validity
 from otaflux.web.port.validity import Validity
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(msgspec.Struct, frozen=True):
     context: ssl.SSLContext
     validity: Validity | None
 

@@ -10,7 +10,8 @@ where boards and proxies write it. All else is left as it came.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 # What came may be cut in the middle of a value: then nothing ends it yet.
 _VALUE = re.compile(rb"[A-Za-z0-9:._-]{1,64}(?=[ &\r])")
@@ -44,8 +45,7 @@ def unnamed(data: bytes, *, with_current: bool = True) -> tuple[bytes, bytes, by
     return data, unit, runs
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKind:
+class RequestKind(msgspec.Struct, frozen=True):
     """Requests that are the same but for the board's name: `key` is theirs without it.
 
     Who stands between `before` and `after` is told by two comparisons and no search.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+
+import msgspec
 
 SOON = 14 * 24 * 3600.0  # seconds before its end from which on people are told
 
@@ -24,8 +25,7 @@ _CENTURY = 50  # of two digits: those below are of this century (RFC 5280, 4.1.2
 _ALTERNATIVE_NAMES = bytes.fromhex("0603551d11")  # 2.5.29.17
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(msgspec.Struct, frozen=True):
     """From when to when a certificate counts (seconds since the epoch), and for whom."""
 
     begins: float

@@ -52,6 +52,7 @@ def test_a_registry_url_is_read(text: str, insecure: bool, api: str, name: str) 
         "https://",
         "ftp://h",
         "https://u:hunter2@h",
+        "https://[]@/",
         "https://h?q=1",
         "https://h#f",
         "https://h:0",
@@ -118,6 +119,7 @@ ADDRESSES = st.one_of(
 @example("http://:x@host/")
 @example("http://xn--\x80/")
 @example("http://[::1")
+@example("http://[]@/")
 @example("http://h:99999/")
 @example("")
 def test_any_text_as_an_address_is_an_address_or_undecided(text: str) -> None:

@@ -7,9 +7,10 @@ in the ESP8266 core's documentation. Tasmota appends the image's name in bracket
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
+import msgspec
 from multidict import MultiMapping
 
 from otaflux.errors import NotFound, NothingHigher
@@ -25,8 +26,7 @@ _HEADERS = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """What the board says of itself; empty where it does not. `mode` is what it wants."""
 
     mode: str = "sketch"

@@ -8,7 +8,7 @@ attributes do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from otaflux.errors import BadName, Busy, NotFound
 from otaflux.model.names import Device
@@ -27,8 +27,7 @@ KEPT_WITHIN = 5.0  # seconds that closing feedback waits for the disk
 _OK = json_body({})
 
 
-@dataclass(frozen=True, slots=True)
-class _Controller:
+class _Controller(msgspec.Struct, frozen=True):
     """A unit as its address has it, and what is known of it.
 
     `unit` is the one of its certificate, where it has one, whatever address it asks at.

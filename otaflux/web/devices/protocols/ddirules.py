@@ -9,8 +9,9 @@ that each replica says the same without a word between them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import quote
+
+import msgspec
 
 from otaflux.errors import BadName
 from otaflux.model.names import Channel, Device
@@ -28,8 +29,7 @@ _UNNAMED = frozenset({"default"})  # tenants of clients that have no other, what
 _SAFE = "!$&'()*+,;=:@~"
 
 
-@dataclass(frozen=True, slots=True)
-class UnitPlan:
+class UnitPlan(msgspec.Struct, frozen=True):
     """What a unit is told at a poll: an action to end, or a release to install; maybe neither.
 
     `stands` is the release that is current for it, if there is one.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import htpy as h
+import msgspec
 from htpy import Element, Node
 
 from otaflux.model.names import STABLE, Device
@@ -35,8 +35,7 @@ MAX_SEARCH = 200  # characters
 MAX_REASON = 100  # characters of why something is wrong, in the table
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(msgspec.Struct, frozen=True):
     """What somebody looks at: a search, those that something is wrong with, and which page."""
 
     search: str = ""
