@@ -14,7 +14,7 @@ from typing import cast
 from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
 from otaflux.web.port.connection import NOTHING, Begun, Connections, close, cut, send_away
 from otaflux.web.port.handler import KEEPALIVE, Handler
-from otaflux.web.port.plaindownloads import Outcome
+from otaflux.web.port.plaindownloads import Departure
 from otaflux.web.port.reading import bound_reads
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.turnedaway import busy_answer
@@ -149,7 +149,7 @@ class FastPath(asyncio.Protocol):
     def _send(self, known: CachedDownload, data: bytes) -> None:
         """Send firmware, or hand its request over where that cannot be here and now."""
         told, transport = self._told, self._transport
-        outcome = Outcome.NOT_HERE
+        outcome = Departure.NOT_HERE
         # A release that was told before holds, and the handlers know for how long.
         same = told is None or told.told is known.release
         peer = transport.get_extra_info("peername")
@@ -162,21 +162,21 @@ class FastPath(asyncio.Protocol):
                 abort=self.abort,
                 ended=self._sent,
             )
-        if outcome is Outcome.NOT_HERE:
+        if outcome is Departure.NOT_HERE:
             self._hand_over(Begun(data, asked=not self._silent))
             return
         self._note_asked()
         self._told, self._sends = None, known
-        if outcome is Outcome.LASTS:
+        if outcome is Departure.LASTS:
             transport.pause_reading()
         else:
             self._sent(outcome)
 
-    def _sent(self, outcome: Outcome) -> None:
+    def _sent(self, outcome: Departure) -> None:
         """Go on where all of the firmware went."""
         sends, self._sends = self._sends, None
         self._last = self._cache.clock()
-        if outcome is Outcome.BROKEN:
+        if outcome is Departure.BROKEN:
             cut(self._transport)
         elif self._ends or (sends is not None and sends.closes):
             close(self._transport)

@@ -38,7 +38,7 @@ from otaflux.web.port.cachedanswer import CachedDownload
 from otaflux.web.target import Target
 
 
-class Outcome(Enum):
+class Departure(Enum):
     """What became of a download in the step in which it was asked for.
 
     `NOT_HERE` was not begun, and is the handlers'. One that `LASTS` is told of when it ends.
@@ -111,8 +111,8 @@ class PlainDownloads:
         connection: Hashable,
         client: str,
         abort: Callable[[], object],
-        ended: Callable[[Outcome], object],
-    ) -> Outcome:
+        ended: Callable[[Departure], object],
+    ) -> Departure:
         """Send all of it, or what the kernel has room for, to the address `client`.
 
         Nothing may wait to be sent on `wire`. `connection` is what it may come again by, `abort`
@@ -121,13 +121,13 @@ class PlainDownloads:
         try:
             opened = self._store.open(known.release.firmware.firmware_digest)
         except Undecided:
-            return Outcome.NOT_HERE
+            return Departure.NOT_HERE
         sending = self.downloads.begin(
             connection, wire, opened.fd, known.span, client=client, abort=abort
         )
         if sending is None:
             opened.close()
-            return Outcome.NOT_HERE
+            return Departure.NOT_HERE
         download = _Download(self, known, opened, sending, connection=connection, ended=ended)
         return download.start(client, http_date(int(self._now())))
 
@@ -148,7 +148,7 @@ class _Download:
         sending: Sending,
         *,
         connection: Hashable,
-        ended: Callable[[Outcome], object],
+        ended: Callable[[Departure], object],
     ) -> None:
         self._parts = parts
         self._known = known
@@ -159,7 +159,7 @@ class _Download:
         self._opened = opened
         self._remembered: WhileSending | None = None
 
-    def start(self, client: str, date: bytes) -> Outcome:
+    def start(self, client: str, date: bytes) -> Departure:
         """Send what goes at once."""
         known, parts, sending = self._known, self._parts, self._sending
         try:
@@ -167,22 +167,22 @@ class _Download:
         except BlockingIOError:
             self._opened.close()
             parts.downloads.leave_place()
-            return Outcome.NOT_HERE
+            return Departure.NOT_HERE
         except OSError as error:
             self._remember(client)
             self._over(error)
-            return Outcome.BROKEN
+            return Departure.BROKEN
         self._remember(client)
         if whole:
             self._over(None)
-            return Outcome.WHOLE
+            return Departure.WHOLE
         try:
             sending.go_on(self._end)
         except OSError as error:
             self._over(error)
-            return Outcome.BROKEN
+            return Departure.BROKEN
         parts.downloads.watch(self._connection, sending)
-        return Outcome.LASTS
+        return Departure.LASTS
 
     def _remember(self, client: str) -> None:
         """That it was begun, as all of what the device is told now; of pins nothing is."""
@@ -196,7 +196,7 @@ class _Download:
 
     def _end(self, error: OSError | None) -> None:
         self._over(error)
-        self._ended(Outcome.WHOLE if error is None else Outcome.BROKEN)
+        self._ended(Departure.WHOLE if error is None else Departure.BROKEN)
 
     def _over(self, error: OSError | None) -> None:
         whole, parts, known = error is None, self._parts, self._known
