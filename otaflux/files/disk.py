@@ -14,6 +14,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -77,10 +78,11 @@ class Disk(Protocol):
         """A regular file's bytes from `offset` on, at most `max_bytes`; fewer only at its end."""
         ...
 
-    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
-        """As `read`, of a file in a folder that `kinds` just found to be a regular one.
+    def reader(self, folder: Path, max_bytes: int) -> Callable[[str], bytes]:
+        """What reads files of a folder by their names: regular ones, as `kinds` just found.
 
-        Of very many, another look at each and its path cost as much as to read it.
+        For very many, of which another look at each and its path would cost as much as to read it.
+        What it returns may end early where a disk answers in pieces, and is to be checked.
         """
         ...
 
@@ -109,6 +111,7 @@ _KINDS = (
 # No link in the last place, and no waiting for whoever would write into a pipe.
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _LEAST_ROOM = 4096  # bytes of a read, whatever size a file is said to have
+_LARGE_ROOM = 1 << 16  # bytes of a read, of what is more than that
 _PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC | os.O_DIRECTORY
 
 
@@ -251,20 +254,27 @@ class RealDisk:
         """A regular file's bytes from `offset` on, at most `max_bytes`; fewer only at its end."""
         return read_regular(path, max_bytes, offset=offset)
 
-    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
-        """As `read`, of a file in a folder that `kinds` just found to be a regular one."""
-        # Should something else have got that name meanwhile, no link is followed and no pipe waited
-        # for; to ask again what it is would be a fourth of the time.
-        descriptor = os.open(f"{folder}/{name}", _READING)
-        try:
-            data = os.read(descriptor, min(_LEAST_ROOM, max_bytes))
-            left = max_bytes - len(data)
-            while left and (more := os.read(descriptor, min(_LEAST_ROOM, left))):
-                data += more
-                left -= len(more)
-        finally:
-            os.close(descriptor)
-        return data
+    def reader(self, folder: Path, max_bytes: int) -> Callable[[str], bytes]:
+        """What reads files of a folder by their names: regular ones, as `kinds` just found."""
+        before, room = f"{folder}/", min(_LEAST_ROOM, max_bytes)
+
+        def read(name: str) -> bytes:
+            # Should something else have got that name meanwhile, no link is followed and no pipe
+            # waited for; to ask again what it is would be a fourth of the time.
+            descriptor = os.open(before + name, _READING)
+            try:
+                data = os.read(descriptor, room)
+                if len(data) < room:
+                    return data
+                pieces, left = [data], max_bytes - room
+                while left and (piece := os.read(descriptor, min(_LARGE_ROOM, left))):
+                    pieces.append(piece)
+                    left -= len(piece)
+            finally:
+                os.close(descriptor)
+            return b"".join(pieces)
+
+        return read
 
     def free(self, folder: Path) -> int:
         """The bytes that this user may still write to the disk that holds `folder`."""

@@ -194,21 +194,6 @@ def read(path: Path, *, max_bytes: int, disk: Disk = REAL_DISK) -> bytes | None:
         return None
     except OSError as error:
         raise _failure(f"read {path}", error) from error
-    return _bounded(data, path, max_bytes)
-
-
-def read_in(folder: Path, name: str, *, max_bytes: int, disk: Disk = REAL_DISK) -> bytes | None:
-    """As `read`, of a file in a folder; see `Disk.read_in`."""
-    try:
-        data = disk.read_in(folder, name, max_bytes + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _failure(f"read {folder / name}", error) from error
-    return data if len(data) <= max_bytes else _bounded(data, folder / name, max_bytes)
-
-
-def _bounded(data: bytes, path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise Undecided(f"cannot read {path}: it is larger than {max_bytes} bytes")
     return data
@@ -238,11 +223,7 @@ def _make_folder(path: Path, disk: Disk) -> None:
     disk.sync(path.parent)
 
 
-def sweep_temporaries(
-    folder: Path,
-    *,
-    disk: Disk = REAL_DISK,
-) -> int:
+def sweep_temporaries(folder: Path, *, disk: Disk = REAL_DISK) -> int:
     """Remove what killed writers left right in `folder`; returns how many. Blocks.
 
     Only while nobody writes there. A missing folder has nothing to remove; a file that cannot be

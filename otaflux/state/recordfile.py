@@ -35,6 +35,7 @@ import msgspec
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.image import Image, ImageKind, ZigbeeHeader
+from otaflux.model.making import quick
 from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.proof import SignatureProof
 from otaflux.model.record import Record, Retired, Standing, Verdict
@@ -129,6 +130,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     record: msgspec.Raw
 
 
+_make_record, _make_standing, _make_release = quick(Record), quick(Standing), quick(Release)
+
 # What stands before the checksum's digits, between these and the record, and after it.
 _BEFORE_SUM = b'{"format": %d, "checksum": "sha256:' % FORMAT
 _AFTER_SUM = b'", "record":\n'
@@ -194,16 +197,16 @@ def read_record(data: bytes, name: str | None = None) -> Record:
     """
     try:
         held = _RECORD.decode(_body(data))
-        device = Device.parse(held.device)
+        device = Device.read(held.device)
         if name is not None and name != file_name(device):
             raise BadRecord(f"it lies under the name of another device than {device}")
-        return Record(
+        return _make_record(
             device,
             _shared(held.source),
             _shared(held.prefix),
             MappingProxyType(
                 {
-                    _read_channel(channel): Standing(
+                    _read_channel(channel): _make_standing(
                         _read_release(device, s.release), s.since, s.replaced_another, s.withdrawn
                     )
                     for channel, s in held.channels.items()
@@ -221,8 +224,8 @@ def read_record(data: bytes, name: str | None = None) -> Record:
             tuple([_read_verdict(verdict) for verdict in held.verdicts]),
             held.looked,
             held.found_by_poll,
-            _had_release(held),
-            _read_floors(held.floors),
+            _had_release(held) if held.had_release is None else held.had_release,
+            _read_floors(held.floors) if held.floors else _NOTHING,
             MappingProxyType(dict(map(_read_proof, held.proofs))) if held.proofs else _NOTHING,
         )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, BadName) as error:
@@ -255,9 +258,7 @@ def _hex_sum(body: bytes | msgspec.Raw) -> bytes:
 
 
 def _had_release(held: _Record) -> bool:
-    if held.had_release is None:
-        return bool(held.channels or held.kept or held.leaving)
-    return held.had_release
+    return bool(held.channels or held.kept or held.leaving)
 
 
 @lru_cache(maxsize=1024)
@@ -268,8 +269,6 @@ def _read_version(text: str) -> tuple[Tag, Version]:
 
 
 def _read_floors(held: dict[str, str]) -> Mapping[Channel, Tag]:
-    if not held:
-        return _NOTHING
     floors = {_read_channel(channel): _read_version(tag)[0] for channel, tag in held.items()}
     return MappingProxyType(floors)
 
@@ -336,7 +335,7 @@ def _read_digest(text: str) -> Digest:
 def _read_release(device: Device, held: _Release) -> Release:
     tag, version = _read_version(held.tag)
     sums = (held.size, held.crc32, held.md5, held.sha1, held.sha256)
-    return Release(
+    return _make_release(
         device,
         tag,
         version,

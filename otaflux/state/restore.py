@@ -62,12 +62,14 @@ def restore(
     """
     # Asked once: it may ask the disk for a login, and there may be very many records.
     namespace = replace(namespace, is_closed=cache(namespace.is_closed))
+    told = frozenset({STABLE, *channels})
     durable.make_folder(folder, disk=disk)
     durable.sweep_temporaries(folder, disk=disk)
     sizes = store.prepare()
     with durable.explained(f"read {folder}"):
         kinds = disk.kinds(folder)
     names = sorted([name for name in kinds if name.endswith(".json")])
+    whole = _quick_reader(folder, disk)
     records: list[Record] = []
     elsewhere: set[Digest] = set()
     unwritten: set[Device] = set()
@@ -81,7 +83,8 @@ def restore(
     ):
         for name in names:
             try:
-                record = _read(folder, name, disk, damaged, is_regular=kinds[name])
+                record = whole(name) if kinds[name] else None
+                record = record or _read(folder, name, disk, damaged)
             except Undecided as error:
                 damaged.say(file=str(folder / name), set_aside=None, reason=str(error))
                 all_read = False
@@ -101,7 +104,8 @@ def restore(
                 left_out.say(device=record.device.name, reason=reason)
                 elsewhere.update(release.firmware.firmware_digest for release in record.held())
             else:
-                judged = _judge(record, sizes, channels, missing)
+                is_whole = _is_whole(record, sizes, told)
+                judged = record if is_whole else _judge(record, sizes, told, missing)
                 if judged is not record and judged.floors != record.floors:
                     judged = replace(judged, floors=record.floors)
                 kept = floors.kept_to(judged, never_fall=never_fall)
@@ -118,18 +122,26 @@ def restore(
     )
 
 
-def _read(
-    folder: Path, name: str, disk: Disk, damaged: FoldedBatch, *, is_regular: bool
-) -> Record | None:
-    """A record's file; one that is damaged is set aside under another name.
+def _quick_reader(folder: Path, disk: Disk) -> Callable[[str], Record | None]:
+    """What reads a record quickly where its file is whole; None for any other."""
+    read = disk.reader(folder, MAX_RECORD)
+
+    def whole(name: str) -> Record | None:
+        try:
+            return read_record(read(name), name)
+        except (OSError, BadRecord):
+            return None
+
+    return whole
+
+
+def _read(folder: Path, name: str, disk: Disk, damaged: FoldedBatch) -> Record | None:
+    """A record's file, read with care; one that is damaged is set aside under another name.
 
     Raises `Undecided` where the disk does: such a record may be whole.
     """
     try:
-        if is_regular:
-            data = durable.read_in(folder, name, max_bytes=MAX_RECORD, disk=disk)
-        else:
-            data = durable.read(folder / name, max_bytes=MAX_RECORD, disk=disk)
+        data = durable.read(folder / name, max_bytes=MAX_RECORD, disk=disk)
         return read_record(data, name) if data is not None else None
     except (BadRecord, DiskFailed) as error:
         if isinstance(error, DiskFailed) and not isinstance(error.__cause__, Irregular):
@@ -157,6 +169,8 @@ def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> 
         return f"it was read from {record.source}, and REGISTRY_URL is {source} now"
     if record.prefix != prefix:
         return f"it was read under the prefix '{record.prefix}', which is '{prefix}' now"
+    if namespace.serves(record.device):
+        return ""
     try:
         namespace.repository(record.device)
     except NotServed as error:
@@ -164,22 +178,30 @@ def _foreign(record: Record, source: str, prefix: str, namespace: Namespace) -> 
     return ""
 
 
+def _is_whole(record: Record, sizes: Mapping[str, int], channels: frozenset[Channel]) -> bool:
+    """Whether `_judge` would find nothing to leave out, as of nearly every record."""
+    for release in record.held():
+        sums = release.firmware.sums
+        if sizes.get(sums.sha256) != sums.size:
+            return False
+    return channels.issuperset(record.channels)
+
+
 def _judge(
     record: Record,
     sizes: Mapping[str, int],
-    channels: Collection[Channel],
+    channels: frozenset[Channel],
     missing: FoldedBatch,
 ) -> Record:
     """The record without channels that are not set any more, and releases without their file.
 
     `sizes` are those of the files that there are.
     """
-    told = tuple(record.held())
-    found = [sizes.get(each.firmware.sums.sha256) == each.firmware.sums.size for each in told]
-    is_set = all(channel == STABLE or channel in channels for channel in record.channels)
-    if is_set and all(found):
-        return record  # as nearly every one is
-    there = {release for release, is_there in zip(told, found, strict=True) if is_there}
+    there = {
+        release
+        for release in record.held()
+        if sizes.get(release.firmware.sums.sha256) == release.firmware.sums.size
+    }
 
     def whole(release: Release) -> bool:
         if release in there:
@@ -194,9 +216,7 @@ def _judge(
         return False
 
     standings = {
-        channel: standing
-        for channel, standing in record.channels.items()
-        if channel == STABLE or channel in channels
+        channel: standing for channel, standing in record.channels.items() if channel in channels
     }
     asked = len(standings) == len(record.channels)
     record = replace(

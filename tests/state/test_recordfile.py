@@ -128,6 +128,25 @@ def test_a_byte_that_flipped_is_noticed(data: st.DataObject) -> None:
         return
 
 
+@pytest.mark.parametrize("indent", [None, 0, 3])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "   "])
+@pytest.mark.parametrize("order", [("format", "checksum"), ("checksum", "format")])
+def test_a_file_that_is_laid_out_otherwise_is_read_as_json(
+    indent: int | None, end: str, order: tuple[str, str]
+) -> None:
+    """The checksum is that of the record's bytes as they stand there, wherever that is."""
+    body = json.dumps(json.loads(write_record(WHOLE))["record"], indent=indent)
+    checksum = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+    said = {"format": "1", "checksum": json.dumps(checksum)}
+    first, second = order
+    for space in ("", " ", "\n"):
+        head = f'"{first}":{space}{said[first]}, "{second}": {said[second]}'
+        text = f'{{{head}, "record":{space}{body}}}'
+        assert read_record((text + end).encode()) == WHOLE
+        with pytest.raises(BadRecord, match="checksum"):
+            read_record((text.replace("1.1.0", "1.1.9") + end).encode())
+
+
 def test_a_record_under_the_name_of_another_device_is_not_believed() -> None:
     """Or one device would be given the firmware of another."""
     data = write_record(WHOLE)

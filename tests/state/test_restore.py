@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -122,13 +124,75 @@ def test_a_record_that_cannot_be_read_now_keeps_all_files(start: Start) -> None:
     """A disk that errs says nothing of the record, which may name any of the files."""
 
     class Failing(RealDisk):
-        def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+        def reader(self, folder: Path, max_bytes: int) -> Callable[[str], bytes]:
+            return lambda name: self.read(folder / name, max_bytes)
+
+        def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
             raise OSError(errno.EIO, "Input/output error")
 
     path = start.left(record(release("1.0.0", b"new")))
     judged = start.restore(disk=Failing())
     assert judged == Judged((), frozenset(), all_read=False)
     assert path.exists()
+
+
+def test_a_disk_that_answers_in_pieces_costs_no_record(start: Start) -> None:
+    """What is not whole at first is read again with care before it counts as damaged."""
+
+    class Slow(RealDisk):
+        def reader(self, folder: Path, max_bytes: int) -> Callable[[str], bytes]:
+            whole = super().reader(folder, max_bytes)
+            return lambda name: whole(name)[:100]
+
+    stored(start.store, b"new")
+    held = record(release("1.0.0", b"new"))
+    path = start.left(held)
+    assert start.restore(disk=Slow()).records == (held,)
+    assert list(start.folder.iterdir()) == [path]
+
+
+def test_a_record_that_goes_meanwhile_is_no_damage(start: Start) -> None:
+    """Somebody forgets devices by hand while a server starts; the others are told."""
+
+    class Going(RealDisk):
+        def kinds(self, folder: Path) -> dict[str, bool]:
+            return {file_name(Device("gone")): True, **super().kinds(folder)}
+
+    stored(start.store, b"new")
+    held = record(release("1.0.0", b"new"))
+    start.left(held)
+    assert start.restore(disk=Going()) == Judged((held,), frozenset())
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder"])
+def test_what_stands_in_a_records_place_and_is_none_is_set_aside(start: Start, kind: str) -> None:
+    """Nothing is followed, nothing waited for, and the others are told."""
+    stored(start.store, b"new")
+    held = record(release("1.0.0", b"new"))
+    path = start.left(held)
+    other = start.folder / file_name(Device("other"))
+    match kind:
+        case "a link":
+            other.symlink_to(path.name)
+        case "a pipe":
+            os.mkfifo(other)
+        case _:
+            other.mkdir()
+    assert start.restore() == Judged((held,), frozenset())
+    assert set(start.folder.iterdir()) == {path, other.with_suffix(".damaged")}
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_each_record_is_told_once(start: Start, count: int) -> None:
+    """None of nothing, and of many each."""
+    stored(start.store, b"new")
+    held = {record(release("1.0.0", b"new", f"board-{number}")) for number in range(count)}
+    for each in held:
+        start.left(each)
+    judged = start.restore()
+    assert len(judged.records) == count
+    assert set(judged.records) == held
+    assert judged == Judged(judged.records, frozenset())
 
 
 def test_leftovers_go_and_other_files_stay(start: Start) -> None:

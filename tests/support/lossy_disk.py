@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from otaflux.files.disk import REAL_DISK, OpenFile
@@ -151,9 +151,9 @@ class LossyDisk:
         self._do(f"read {path.name}")
         return REAL_DISK.read(path, max_bytes, offset)
 
-    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+    def reader(self, folder: Path, max_bytes: int) -> Callable[[str], bytes]:
         """See `disk.Disk`."""
-        return self.read(folder / name, max_bytes)
+        return lambda name: self.read(folder / name, max_bytes)
 
     def free(self, folder: Path) -> int:
         """See `disk.Disk`."""

@@ -200,9 +200,9 @@ class MemoryDisk:
         self._do()
         return self._find(path).data[offset : offset + max_bytes]
 
-    def read_in(self, folder: Path, name: str, max_bytes: int) -> bytes:
+    def reader(self, folder: Path, max_bytes: int) -> Callable[[str], bytes]:
         """See `disk.Disk`."""
-        return self.read(folder / name, max_bytes)
+        return lambda name: self.read(folder / name, max_bytes)
 
     def free(self, folder: Path) -> int:
         """See `disk.Disk`."""
