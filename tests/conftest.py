@@ -39,9 +39,11 @@ def may_mount() -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     """Settings in the environment of whoever runs the tests do not reach what is tested.
 
-    Nor does how busy the machine is: no example of a property has a deadline.
+    Nor does how busy the machine is: no example of a property has a deadline. `EXAMPLES` says how
+    many each property gets that asks for no number of its own.
     """
-    hypothesis.settings.register_profile("unhurried", deadline=None)
+    examples = int(os.environ.get("EXAMPLES", "100"))
+    hypothesis.settings.register_profile("unhurried", deadline=None, max_examples=examples)
     hypothesis.settings.load_profile("unhurried")
     for setting in SETTINGS:
         os.environ.pop(setting.name, None)
