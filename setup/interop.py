@@ -30,6 +30,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 OTAFLUX = Path(sys.executable).with_name("otaflux")
 PATIENCE = 20.0  # seconds until a registry answers
 CONTENT = b"interop " * 4096
@@ -207,9 +209,43 @@ VALUES = (
 )
 
 
+# What YAML and templates read in their own way, and has to reach the pod as it was written.
+WRITTEN = """it's "q" \\ {{ .Values }} #x: y"""
+SET = {
+    "UNITS": (1000000, "1000000"),
+    "RECHECK_INTERVAL": (0.5, "0.5"),
+    "REQUIRE_BOUND_TAG": (True, "true"),
+    "COSIGN_IDENTITY": ("/a: b/ #c", "/a: b/ #c"),
+}
+REFUSED = {
+    "replicaCount=2": "needs otaflux.registry.url",
+    "replicaCount=2,otaflux.registry.url=https://r": "needs otaflux.mqtt.url",
+    "settings.LISTEN_ADDR=x": "LISTEN_ADDR",
+    "otaflux.listenAddr=0.0.0.0:99": "otaflux/listenAddr",
+}
+
+
 def helm(cwd: Path) -> list[Path]:
-    """The chart with several sets of values."""
+    """The chart with several sets of values, hostile ones too."""
     run("helm", "lint", "--strict", CHART, cwd=cwd)
+    for given, reason in REFUSED.items():
+        try:
+            run("helm", "template", "x", CHART, "--set", given, cwd=cwd)
+        except RuntimeError as error:
+            if reason not in str(error):
+                raise
+        else:
+            raise RuntimeError(f"{given} is not refused")
+    given = {name: value for name, (value, _) in SET.items()}
+    values = {"otaflux": {"webhookSecret": WRITTEN}, "settings": given}
+    (cwd / "values.yaml").write_text(json.dumps(values))
+    text = run("helm", "template", "x", CHART, "-f", "values.yaml", cwd=cwd)
+    made = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    for name, (_, there) in SET.items():
+        if made["ConfigMap"]["data"][name] != there:
+            raise RuntimeError(f"{name} became {made['ConfigMap']['data'][name]!r}")
+    if made["Secret"]["stringData"]["webhook-secret"] != WRITTEN:
+        raise RuntimeError("a secret became another")
     rendered = [cwd / f"{number}.yaml" for number in range(len(VALUES))]
     for path, given in zip(rendered, VALUES, strict=True):
         path.write_text(run("helm", "template", "x", CHART, "--set", given, cwd=cwd))

@@ -181,3 +181,9 @@ def test_nothing_is_installed_that_no_lock_names() -> None:
     assert len(every) == 3
     assert all("--require-hashes" in each or "--no-index" in each for each in every)
     assert not re.search(r"apt|curl|wget|\bADD\b", "\n".join(LINES))
+
+
+def test_what_is_built_on_top_for_identities_is_the_extra() -> None:
+    """docs/install.md shows an image with exactly what the extra `keyless` brings."""
+    page = (ROOT / "docs/install.md").read_text()
+    assert f"pip install --no-cache-dir '{PROJECT['optional-dependencies']['keyless'][0]}'" in page

@@ -72,6 +72,37 @@ def test_the_defaults_hold_to_their_schema() -> None:
         jsonschema.validate(misspelt, SCHEMA)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"otaflux": {"registry": None}},
+        {"otaflux": {"listenAddr": "0.0.0.0:9999"}},
+        {"otaflux": {"webhookSecret": 12345}},
+        {"settings": {"KEEP_VERSIONNS": "5"}},
+        {"settings": {"LISTEN_ADDR": "[::]:8080"}},
+        {"settings": {"DEVICE_TOKENS": "in the open"}},
+        {"image": None},
+    ],
+    ids=str,
+)
+def test_what_the_pod_could_not_be_run_with_is_refused(changed: dict[str, Any]) -> None:
+    """Other ports than the container's, no setting, one that has a value of its own, a secret."""
+    values = {**VALUES, **changed}
+    if changed.get("otaflux"):
+        values["otaflux"] = {**VALUES["otaflux"], **changed["otaflux"]}
+    values["otaflux"] = {k: v for k, v in values["otaflux"].items() if v is not None}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({k: v for k, v in values.items() if v is not None}, SCHEMA)
+
+
+def test_a_setting_is_reached_in_exactly_one_way() -> None:
+    """By a value of its own or in `settings`; twice would be one key twice in the ConfigMap."""
+    named = re.findall(r"^  ([A-Z_]+):", TEMPLATES["configmap.yaml"], re.MULTILINE)
+    own = {name.removesuffix("_FILE") for name in named}
+    others = SCHEMA["properties"]["settings"]["propertyNames"]["enum"]
+    assert sorted([*own, *others]) == sorted(setting.name for setting in SETTINGS)
+
+
 def test_actions_are_balanced() -> None:
     """Each `if`, `range`, `with` and `define` has its end."""
     for name, text in TEMPLATES.items():

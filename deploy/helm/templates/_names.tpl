@@ -43,6 +43,7 @@ without a new pod: the kubelet writes them anew, and OtaFlux reads them again. *
 registry-password: {{ .registry.password | quote }}
 registry-ca.crt: {{ .registry.caCert | quote }}
 webhook-secret: {{ .webhookSecret | quote }}
+device-tokens: {{ .deviceTokens | quote }}
 cosign.pub: {{ .cosignPubKey | quote }}
 mqtt-password: {{ .mqtt.password | quote }}
 mqtt-ca.crt: {{ .mqtt.caCert | quote }}
