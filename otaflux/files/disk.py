@@ -15,6 +15,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,13 @@ class Disk(Protocol):
 
     def kinds(self, folder: Path) -> dict[str, bool]:
         """The names in a folder, and of each whether it is a regular file's; in no order."""
+        ...
+
+    def sizes(self, folder: Path) -> dict[str, int | None]:
+        """The names in a folder and the bytes that each file holds; None for what is no file.
+
+        What cannot be asked, or goes meanwhile, is left out.
+        """
         ...
 
     def size(self, path: Path) -> int:
@@ -242,6 +250,16 @@ class RealDisk:
         """The names in a folder, and of each whether it is a regular file's; in no order."""
         with os.scandir(folder) as entries:
             return {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+
+    def sizes(self, folder: Path) -> dict[str, int | None]:
+        """The names in a folder and the bytes that each file holds; None for what is no file."""
+        sizes: dict[str, int | None] = {}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    sizes[entry.name] = found.st_size if stat.S_ISREG(found.st_mode) else None
+        return sizes
 
     def size(self, path: Path) -> int:
         """The bytes that a regular file holds."""

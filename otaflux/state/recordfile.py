@@ -34,7 +34,7 @@ import msgspec
 
 from otaflux.errors import BadName, Undecided
 from otaflux.model.artifact import Digest
-from otaflux.model.image import Image, ImageKind, ZigbeeHeader
+from otaflux.model.image import Image, ZigbeeHeader
 from otaflux.model.making import quick
 from otaflux.model.names import STABLE, Channel, Device, Tag
 from otaflux.model.proof import SignatureProof
@@ -42,6 +42,17 @@ from otaflux.model.record import Record, Retired, Standing, Verdict
 from otaflux.model.release import Chip, Firmware, Release, Sums
 from otaflux.model.signer import IdentitySigner, KeySigner, Signer
 from otaflux.model.version import Version
+from otaflux.state.recordform import (
+    WrittenCertificate,
+    WrittenFile,
+    WrittenImage,
+    WrittenLeaving,
+    WrittenProof,
+    WrittenRecord,
+    WrittenRelease,
+    WrittenStanding,
+    WrittenVerdict,
+)
 
 FORMAT: Literal[1] = 1
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})  # one for all records
@@ -52,85 +63,8 @@ class BadRecord(Undecided):
     """A catalog file that cannot be believed; the message says why."""
 
 
-class _Image(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True):
-    kind: ImageKind
-    version: str = ""
-    zigbee: tuple[int, int, int, str, int | None, int | None] | None = None
-
-
-class _Release(msgspec.Struct, forbid_unknown_fields=True):
-    tag: str
-    manifest_digest: str
-    blob_digest: str
-    size: int
-    crc32: int
-    md5: str | None
-    sha1: str | None
-    sha256: str
-    chip: tuple[str, str, str] | None = None
-    summary: str = ""
-    page: str = ""
-    warnings: tuple[str, ...] = ()
-    image: _Image | None = None
-
-
-class _Standing(msgspec.Struct, forbid_unknown_fields=True):
-    release: _Release
-    since: float
-    replaced_another: bool
-    withdrawn: bool = False
-
-
-class _Leaving(msgspec.Struct, forbid_unknown_fields=True):
-    release: _Release
-    at: float
-    withdrawn: bool
-    moved: bool = False
-    unsigned: bool = False
-
-
-class _Verdict(msgspec.Struct, forbid_unknown_fields=True):
-    tag: str
-    manifest_digest: str
-    reason: str
-    judged_by: str
-
-
-class _Certificate(msgspec.Struct, forbid_unknown_fields=True):
-    identity: str
-    issuer: str
-
-
-class _Proof(msgspec.Struct, forbid_unknown_fields=True):
-    manifest_digest: str
-    keys: tuple[str, ...]
-    certificates: tuple[_Certificate, ...]
-    identities: str
-    bound: bool
-
-
-class _Record(msgspec.Struct, forbid_unknown_fields=True):
-    device: str
-    source: str
-    prefix: str
-    channels: dict[str, _Standing]
-    kept: tuple[_Release, ...]
-    leaving: tuple[_Leaving, ...]
-    verdicts: tuple[_Verdict, ...]
-    looked: bool
-    found_by_poll: bool
-    had_release: bool | None = None
-    floors: dict[str, str] = {}
-    proofs: tuple[_Proof, ...] = ()
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    format: Literal[1]
-    checksum: str
-    record: msgspec.Raw
-
-
 _make_record, _make_standing, _make_release = quick(Record), quick(Standing), quick(Release)
+_make_sums, _make_firmware = quick(Sums), quick(Firmware)
 
 # What stands before the checksum's digits, between these and the record, and after it.
 _BEFORE_SUM = b'{"format": %d, "checksum": "sha256:' % FORMAT
@@ -139,8 +73,8 @@ _AFTER_BODY = b"}\n"
 _SUM_ENDS = len(_BEFORE_SUM) + 2 * hashlib.sha256().digest_size
 _BODY_BEGINS = _SUM_ENDS + len(_AFTER_SUM)
 
-_FILE = msgspec.json.Decoder(_File)
-_RECORD = msgspec.json.Decoder(_Record)
+_FILE = msgspec.json.Decoder(WrittenFile)
+_RECORD = msgspec.json.Decoder(WrittenRecord)
 
 
 def file_name(device: Device) -> str:
@@ -153,25 +87,25 @@ def write_record(record: Record) -> bytes:
 
     Raises `BadRecord` for one above `MAX_RECORD`, which no start would read.
     """
-    held = _Record(
+    held = WrittenRecord(
         record.device.name,
         record.source,
         record.prefix,
         {
-            str(channel): _Standing(
+            str(channel): WrittenStanding(
                 _written_release(s.release), s.since, s.replaced_another, s.withdrawn
             )
             for channel, s in record.channels.items()
         },
         tuple(map(_written_release, record.kept)),
         tuple(
-            _Leaving(
+            WrittenLeaving(
                 _written_release(_without_notes(x.release)), x.at, x.withdrawn, x.moved, x.unsigned
             )
             for x in record.retired
         ),
         tuple(
-            _Verdict(v.tag.text, str(v.manifest_digest), v.reason, v.judged_by)
+            WrittenVerdict(v.tag.text, str(v.manifest_digest), v.reason, v.judged_by)
             for v in record.verdicts
         ),
         record.ever_synced,
@@ -257,7 +191,7 @@ def _hex_sum(body: bytes | msgspec.Raw) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 
-def _had_release(held: _Record) -> bool:
+def _had_release(held: WrittenRecord) -> bool:
     return bool(held.channels or held.kept or held.leaving)
 
 
@@ -287,9 +221,9 @@ def _without_notes(release: Release) -> Release:
     return replace(release, summary="", page="", warnings=())
 
 
-def _written_release(release: Release) -> _Release:
+def _written_release(release: Release) -> WrittenRelease:
     sums, chip = release.firmware.sums, release.firmware.chip
-    return _Release(
+    return WrittenRelease(
         release.tag.text,
         str(release.manifest_digest),
         str(release.blob_digest),
@@ -306,13 +240,14 @@ def _written_release(release: Release) -> _Release:
     )
 
 
-def _written_image(image: Image | None) -> _Image | None:
+def _written_image(image: Image | None) -> WrittenImage | None:
     if image is None:
         return None
-    return _Image(image.kind, image.version, astuple(image.zigbee) if image.zigbee else None)
+    return WrittenImage(image.kind, image.version, astuple(image.zigbee) if image.zigbee else None)
 
 
-def _read_image(held: _Image | None) -> Image | None:
+@lru_cache(maxsize=1024)
+def _read_image(held: WrittenImage | None) -> Image | None:
     if held is None:
         return None
     return Image(held.kind, held.version, ZigbeeHeader(*held.zigbee) if held.zigbee else None)
@@ -320,11 +255,15 @@ def _read_image(held: _Image | None) -> Image | None:
 
 @lru_cache(maxsize=1024)
 def _read_firmware(
-    sums: tuple[int, int, str, str, str], chip: tuple[str, str, str] | None, image: _Image | None
+    sums: tuple[int, int, str, str, str],
+    chip: tuple[str, str, str] | None,
+    image: WrittenImage | None,
 ) -> Firmware:
     """One value of those that are alike: devices of a fleet run the same."""
-    _read_digest(f"sha256:{sums[-1]}")
-    return Firmware(Sums(*sums), Chip(*chip) if chip else None, _read_image(image))
+    size, crc32, md5, sha1, sha256 = sums
+    digits = _read_digest(f"sha256:{sha256}").hex  # the very string that a blob's digest has
+    sums_of_it = _make_sums(size, crc32, md5, sha1, digits)
+    return _make_firmware(sums_of_it, Chip(*chip) if chip else None, _read_image(image))
 
 
 @lru_cache(maxsize=1024)
@@ -332,7 +271,7 @@ def _read_digest(text: str) -> Digest:
     return Digest.parse(text)
 
 
-def _read_release(device: Device, held: _Release) -> Release:
+def _read_release(device: Device, held: WrittenRelease) -> Release:
     tag, version = _read_version(held.tag)
     sums = (held.size, held.crc32, held.md5, held.sha1, held.sha256)
     return _make_release(
@@ -348,23 +287,23 @@ def _read_release(device: Device, held: _Release) -> Release:
     )
 
 
-def _read_verdict(held: _Verdict) -> Verdict:
+def _read_verdict(held: WrittenVerdict) -> Verdict:
     tag, digest = Tag.parse(held.tag), Digest.parse(held.manifest_digest)
     return Verdict(tag, digest, held.reason, held.judged_by)
 
 
-def _written_proof(digest: Digest, proof: SignatureProof) -> _Proof:
+def _written_proof(digest: Digest, proof: SignatureProof) -> WrittenProof:
     certificates = [each for each in proof.signers if isinstance(each, IdentitySigner)]
-    return _Proof(
+    return WrittenProof(
         str(digest),
         tuple(each.fingerprint for each in proof.signers if isinstance(each, KeySigner)),
-        tuple(_Certificate(each.identity, each.issuer) for each in certificates),
+        tuple(WrittenCertificate(each.identity, each.issuer) for each in certificates),
         proof.identities,
         proof.is_bound,
     )
 
 
-def _read_proof(held: _Proof) -> tuple[Digest, SignatureProof]:
+def _read_proof(held: WrittenProof) -> tuple[Digest, SignatureProof]:
     keys: tuple[Signer, ...] = tuple(map(KeySigner, held.keys))
     certificates = (IdentitySigner(each.identity, each.issuer) for each in held.certificates)
     proof = SignatureProof((*keys, *certificates), held.identities, held.bound)

@@ -21,6 +21,7 @@ _NOBODY: frozenset[Device] = frozenset()
 class _File:
     """One file: its size in bytes, and the devices whose record in memory names it."""
 
+    digest: Digest
     size: int
     devices: set[Device] = field(default_factory=set)
 
@@ -88,13 +89,12 @@ class References:
                 if file is None:
                     file = found[sums.sha256] = self._file(sums.digest, sums.size)
                 file.devices.add(record.device)
-        for digits, file in found.items():
-            self._named[Digest("sha256", digits)] += len(file.devices)
+        self._named.update({file.digest: len(file.devices) for file in found.values()})
 
     def _file(self, digest: Digest, size: int) -> _File:
         file = self._files.get(digest)
         if file is None:
-            file = self._files[digest] = _File(size)
+            file = self._files[digest] = _File(digest, size)
             self.size += size
         return file
 

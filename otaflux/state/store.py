@@ -26,7 +26,7 @@ from typing import Self
 
 from otaflux.errors import DiskFailed, DiskFull
 from otaflux.files import durable
-from otaflux.files.disk import Irregular, open_regular
+from otaflux.files.disk import open_regular
 from otaflux.files.durable import NewFile
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.model.artifact import Digest
@@ -34,6 +34,7 @@ from otaflux.model.release import Firmware
 
 KEPT_OPEN = 16  # files that stay open without a reader: opening costs as much as a small download
 MARGIN = 4 << 20  # bytes that a pull leaves free: records and indexes must still fit
+_DIGITS = 64  # of a SHA-256 in hexadecimal, which is a file's name
 PIECE = 1 << 20  # bytes of a file that are read at once
 
 
@@ -129,15 +130,17 @@ class Store:
         place and is none, such as a folder, gets another name.
         """
         durable.make_folder(self._folder, disk=self._disk)
+        with durable.explained(f"read {self._folder}"):
+            found = self._disk.sizes(self._folder)
         sizes = {}
-        for digest in self._held():
-            try:
-                sizes[digest.hex] = self._disk.size(self.path(digest))
-            except Irregular:
-                path = self.path(digest)
+        for name, size in found.items():
+            if len(name) != _DIGITS:
+                continue
+            if size is not None:
+                sizes[name] = size
+            else:
+                path = self._folder / name
                 durable.name(path, path.with_suffix(".aside"), synced=True, disk=self._disk)
-            except OSError:
-                continue  # it will be found missing
         durable.sweep_temporaries(self._folder, disk=self._disk)
         return sizes
 
@@ -257,7 +260,8 @@ class Store:
 
     def sweep(self, referenced: Callable[[Digest], bool]) -> int:
         """Remove every file that nobody names or claims; returns how many. Blocks."""
-        return self.remove_unreferenced(self._held(), referenced)
+        unnamed = [digest for digest in self._held() if not referenced(digest)]
+        return self.remove_unreferenced(unnamed, referenced)
 
     def used(self) -> int:
         """The bytes that all files take. Blocks."""
@@ -266,7 +270,7 @@ class Store:
     def _held(self) -> list[Digest]:
         with durable.explained(f"read {self._folder}"):
             names = self._disk.names(self._folder)
-        return [Digest("sha256", name) for name in names if len(name) == 64]  # noqa: PLR2004 - hexadecimal
+        return [Digest("sha256", name) for name in names if len(name) == _DIGITS]
 
     def _claim(self, digest: Digest) -> None:
         with self._lock:

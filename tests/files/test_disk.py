@@ -37,6 +37,17 @@ def test_of_each_name_it_is_known_whether_it_is_a_regular_file(tmp_path: Path) -
     assert kinds == {"file": True, "link": False, "folder": False, "pipe": False}
 
 
+def test_of_each_name_the_size_is_known(tmp_path: Path) -> None:
+    """None of what is no regular file: a link's would be that of a name."""
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    sizes = {"file": 5, "empty": 0, "link": None, "folder": None, "pipe": None}
+    assert REAL_DISK.sizes(tmp_path) == sizes
+
+
 def test_what_got_the_name_of_a_file_meanwhile_is_neither_followed_nor_waited_for(
     tmp_path: Path,
 ) -> None:

@@ -141,6 +141,11 @@ class LossyDisk:
         self._do(f"list {folder.name}")
         return REAL_DISK.kinds(folder)
 
+    def sizes(self, folder: Path) -> dict[str, int | None]:
+        """See `disk.Disk`."""
+        self._do(f"sizes in {folder.name}")
+        return REAL_DISK.sizes(folder)
+
     def size(self, path: Path) -> int:
         """See `disk.Disk`."""
         self._do(f"size of {path.name}")

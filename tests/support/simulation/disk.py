@@ -190,6 +190,11 @@ class MemoryDisk:
         """See `disk.Disk`."""
         return dict.fromkeys(self.names(folder), True)
 
+    def sizes(self, folder: Path) -> dict[str, int | None]:
+        """See `disk.Disk`."""
+        self._do()
+        return {name: len(file.data) for name, file in self._folder(str(folder)).items()}
+
     def size(self, path: Path) -> int:
         """See `disk.Disk`."""
         self._do()
