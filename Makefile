@@ -10,14 +10,14 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 # Real programs that tests talk to, as Debian's packages; one that cannot be had skips its tests.
-PROGRAMS := buildah chromium curl docker-registry groff mosquitto netavark nginx-light openssl prometheus skopeo swupdate systemd-container umoci zstd
+PROGRAMS := buildah chromium curl docker-registry groff mosquitto netavark nginx-light openssl prometheus rsync skopeo swupdate systemd-container umoci zstd
 
 # Tests on two cores: three at once, for some wait. Who is done takes over what others did not begin.
 THREE := -n 3 --dist worksteal
 
 # What `quick` leaves out: whole programs, installations, what pages have people type, and memory
 # measured over thousands of connections and entries. Its properties have a fifth of the examples.
-WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py test_site.py \
+WHOLE_PROGRAMS := scenarios cli test_setup.py test_readme.py test_tutorial.py test_pages_run.py test_site.py \
 	web/ops/test_browser.py keyless/test_process.py
 MEASURED := web/port/test_memory.py registry/layout/test_large.py
 

@@ -24,7 +24,8 @@ from otaflux.settings import SETTINGS
 # Folders and files of tests that take long.
 WHOLE_PROGRAMS = {
     *("scenarios", "cli"),
-    *("test_setup.py", "test_readme.py", "test_tutorial.py", "test_site.py"),
+    *("test_setup.py", "test_readme.py", "test_tutorial.py", "test_pages_run.py"),
+    "test_site.py",
 }
 CAP_SYS_ADMIN = 21  # the bit, by linux/capability.h
 

@@ -1,7 +1,8 @@
 """What the docs have people type: each command, flag, address, setting and file of it is there.
 
-Whole pages are run elsewhere: the README's block, the tutorial, each client's trial, the examples
-of hooks. Here every other line is held against the program without running it.
+Whole pages are run elsewhere: the README's block, the tutorial, signing, MQTT, install, each
+client's trial, the examples of hooks. Here every other line is held against the program without
+running it.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ OTHERS = {
     "rauc": "wants a board's bootloader; its session is played by test_rauc",
     "swupdate": "run by tests/web/devices/test_protocols.py",
     "python3": "the relay is run by tests/hooks/test_docs.py",
-    "sudo": "wants root; tests/deploy/test_service.py checks the unit",
-    "rsync": "not among the programs that the tests install",
+    "sudo": "wants root; tests/test_pages_run.py runs the block with a folder in its place",
+    "rsync": "run by tests/test_pages_run.py",
     "sh": "what `otaflux hook-example` prints is run by tests/scenarios/test_hooks_live.py",
 }
 SHELL = {"cat", "cd", "do", "done", "export", "for", "grep", "kill", "mkdir", "printf", "rm"} | {

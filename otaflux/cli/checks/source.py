@@ -187,9 +187,10 @@ def _under(beginnings: frozenset[str], prefix: str) -> Finding:
 def _round(settings: Settings, devices: int) -> Finding:
     seconds = devices / settings.registry_rate
     long = seconds > settings.recheck_interval
+    many = "1 device takes" if devices == 1 else f"{devices} devices take"
     return note(
         "re-checks",
-        f"{devices} devices at REGISTRY_RATE {settings.registry_rate:g} take {seconds:.0f} s"
+        f"{many} {seconds:.0f} s at REGISTRY_RATE {settings.registry_rate:g},"
         f" of RECHECK_INTERVAL {settings.recheck_interval:g} s",
         "Raise REGISTRY_RATE, or let hooks do it and raise RECHECK_INTERVAL" if long else "",
     )
