@@ -52,6 +52,61 @@ def test_its_commands_and_flags_are_there(name: str) -> None:
     assert (read.returncode, read.stderr) == (0, "")
 
 
+# What stands in for the programs: each notes how it was called, and what it was handed on stdin.
+FAKE = """#!/bin/sh
+[ "$0 $1" = "$BIN/oras resolve" ] && echo sha256:abc
+printf '%s\\n' "${0##*/} $*" >>"$NOTED"
+case "$*" in *--password-stdin*|*@-*) cat >>"$NOTED"; echo >>"$NOTED";; esac
+"""
+GIVEN = {
+    "GitHub": {**GITHUB["jobs"]["release"]["env"], "TAG": "v1.4.0", "PASSWORD": "p w"},
+    "GitLab": {
+        **GITLAB["release"]["variables"],
+        "CI_COMMIT_TAG": "v1.4.0",
+        "CI_REGISTRY_PASSWORD": "p w",
+        "CI_REGISTRY_USER": "ci",
+        "CI_REGISTRY": "registry.example.com",
+        "CI_PROJECT_PATH": "firmware",
+        "CI_REGISTRY_IMAGE": "registry.example.com/firmware",
+        "WEBHOOK_SECRET": "s3 cret",
+    },
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_runs_to_its_end(name: str, tmp_path: Path) -> None:
+    """With programs that only note how they are called: the digest goes from one to the next."""
+    for program in ("make", "oras", "cosign", "curl", "otaflux"):
+        (tmp_path / program).write_text(FAKE)
+        (tmp_path / program).chmod(0o755)
+    given = {"BIN": str(tmp_path), "NOTED": str(tmp_path / "noted"), "DIGEST": "sha256:abc"}
+    done = subprocess.run(
+        ["sh", "-eu"],
+        input=SCRIPTS[name],
+        env={
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            **given,
+            **GIVEN[name],
+        },
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    if name == "GitHub":
+        assert (tmp_path / "output").read_text() == "digest=sha256:abc\n"
+    noted = (tmp_path / "noted").read_text()
+    assert "make firmware.bin VERSION=1.4.0\n" in noted
+    assert "oras login registry.example.com --username ci --password-stdin\np w\n" in noted
+    assert "oras push registry.example.com/firmware/lamp:v1.4.0 firmware.bin " in noted
+    signed = "cosign sign --yes --key env://COSIGN_PRIVATE_KEY registry.example.com/firmware/lamp"
+    assert f"{signed}@sha256:abc\n" in noted
+    hook = '{"repository": "firmware/lamp", "tag": "v1.4.0"}\nAuthorization: s3 cret\n'
+    assert (hook in noted) == (name == "GitLab")
+    assert noted.endswith("otaflux wait lamp:v1.4.0 --digest sha256:abc --timeout 300\n")
+
+
 def test_actions_are_pinned_to_a_commit() -> None:
     """A tag of somebody else's repository can be moved; beside it stands which release it is."""
     text = (EXAMPLES / "github-actions.yml").read_text()
@@ -68,6 +123,9 @@ def test_no_secret_and_no_name_of_a_tag_stands_in_a_script() -> None:
     for script in SCRIPTS.values():
         assert "${{" not in script
         assert not re.search(r"--password[ =]", script)
+        for command in re.split(r"\||\n(?!\s)", script.replace("\\\n", " ")):
+            if re.search(r"\$\w*(?:SECRET|PASSWORD|PRIVATE_KEY)\b", command):
+                assert command.split()[0] == "printf", "a shell's own, which no process list shows"
     for step in STEPS:
         for name, value in step.get("env", {}).items():
             assert name in SCRIPTS["GitHub"] or name == "COSIGN_PASSWORD", value
