@@ -108,7 +108,7 @@ def broker_of_the_page(folder: Path) -> Iterator[Mosquitto]:
         yield broker
 
 
-@pytest.mark.real("mosquitto", "mosquitto_passwd")
+@pytest.mark.real("mosquitto")
 async def test_a_broker_hears_what_the_page_shows(tmp_path: Path) -> None:
     """docs/mqtt.md: its settings, with its access list, bring its message, which can be removed."""
     shown = json.loads(block("mqtt.md", '"crc32"', "json"))
