@@ -30,7 +30,8 @@ def told_instead(
     """A sentence for each channel that tells the tag, or one that says that none does.
 
     `record` is what DATA_DIR knows, empty where it knows nothing; `tags` are all that there are.
-    Where channels `never_fall`, a channel that was told the tag is told it on.
+    Where channels `never_fall`, a channel that was told the tag is told it on. A higher release
+    that is not told now, such as an unsigned one, is named: it may be usable by then.
     """
     found = choice.candidates(tags)
     changes = False
@@ -40,24 +41,29 @@ def told_instead(
             for each in choice.of_channel(found, channel)
             if not _is_unusable(record, each, channel, judged_by)
         ]
-        if not able or able[0].tag != tag:
+        current = record.current(channel)
+        told = current.tag if current is not None else None
+        place = next((n for n, each in enumerate(able) if each.tag == tag), None)
+        if place is None or (place > 0 and told != tag):
             continue
         changes = True
+        unless = f", unless {able[0].tag} can be used by then" if place else ""
         name = "Devices" if channel == STABLE else f"Devices of channel {channel}"
-        if never_fall and _was_told(record, channel, able[0]):
+        if never_fall and _was_told(record, channel, able[place]):
             yield (
                 f"{name} are told {tag} on, from the server's own file, until a higher release can"
                 " be used: DOWNGRADES=never. To have them told less, stop the server and"
                 f" `otaflux forget {record.device}`"
             )
-        elif len(able) == 1:
-            yield f"{name} will be told nothing: there is no lower release, so /version is 404"
+        elif place + 1 == len(able):
+            nothing = "there is no lower release, so /version is 404"
+            yield f"{name} will be told nothing{unless}: {nothing}"
         else:
-            yield f"{name} will be told {_described(record, able[1])} in its place"
+            yield f"{name} will be told {_described(record, able[place + 1])} in its place{unless}"
     if not changes:
-        current = record.current(STABLE)
-        told = f"; devices are told {current.tag}" if current else ""
-        yield f"It is not what devices are told now{told}, so nothing changes for those that poll"
+        stable = record.current(STABLE)
+        now = f"; devices are told {stable.tag}" if stable else ""
+        yield f"It is not what devices are told now{now}, so nothing changes for those that poll"
 
 
 def _was_told(record: Record, channel: Channel, candidate: Candidate) -> bool:

@@ -302,3 +302,24 @@ def test_where_channels_never_fall_it_is_told_on(
     assert said in sentence
     (follows,) = told_instead(record, map(Tag, tags), Tag("1.0.0"), (), "now")
     assert "told 0.9.0" in follows
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        (("2.0.0", "1.0.0", "0.9.0"), "told 0.9.0 (not tried here, if it is usable) in its place"),
+        (("2.0.0", "1.0.0"), "told nothing"),
+    ],
+)
+def test_what_is_told_below_an_unsigned_release_is_what_goes(
+    tags: tuple[str, ...], said: str
+) -> None:
+    """A higher release that devices are not told, for it awaits its signature, hides nothing."""
+    told = {STABLE: Standing(release("1.0.0", b"told"), 1.0)}
+    record = Record(Device("lamp"), "here", channels=told)
+    (sentence,) = told_instead(record, map(Tag, tags), Tag("1.0.0"), (), "now")
+    assert said in sentence
+    assert ", unless 2.0.0 can be used by then" in sentence
+    (higher,) = told_instead(record, map(Tag, tags), Tag("2.0.0"), (), "now")
+    assert "told 1.0.0 in its place" in higher
+    assert "unless" not in higher
