@@ -26,7 +26,7 @@ from __future__ import annotations
 import errno
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -223,17 +223,21 @@ def _make_folder(path: Path, disk: Disk) -> None:
     disk.sync(path.parent)
 
 
-def sweep_temporaries(folder: Path, *, disk: Disk = REAL_DISK) -> int:
+def sweep_temporaries(
+    folder: Path, *, names: Iterable[str] | None = None, disk: Disk = REAL_DISK
+) -> int:
     """Remove what killed writers left right in `folder`; returns how many. Blocks.
 
     Only while nobody writes there. A missing folder has nothing to remove; a file that cannot be
-    removed is left for the next sweep. Raises `Undecided` where the folder cannot be read.
+    removed is left for the next sweep. `names` are those in the folder, where they are known.
+    Raises `Undecided` where the folder cannot be read.
     """
-    with explained(f"read the folder {folder}"):
-        try:
-            names = disk.names(folder)
-        except FileNotFoundError:
-            return 0
+    if names is None:
+        with explained(f"read the folder {folder}"):
+            try:
+                names = disk.names(folder)
+            except FileNotFoundError:
+                return 0
     count = 0
     for found in names:
         if found.startswith(TEMPORARY_PREFIX):

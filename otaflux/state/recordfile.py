@@ -146,16 +146,9 @@ def read_record(data: bytes, name: str | None = None) -> Record:
                     for channel, s in held.channels.items()
                 }
             ),
-            tuple([_read_release(device, release) for release in held.kept]),
-            tuple(
-                [
-                    Retired(
-                        _read_release(device, x.release), x.at, x.withdrawn, x.moved, x.unsigned
-                    )
-                    for x in held.leaving
-                ]
-            ),
-            tuple([_read_verdict(verdict) for verdict in held.verdicts]),
+            tuple([_read_release(device, each) for each in held.kept]) if held.kept else (),
+            tuple([_read_leaving(device, each) for each in held.leaving]) if held.leaving else (),
+            tuple([_read_verdict(each) for each in held.verdicts]) if held.verdicts else (),
             held.looked,
             held.found_by_poll,
             _had_release(held) if held.had_release is None else held.had_release,
@@ -285,6 +278,11 @@ def _read_release(device: Device, held: WrittenRelease) -> Release:
         held.page,
         held.warnings,
     )
+
+
+def _read_leaving(device: Device, held: WrittenLeaving) -> Retired:
+    release = _read_release(device, held.release)
+    return Retired(release, held.at, held.withdrawn, held.moved, held.unsigned)
 
 
 def _read_verdict(held: WrittenVerdict) -> Verdict:

@@ -64,10 +64,10 @@ def restore(
     namespace = replace(namespace, is_closed=cache(namespace.is_closed))
     told = frozenset({STABLE, *channels})
     durable.make_folder(folder, disk=disk)
-    durable.sweep_temporaries(folder, disk=disk)
-    sizes = store.prepare()
     with durable.explained(f"read {folder}"):
         kinds = disk.kinds(folder)
+    durable.sweep_temporaries(folder, names=kinds, disk=disk)
+    sizes = store.prepare()
     names = sorted([name for name in kinds if name.endswith(".json")])
     whole = _quick_reader(folder, disk)
     records: list[Record] = []

@@ -141,7 +141,7 @@ class Store:
             else:
                 path = self._folder / name
                 durable.name(path, path.with_suffix(".aside"), synced=True, disk=self._disk)
-        durable.sweep_temporaries(self._folder, disk=self._disk)
+        durable.sweep_temporaries(self._folder, names=found, disk=self._disk)
         return sizes
 
     def path(self, firmware_digest: Digest) -> Path:
