@@ -222,7 +222,7 @@ PROSE = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in PROSE if path.parent.name != "adr" and path.name != "dependencies.md"],
+    [path for path in PROSE if path.parent.name != "adr"],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_no_cell_of_a_table_is_a_paragraph(path: Path) -> None:
