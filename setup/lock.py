@@ -10,13 +10,14 @@ warns of is shown. It is installed into a folder of its own, which is removed ag
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from lockfile import pins
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = "uv==0.13.9"
@@ -27,8 +28,6 @@ LOCKS = {
     "requirements-dev.lock": ("to test", "--group dev --extra keyless pyproject.toml"),
     "requirements-build.lock": ("to install OtaFlux itself", "--group build"),
 }
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ \\]+)(?: ; (?P<marker>[^\\]+))?")
-_HASH = re.compile(r"--hash=(\S+)")
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,13 @@ class Pinned:
         return ", ".join(self.releases)
 
 
-def pins(text: str) -> dict[str, Pinned]:
+def packages(text: str) -> dict[str, Pinned]:
     """What a lock names, by the names of packages."""
     found: dict[str, Pinned] = {}
-    name = ""
-    for line in text.splitlines():
-        if pin := _PIN.match(line):
-            name, marker = pin["name"], (pin["marker"] or "").strip()
-            release = pin["version"] + (f" (where {marker})" if marker else "")
-            before = found.get(name, Pinned((), frozenset()))
-            found[name] = Pinned((*before.releases, release), before.files)
-        elif name and (given := _HASH.search(line)):
-            each = found[name]
-            found[name] = Pinned(each.releases, each.files | {given[1]})
+    for pin in pins(text):
+        release = pin.version + (f" (where {pin.marker})" if pin.marker else "")
+        before = found.get(pin.name, Pinned((), frozenset()))
+        found[pin.name] = Pinned((*before.releases, release), before.files | pin.files)
     return found
 
 
@@ -92,9 +85,9 @@ def main(options: Sequence[str]) -> int:
         subprocess.run((folder / "bin/pip", "install", "--quiet", UV), check=True)
         for name, (purpose, _) in LOCKS.items():
             path = ROOT / name
-            before = pins(path.read_text()) if path.exists() else {}
+            before = packages(path.read_text()) if path.exists() else {}
             warned = compiled(folder / "bin/uv", name, options)
-            told = list(changes(before, pins(path.read_text())))
+            told = list(changes(before, packages(path.read_text())))
             print(f"{name} ({purpose}): {'' if told else 'nothing changed'}".rstrip())
             for line in told:
                 print(f"  {line}")

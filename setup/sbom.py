@@ -15,10 +15,11 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lockfile import Pin, pins
 
 ROOT = Path(__file__).resolve().parent.parent
 SBOM = ROOT / "share/sbom/otaflux.cdx.json"
@@ -29,34 +30,14 @@ SAID = {"Apache 2.0": "Apache-2.0"}
 NOT_SAID = {"aiomqtt": "BSD-3-Clause"}
 
 
-@dataclass(frozen=True)
-class Locked:
-    """A package in the lock: its release, the systems that it is for, and who wants it."""
-
-    name: str
-    version: str
-    marker: str
-    wanted_by: tuple[str, ...]
-
-    @property
-    def purl(self) -> str:
-        """Its address among the packages of all registries, as the package-url form has it."""
-        return f"pkg:pypi/{normal(self.name)}@{self.version}"
+def purl(pin: Pin) -> str:
+    """A release's address among the packages of all registries, in the form of package-url."""
+    return f"pkg:pypi/{normal(pin.name)}@{pin.version}"
 
 
 def normal(name: str) -> str:
     """A package's name as PEP 503 writes it."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def locked(text: str) -> Iterator[Locked]:
-    """What a lock of uv's names, with the `# via` below each."""
-    for block in re.split(r"\n(?=[A-Za-z0-9])", text):
-        pin = re.match(r"([A-Za-z0-9._-]+)==([^ \\\n]+)(?: ; ([^\\\n]+))?", block)
-        if pin:
-            via = re.findall(r"^ +#(?: +via)? +([A-Za-z0-9._-]+)", block, re.MULTILINE)
-            wanted_by = tuple(name for name in via if name != "via")
-            yield Locked(pin[1], pin[2], (pin[3] or "").strip(), wanted_by)
 
 
 def licence(name: str, version: str) -> str | None:
@@ -71,16 +52,17 @@ def licence(name: str, version: str) -> str | None:
     return SAID.get(said, said) if said else None
 
 
-def component(each: Locked, kept: Mapping[str, str]) -> dict[str, Any]:
+def component(each: Pin, kept: Mapping[str, str]) -> dict[str, Any]:
     """One package, as CycloneDX has it; `kept` are the licences that stood there, by address."""
-    said = licence(each.name, each.version) or kept.get(each.purl)
+    address = purl(each)
+    said = licence(each.name, each.version) or kept.get(address)
     about: dict[str, Any] = {
         "type": "library",
-        "bom-ref": each.purl,
+        "bom-ref": address,
         "name": each.name,
         "version": each.version,
         "licenses": [{"expression": said}] if said else [],
-        "purl": each.purl,
+        "purl": address,
     }
     if each.marker:
         about["properties"] = [{"name": "otaflux:where", "value": each.marker}]
@@ -92,12 +74,12 @@ def bill(kept: Mapping[str, str]) -> dict[str, Any]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     name, version = project["name"], project["version"]
     own = f"pkg:pypi/{name}@{version}"
-    packages = list(locked(LOCK.read_text()))
-    addresses = {normal(each.name): each.purl for each in packages} | {name: own}
+    packages = list(pins(LOCK.read_text()))
+    addresses = {normal(each.name): purl(each) for each in packages} | {name: own}
     needs: dict[str, list[str]] = {address: [] for address in addresses.values()}
     for each in packages:
         for who in each.wanted_by:
-            needs[addresses[normal(who)]].append(each.purl)
+            needs[addresses[normal(who)]].append(purl(each))
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from lockfile import Pin, pins
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = runpy.run_path(str(ROOT / "setup/lock.py"))
@@ -27,7 +28,7 @@ two==2.0 ; sys_platform == 'win32' \\
 
 def changed(after: str) -> list[str]:
     """What is said of a lock that takes the place of the one above."""
-    return list(LOCK["changes"](LOCK["pins"](BEFORE), LOCK["pins"](after)))
+    return list(LOCK["changes"](LOCK["packages"](BEFORE), LOCK["packages"](after)))
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,19 @@ def test_each_kind_of_change_is_a_line(old: str, new: str, said: list[str]) -> N
     assert all(line.startswith(each) for line, each in zip(lines, said, strict=True)), lines
 
 
+def test_a_pin_is_read_with_all_that_stands_below_it() -> None:
+    """A release, the systems that it is for, its files, and each who wants it, but not files."""
+    assert list(pins(BEFORE)) == [
+        Pin("one", "1.0", "", frozenset({"sha256:aa", "sha256:bb"}), ("otaflux",)),
+        Pin("two", "2.0", "sys_platform == 'win32'", frozenset({"sha256:cc"}), ("one", "three")),
+    ]
+
+
 @pytest.mark.parametrize("name", LOCK["LOCKS"])
 def test_every_release_has_its_hashes(name: str) -> None:
     """Nothing in a lock can be exchanged for other bytes, and the lock is what uv was asked for."""
     text = (ROOT / name).read_text()
-    pins = LOCK["pins"](text)
+    pins = LOCK["packages"](text)
     assert len(pins) > 5
     for package, pinned in pins.items():
         assert pinned.files, package
@@ -89,7 +98,7 @@ def test_the_locks_hold_what_is_asked_for() -> None:
         ),
         ("requirements-build.lock", groups["build"]),
     ):
-        pins = LOCK["pins"]((ROOT / name).read_text())
+        pins = LOCK["packages"]((ROOT / name).read_text())
         for each in wanted:
             found = re.match(r"([\w-]+)(?:==([\w.]+))?", each)
             assert found is not None
