@@ -183,6 +183,7 @@ class _Server:
 
     def _say_started(self) -> None:
         settings, controller = self._settings, self._controller
+        known = len(controller.roster.devices())
         log.info(
             Event.SERVER_STARTED,
             version=otaflux.__version__,
@@ -193,7 +194,8 @@ class _Server:
             hooks="secret required"
             if settings.webhook_secret
             else "closed: WEBHOOK_SECRET is not set",
-            devices=len(controller.catalog.devices()),
+            # Of none it says nothing: the source was not asked yet, and may know of many.
+            **({"devices": known} if known else {}),
         )
         if controller.namespace.is_closed():
             log.warning(
@@ -202,7 +204,6 @@ class _Server:
                 reason="there are credentials for the registry and no REPOSITORY_PREFIX",
                 hint="Set REPOSITORY_PREFIX; / serves every repository that they can read",
             )
-        known = len(controller.roster.devices())
         round_seconds = known / settings.registry_rate
         if round_seconds > settings.recheck_interval:
             log.warning(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from otaflux.cli import known
 from otaflux.cli.shelf import Seen, Shelf, is_below, shelf_of
-from otaflux.errors import Misbound, Undecided, Unreachable, Unsigned, Unusable, Withheld
+from otaflux.errors import Misbound, Undecided, Unreachable, Unsigned, Unusable
 from otaflux.model.artifact import Gone, Listing
 from otaflux.model.names import Device, Namespace, NotServed, Tag, is_told
 from otaflux.model.record import Record
@@ -180,11 +180,11 @@ class _Asking:
             return Seen(listing, problem=f"its tags may have moved: {error.with_hint}")
 
     async def _judged(self, record: Record, listing: Listing, moved: frozenset[Tag]) -> Seen:
-        """With why versions are withheld, or not signed, of which nothing is known."""
+        """With why versions are refused, or not signed, of which nothing is known."""
         judged = {each.tag for each in record.verdicts if each.judged_by == self._judged_by}
         known = (judged | {release.tag for release in record.served()}) - moved
         asked, left = self._worth_asking(record, choice.candidates(listing.tags), known)
-        withheld: dict[Tag, str] = {}
+        refused: dict[Tag, str] = {}
         unsigned: dict[Tag, str] = {}
         unclear: dict[Tag, str] = {}
         for candidate in asked:
@@ -193,17 +193,15 @@ class _Asking:
                 artifact = await self._source.resolve(record.device, tag)
                 if not isinstance(artifact, Unchanged | Gone):
                     await self._signing.proof(record.device, candidate.version, artifact)
-            except Withheld as error:
-                withheld[tag] = str(error)
             except (Unsigned, Misbound) as error:
                 unsigned[tag] = str(error)
+            except Unusable as error:
+                refused[tag] = str(error)
             except Unreachable:
                 raise  # of every other one nothing would be learnt either
             except Undecided as error:
                 unclear[tag] = error.with_hint
-            except Unusable:
-                continue  # said once the server looks at it
-        return Seen(listing, moved, "", withheld, unsigned, unclear, left)
+        return Seen(listing, moved, "", refused, unsigned, unclear, left)
 
     def _worth_asking(
         self, record: Record, found: Sequence[Candidate], known: Collection[Tag]

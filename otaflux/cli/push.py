@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,15 +22,18 @@ from otaflux.cli.flags import JUDGING, SOURCE, any_file, uses
 from otaflux.cli.notify import Notice
 from otaflux.cli.reference import device_and_tag
 from otaflux.cli.signing import signing_with
-from otaflux.errors import BadName, Refused
+from otaflux.errors import BadName, BadSetting, Refused, Undecided, Unusable
 from otaflux.model import artifact
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import Digest, Gone
 from otaflux.model.event import Action
 from otaflux.model.names import Device, Tag, is_told
 from otaflux.model.version import Version
-from otaflux.registry.source import Attach, File
+from otaflux.registry.source import Attach, File, Source, Unchanged
 from otaflux.registry.upload import compress, media_type_of
 from otaflux.settings import Settings
+
+if TYPE_CHECKING:
+    from otaflux.app.parts import Assembly
 
 # Flags for annotations of the OCI image specification (annotations.md).
 _ANNOTATIONS = {
@@ -119,11 +123,11 @@ def command(
             anything=any_tag,
             attach=signing.attach if signing else None,
         )
-        digest = asyncio.run(pushing)
+        digest, is_signed = asyncio.run(pushing)
     click.echo(digest)
     if signing is not None:
         click.echo(f"otaflux: signed by {signing.signer}", err=True)
-    for untold in _untold(settings, tag, signed=signing is not None):
+    for untold in _untold(settings, tag, signed=is_signed):
         click.echo(f"otaflux: note: {untold}", err=True)
     if notice is not None:
         told = asyncio.run(notice.send(Action.PUSH, device, tag, str(digest)))
@@ -141,11 +145,16 @@ def _untold(settings: Settings, tag: Tag, *, signed: bool) -> Iterator[str]:
             f"{tag} is a pre-release of the channel '{version.pre_release}', which is not in the"
             " CHANNELS that this command knows: only servers that have it there tell it to devices"
         )
-    if not signed and (settings.cosign_pub_key_path or settings.cosign_identity):
+    if not signed and _asks_for_signatures(settings):
         yield (
-            f"{tag} was not signed here, and servers that ask for signatures, as the settings here"
-            " do, tell it to no device until it is: see --sign-key, or sign it with cosign"
+            f"{tag} was not signed here, and no signature was found that the settings here trust:"
+            " servers with these settings tell it to no device until it is signed: see --sign-key,"
+            " or sign it with cosign"
         )
+
+
+def _asks_for_signatures(settings: Settings) -> bool:
+    return settings.cosign_pub_key_path is not None or bool(settings.cosign_identity)
 
 
 def _file(argument: str) -> File:
@@ -182,7 +191,11 @@ async def _push(
     force: bool,
     anything: bool,
     attach: Attach | None,
-) -> Digest:
+) -> tuple[Digest, bool]:
+    """Returns the digest, and whether it is signed: now, or since the same bytes were there before.
+
+    Nobody is asked whether it was where the settings ask for no signature.
+    """
     from otaflux.app.parts import Assembly
     from otaflux.cli.preview import odd
 
@@ -192,7 +205,7 @@ async def _push(
         for warning in await odd(parts, source, device, tag, files, annotations, anything=anything):
             click.echo(f"otaflux: warning: {warning}", err=True)
         with _bar("Pushing", size) as progress:
-            return await source.push(
+            digest = await source.push(
                 device,
                 tag,
                 files,
@@ -201,6 +214,21 @@ async def _push(
                 progress=progress,
                 attach=attach,
             )
+        return digest, attach is not None or await _was_signed(parts, source, device, tag)
+
+
+async def _was_signed(parts: Assembly, source: Source, device: Device, tag: Tag) -> bool:
+    """Whether a signature that the settings trust is there; what cannot be learnt is none."""
+    if not _asks_for_signatures(parts.settings):
+        return False
+    try:
+        found = await source.resolve(device, tag)
+        if isinstance(found, Gone | Unchanged):
+            return False
+        proof = await parts.signing(source).proof(device, Version.parse(tag.text), found)
+    except (BadName, BadSetting, Undecided, Unusable):
+        return False
+    return proof is not None
 
 
 @contextmanager

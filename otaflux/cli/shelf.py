@@ -54,6 +54,7 @@ class Shelf:
 class Seen:
     """What the source said of a device: None for its tags where it could not be asked.
 
+    `refused` are versions that a server would refuse too, as far as their manifests say, and why.
     Of `unclear` versions it could not be told, and why; `left` are those that it was not asked
     about, for there are very many.
     """
@@ -61,7 +62,7 @@ class Seen:
     listing: Listing | None
     moved: frozenset[Tag] = frozenset()
     problem: str = ""
-    withheld: Mapping[Tag, str] = field(default_factory=dict)
+    refused: Mapping[Tag, str] = field(default_factory=dict)
     unsigned: Mapping[Tag, str] = field(default_factory=dict)
     unclear: Mapping[Tag, str] = field(default_factory=dict)
     left: frozenset[Tag] = frozenset()
@@ -143,8 +144,8 @@ def _row(
         return replace(row, signed_by=_signed_by(record, release))
     if tag in seen.unsigned:
         return Row(tag.text, version.text, "unsigned", reason=seen.unsigned[tag])
-    if tag in seen.withheld:
-        return Row(tag.text, version.text, "unusable", reason=seen.withheld[tag])
+    if tag in seen.refused:
+        return Row(tag.text, version.text, "unusable", reason=seen.refused[tag])
     return Row(tag.text, version.text, *_untold(record, candidate, channels, seen))
 
 
@@ -174,7 +175,8 @@ def _untold(
         ask = f"`otaflux verify {record.device}:{candidate.tag}` says whether it is signed"
         return "not tried", (), f"one of very many, so not asked about here: {ask}"
     why = seen.unclear.get(candidate.tag)
-    return "not tried", (), f"what it is could not be learnt: {why}" if why else ""
+    unclear = f"what it is could not be learnt: {why}" if why else ""
+    return "not tried", (), unclear or _refused_before(record, candidate)
 
 
 def _why_older(record: Record, candidate: Candidate, seen: Seen) -> str:
@@ -185,7 +187,14 @@ def _why_older(record: Record, candidate: Candidate, seen: Seen) -> str:
         return f"whether it is signed could not be learnt: {seen.unclear[candidate.tag]}"
     if any(each.unsigned and each.release.tag == candidate.tag for each in record.retired):
         return "the server found no signature of it that it trusts any more"
-    return ""
+    return _refused_before(record, candidate)
+
+
+def _refused_before(record: Record, candidate: Candidate) -> str:
+    """Why a server refused it under what does not hold any more, such as other limits."""
+    reasons = (each.reason for each in record.verdicts if each.tag == candidate.tag)
+    reason = next(reasons, "")
+    return f"refused before, by other limits or another OtaFlux: {reason}" if reason else ""
 
 
 def is_below(record: Record, candidate: Candidate) -> bool:

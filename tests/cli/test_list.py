@@ -18,7 +18,7 @@ from signed_content import Shop, public
 from otaflux.cli.shelf import Seen, shelf_of
 from otaflux.model.artifact import Listing
 from otaflux.model.names import STABLE, Tag
-from otaflux.model.record import Record, Retired, Standing
+from otaflux.model.record import Record, Retired, Standing, Verdict
 
 BROKEN = b"\x1f\x8b\x08 no gzip at all"
 
@@ -336,6 +336,17 @@ async def test_what_could_not_be_asked_about_a_version_is_said(tmp_path: Path) -
     assert "403" in row["reason"]
 
 
+async def test_a_manifest_that_cannot_be_used_is_refused_with_its_reason(tmp_path: Path) -> None:
+    """Before a server ever looked at it, and not only where a policy of the registry withholds."""
+    async with FakeRegistry() as registry:
+        registry.content.put("acme/lamp", "1.1.0", layers=[b"lamp"])
+        registry.content.put_raw("acme/lamp", "1.0.0", b'{"schemaVersion": 7}')
+        done = await listed(tmp_path, "lamp", "--json", **settings(registry, tmp_path))
+    ((high, low),) = (shelf["releases"] for shelf in json.loads(done.stdout)["devices"])
+    assert (high["state"], low["state"]) == ("not tried", "unusable")
+    assert low["reason"]
+
+
 def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
     """With `DOWNGRADES=never` devices are told what its registry has no more, and nothing lower."""
     told = release("2.0.0", b"told")
@@ -352,15 +363,23 @@ def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
 
 
 def test_what_is_known_of_an_older_version_is_said() -> None:
-    """That its signature is not trusted any more, or could not be asked about."""
+    """That its signature is not trusted any more or could not be asked about, or what it lacked."""
     told, left = release("2.0.0", b"told"), release("1.1.0", b"left")
     standing = Standing(told, 1_790_000_000.0)
     retired = (Retired(left, 1_790_000_000.0, unsigned=True),)
-    record = Record(told.device, "here", channels={STABLE: standing}, retired=retired)
-    tags = tuple(Tag(text) for text in ("2.0.0", "1.1.0", "1.0.1", "1.0.0"))
+    record = Record(
+        told.device,
+        "here",
+        channels={STABLE: standing},
+        retired=retired,
+        verdicts=(Verdict(Tag("1.0.2"), told.manifest_digest, "it is too large", "before"),),
+    )
+    tags = tuple(Tag(text) for text in ("2.0.0", "1.1.0", "1.0.2", "1.0.1", "1.0.0"))
     seen = Seen(Listing(tags), unclear={Tag("1.0.1"): "HTTP 403"})
-    _, lapsed, unclear, plain = shelf_of(record, seen, (), "now", where="registry").releases
-    assert {lapsed.state, unclear.state, plain.state} == {"older"}
+    _, *older = shelf_of(record, seen, (), "now", where="registry").releases
+    lapsed, large, unclear, plain = older
+    assert {each.state for each in older} == {"older"}
+    assert large.reason == "refused before, by other limits or another OtaFlux: it is too large"
     assert "no signature of it that it trusts any more" in lapsed.reason
     assert unclear.reason == "whether it is signed could not be learnt: HTTP 403"
     assert not plain.reason

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from fake_registry import FakeRegistry
 from private_keys import EC, cosigns
 from private_keys import PASSWORD as OPENS
 from programs import PROGRAM, environment, otaflux
 from real_registry import PASSWORD, USER, docker_registry
+from signed_content import public
 
 from otaflux.model.artifact import DEVICE, OCI_INDEX, VERSION
 
@@ -311,6 +313,24 @@ def test_what_no_device_may_be_told_is_noted(tmp_path: Path, build: Path) -> Non
     assert done.returncode == 0
     assert note.startswith("otaflux: note: 1.0.0-beta.1 was not signed here")
     assert otaflux("push", *beta, cwd=tmp_path, CHANNELS="beta").stderr == ""
+
+
+def test_what_is_signed_already_is_not_noted_as_unsigned(tmp_path: Path, build: Path) -> None:
+    """The same bytes pushed again without the key; where another key is trusted, it is noted."""
+    (tmp_path / "cosign.key").write_bytes(cosigns(EC))
+    release = ("lamp:1.0.0", build.name)
+    signed = otaflux(
+        "push", *release, "--sign-key", "cosign.key", cwd=tmp_path, COSIGN_PASSWORD=OPENS
+    )
+    assert signed.returncode == 0, signed.stderr
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "own.pem").write_bytes(EC.public_key().public_bytes(*form))
+    (tmp_path / "other.pem").write_text(public("a"))
+    again = otaflux("push", *release, cwd=tmp_path, COSIGN_PUB_KEY_PATH="own.pem")
+    assert (again.returncode, again.stdout, again.stderr) == (0, signed.stdout, "")
+    other = otaflux("push", *release, cwd=tmp_path, COSIGN_PUB_KEY_PATH="other.pem")
+    assert (other.returncode, other.stdout) == (0, signed.stdout)
+    assert "no signature was found that the settings here trust" in other.stderr
 
 
 SIGNED = "application/vnd.dev.sigstore.bundle.v0.3+json"
