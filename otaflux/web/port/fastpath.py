@@ -80,7 +80,8 @@ class FastPath(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer a poll, and hand over everything else."""
-        if self._waits is not None:
+        if self._waits is not None or self._sends is not None:
+            # Only now: before Python 3.11.4 asyncio reads on where that is said at the beginning.
             self._behind += data
             self._transport.pause_reading()
             return
@@ -93,9 +94,10 @@ class FastPath(asyncio.Protocol):
             self._hand_over(Begun(data, known, asked=not self._silent))
 
     def eof_received(self) -> bool:
-        """Close, but not before the answer to a poll that waits."""
+        """Close, but not before the answer to a poll that waits, or the rest of a download."""
         secure = self._transport.get_extra_info("sslcontext") is not None
-        self._ends = self._waits is not None and not secure
+        is_owed = self._waits is not None or self._sends is not None
+        self._ends = is_owed and not secure
         return self._ends
 
     def changed(self) -> None:
@@ -143,7 +145,11 @@ class FastPath(asyncio.Protocol):
         if behind:
             self._transport.resume_reading()
             self.data_received(behind)
-        if self._ends and self._waits is None:
+        if not self._ends or self._waits is not None or self._sends is not None:
+            return
+        protocol = self._transport.get_protocol()
+        # Whoever has the connection now may have an answer to give before its end.
+        if protocol is self or not cast("asyncio.Protocol", protocol).eof_received():
             close(self._transport)
 
     def _send(self, known: CachedDownload, data: bytes) -> None:
@@ -167,9 +173,7 @@ class FastPath(asyncio.Protocol):
             return
         self._note_asked()
         self._told, self._sends = None, known
-        if outcome is Departure.LASTS:
-            transport.pause_reading()
-        else:
+        if outcome is not Departure.LASTS:
             self._sent(outcome)
 
     def _sent(self, outcome: Departure) -> None:
@@ -178,10 +182,10 @@ class FastPath(asyncio.Protocol):
         self._last = self._cache.clock()
         if outcome is Departure.BROKEN:
             cut(self._transport)
-        elif self._ends or (sends is not None and sends.closes):
+        elif sends is not None and sends.closes:
             close(self._transport)
         else:
-            self._transport.resume_reading()
+            self._go_on()
 
     def _note_asked(self) -> None:
         if self._silent:

@@ -169,6 +169,24 @@ async def test_what_is_asked_during_a_download_is_answered_behind_it(tmp_path: P
         assert (await connection.reply()).body.startswith(b"1.0.0\n")
 
 
+@pytest.mark.parametrize("behind", [POLL, GET, get("/firmware?device=lamp", "Range: bytes=0-")])
+async def test_who_closes_only_the_sending_side_gets_all_answers(
+    tmp_path: Path, behind: bytes
+) -> None:
+    """Those to what came during a download too, whoever gives them."""
+    async with PortServer(tmp_path) as server, await server.connect() as connection:
+        server.publish(release("lamp", "1.0.0", BIG))
+        await connection.send(GET)
+        await until(lambda: server.sender.under_way == 1)
+        await connection.send(behind)
+        connection.writer.write_eof()
+        assert (await connection.reply()).body == BIG
+        said = (await connection.reply()).body
+        assert said.startswith(b"1.0.0\n") if behind is POLL else said == BIG
+        assert await connection.is_closed()
+        await until(lambda: server.port_.connections == 0)
+
+
 async def test_a_download_behind_unread_polls_keeps_its_order(tmp_path: Path) -> None:
     """Firmware never overtakes answers that its client has not taken yet."""
     async with PortServer(tmp_path) as server:
