@@ -194,8 +194,7 @@ class _Server:
             hooks="secret required"
             if settings.webhook_secret
             else "closed: WEBHOOK_SECRET is not set",
-            # Of none it says nothing: the source was not asked yet, and may know of many.
-            **({"devices": known} if known else {}),
+            devices=known,
         )
         if controller.namespace.is_closed():
             log.warning(
