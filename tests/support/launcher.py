@@ -144,6 +144,7 @@ def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
     for descriptor, stream in enumerate(streams):
         os.dup2(stream, descriptor)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` around the tests is not around these
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
