@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 import structlog
 from installed import find_program
+from property_runs import WHOLE
 
 from otaflux.settings import SETTINGS
 
@@ -41,9 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Settings in the environment of whoever runs the tests do not reach what is tested.
 
     Nor does how busy the machine is: no example of a property has a deadline. `EXAMPLES` says how
-    many each property gets that asks for no number of its own.
+    many each property gets that asks for no number of its own, and what share the others get.
     """
-    examples = int(os.environ.get("EXAMPLES", "100"))
+    examples = int(os.environ.get("EXAMPLES", WHOLE))
     hypothesis.settings.register_profile("unhurried", deadline=None, max_examples=examples)
     hypothesis.settings.load_profile("unhurried")
     for setting in SETTINGS:

@@ -34,6 +34,7 @@ from fake_faults import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from property_runs import examples
 from pulling import JUDGED_BY, LIMITS, judging, pulling, telling
 from tar_bytes import END, file
 
@@ -319,7 +320,7 @@ def has_whole_body(seen: Seen) -> bool:
     return "Range" not in seen.headers
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(data=st.data(), packing=st.sampled_from(sorted(PACKINGS)), size=st.integers(1, 600_000))
 async def test_whatever_goes_wrong_the_release_is_whole_or_there_is_none(
     data: st.DataObject, packing: str, size: int

@@ -32,6 +32,7 @@ from fake_faults import (
 from fake_registry import FakeRegistry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from property_runs import examples
 from registry_client import SENSOR, remote
 
 from otaflux.errors import Incomplete, Undecided, Unusable
@@ -504,7 +505,9 @@ FAULTS: dict[str, Callable[[int], Fault]] = {
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(0, 10**6)), max_size=6))
 async def test_whatever_goes_wrong_bytes_are_right_or_refused(

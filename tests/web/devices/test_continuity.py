@@ -10,6 +10,7 @@ import pytest
 from device_server import Clock, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from property_runs import examples
 
 from otaflux.errors import Busy
 from otaflux.machine import Machine
@@ -325,7 +326,7 @@ class Board:
         return whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 1, 2, "publish"]), st.integers(0, 29)),

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from property_runs import examples
 
 from otaflux.errors import BadBody, BadName
 from otaflux.units.seen import can_be_unit
@@ -23,7 +24,7 @@ BODIES = st.binary(max_size=200) | (SHAPES | VALUES).map(lambda each: json.dumps
 
 
 @given(BODIES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_body_is_understood_or_refused(body: bytes) -> None:
     """Nothing else leaves the parsers, and what they return is bounded."""
     with suppress(BadBody):
@@ -33,7 +34,7 @@ def test_any_body_is_understood_or_refused(body: bytes) -> None:
 
 
 @given(st.text(max_size=220), st.text(max_size=220), st.text(max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_name_is_found_or_refused(tenant: str, unit: str, action: str) -> None:
     """A unit that is taken has links of ASCII, and a number is one or none."""
     assert rules.device_named(tenant, unit, lambda _: False) is None

@@ -20,6 +20,7 @@ from device_port import PortServer, place_of
 from device_server import EPOCH, release
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from property_runs import examples
 
 from otaflux.web.devices.admission import PERIOD, Admission
 from otaflux.web.origin import Origins
@@ -162,7 +163,7 @@ async def test_the_same_request_gets_the_same_bytes_either_way(
         loop = asyncio.get_running_loop()
 
         @settings(
-            max_examples=250,
+            max_examples=examples(250),
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture],
         )

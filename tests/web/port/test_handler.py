@@ -13,6 +13,7 @@ from device_port import PortServer
 from device_server import release
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from property_runs import examples
 from structlog.testing import capture_logs
 
 from otaflux.web.port.handler import STALLED, Handler
@@ -315,7 +316,7 @@ async def test_any_bytes_are_survived(tmp_path: Path) -> None:
         anything = st.one_of(st.binary(max_size=200), st.lists(pieces).map(b"".join))
 
         @settings(
-            max_examples=150,
+            max_examples=examples(150),
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture],
         )
