@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 MAX_KEYS = 32  # in one file; each signature that is found is tried with each
 MIN_RSA = 2048  # bits
 
-_BEGIN = re.compile(r"-----BEGIN ([^\n-]*)-----")
+# The second form is a file that somebody is still writing, cut off within a block's first line.
+_BEGIN = re.compile(r"-----BEGIN ([^\n-]*)-----|-----BEGIN[^\n]*|-----B(?:E(?:GI?)?)?\Z")
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s([A-Za-z0-9+/=\s]*)-----END \1-----")
 _PUBLIC = frozenset({"PUBLIC KEY", "RSA PUBLIC KEY"})
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
@@ -112,7 +113,9 @@ def parse_keys(pem: bytes) -> tuple[PublicKey, ...]:
     return tuple(keys.values())
 
 
-def _key(label: str, block: re.Match[str] | None) -> PublicKey:
+def _key(label: str | None, block: re.Match[str] | None) -> PublicKey:
+    if label is None:
+        raise Refused("a PEM block whose first line is cut off")
     if "PRIVATE KEY" in label:
         raise Refused(
             "a private key, which belongs to whoever signs and not here; its public half is what"

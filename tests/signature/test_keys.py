@@ -116,6 +116,14 @@ def test_what_is_no_key_that_can_sign_is_said(content: bytes, said: str) -> None
     assert said in str(refused.value)
 
 
+def test_a_file_cut_off_within_its_second_key_is_not_a_file_with_one_key() -> None:
+    """Wherever it ends: read while it is being written, it would take the second key away."""
+    first, second = pem(P256), pem(P384).rstrip()
+    for end in range(len(b"-----B"), len(second)):
+        with pytest.raises(Refused, match="line 5: a PEM block"):
+            parse_keys(first + second[:end])
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     """Each with its own line, also where good keys are between."""
     ed = (ASSETS / "keys" / "ed.pub").read_bytes()
