@@ -91,13 +91,16 @@ class Wire:
         self._connections = connections
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
-        self._checking: ssl.SSLContext | None = None
-        self._trusting: ssl.SSLContext | None = None
+        # For aiohttp: its own context with the system's roots, or its own that believes everybody.
+        # It loads both when it is imported, so that one more here would cost each command time.
+        self._others: ssl.SSLContext | bool = True
+        self._own: ssl.SSLContext | bool = True
 
     async def __aenter__(self) -> Self:
         """Read the certificates and open the session; raises `BadSetting`."""
-        self._checking = await asyncio.to_thread(_checking, self._ca_cert_path)
-        self._trusting = _trusting() if self._insecure else self._checking
+        if self._ca_cert_path is not None:
+            self._others = await asyncio.to_thread(_with_root, self._ca_cert_path)
+        self._own = False if self._insecure else self._others
         tracing = aiohttp.TraceConfig()
         tracing.on_request_end.append(self._ended)
         tracing.on_request_exception.append(self._failed)
@@ -166,7 +169,7 @@ class Wire:
             headers=dict(headers),
             data=pace.of(data) if isinstance(data, AsyncIterator) else data,
             allow_redirects=False,
-            ssl=self._trusting if url.host == self._own_host else self._checking,
+            ssl=self._own if url.host == self._own_host else self._others,
             proxy=proxy.url if proxy is not None else None,
             trace_request_ctx={"kind": kind},
             middlewares=(pace.bounded,),
@@ -193,24 +196,15 @@ class Wire:
         self._on_request(kind, outcome)
 
 
-def _trusting() -> ssl.SSLContext:
-    """TLS that believes whoever answers, as `REGISTRY_INSECURE` asks for."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _checking(ca_cert_path: Path | None) -> ssl.SSLContext:
+def _with_root(ca_cert_path: Path) -> ssl.SSLContext:
     """TLS with the system's roots, and one more. Blocks: it reads files."""
     context = ssl.create_default_context()
-    if ca_cert_path is not None:
-        try:
-            context.load_verify_locations(ca_cert_path)
-        except OSError as error:  # SSLError is one
-            reason = error.strerror or "no certificates"
-            raise BadSetting(
-                f"REGISTRY_CA_CERT_PATH: found {ca_cert_path} ({reason}),"
-                " expected a PEM file with root certificates"
-            ) from None
+    try:
+        context.load_verify_locations(ca_cert_path)
+    except OSError as error:  # SSLError is one
+        reason = error.strerror or "no certificates"
+        raise BadSetting(
+            f"REGISTRY_CA_CERT_PATH: found {ca_cert_path} ({reason}),"
+            " expected a PEM file with root certificates"
+        ) from None
     return context
