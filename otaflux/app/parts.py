@@ -3,7 +3,8 @@
 Who asks what lies where, which bounds there are and who OtaFlux is for the registry asks here, so
 that `otaflux check` tries what `otaflux serve` uses. No loop is needed, and nothing is opened but
 by `open_source`. What only a registry over HTTP needs is imported where there is one: its client
-takes longer to import than a command on the embedded folder runs.
+takes longer to import than a command on the embedded folder runs. The folder is imported where
+there is no registry.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from otaflux.reconcile.resolve import Resolver
 from otaflux.reconcile.signatures import Signatures
 from otaflux.reconcile.signing import SignatureCheck, WhoMaySign
 from otaflux.reconcile.streams import Streams
-from otaflux.registry.layout import Layout
 from otaflux.registry.source import Changeable, Source
 from otaflux.roster.space import Space
 from otaflux.settings import Settings, values
@@ -114,6 +114,8 @@ class Assembly:
         request.
         """
         if self.endpoint is None:
+            from otaflux.registry.layout import Layout
+
             yield Layout(self.folder.registry)
             return
         from otaflux.registry.remote.retries import COMMAND, SERVER

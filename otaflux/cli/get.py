@@ -66,7 +66,7 @@ def _connection(settings: Settings, target: str) -> http.client.HTTPConnection:
     address = settings.listen_addr.reachable
     if settings.tls_cert_path is None:
         return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reads no roots: nobody is believed or doubted
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # one that reads no roots
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return http.client.HTTPSConnection(address.host, address.port, timeout=TIMEOUT, context=context)
