@@ -61,7 +61,7 @@ class Fetcher:
     """Fetches firmware of a source into a store, with what it needs in room and places.
 
     `space` makes room for files; without one what is free is all there is. `limits` bound what is
-    unpacked.
+    unpacked. `write_back` is the time in seconds between two syncs of a file that is being written.
     """
 
     def __init__(
@@ -73,9 +73,11 @@ class Fetcher:
         space: Space | None,
         streams: Streams,
         machine: Machine,
+        write_back: float = WRITE_BACK,
     ) -> None:
         self.source = source
         self.store = store
+        self.write_back = write_back
         self.limits = limits
         self.space = space
         self.in_thread = machine.in_thread
@@ -174,7 +176,7 @@ class Fetch:
         """
         while not self._unpacked.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(WRITE_BACK):
+                async with asyncio.timeout(self._fetcher.write_back):
                     await self._unpacked.wait()
                     return
             await self._whole(new.sync)

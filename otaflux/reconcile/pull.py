@@ -24,7 +24,7 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.model.version import Version
 from otaflux.reconcile.described import described
-from otaflux.reconcile.fetch import Fetcher, Wanted
+from otaflux.reconcile.fetch import WRITE_BACK, Fetcher, Wanted
 from otaflux.reconcile.notes import notes_of, warnings_about
 from otaflux.reconcile.resolve import Resolved, Resolver
 from otaflux.reconcile.signatures import Signatures
@@ -59,6 +59,7 @@ class Puller:
         events: Events | None = None,
         streams: Streams | None = None,
         machine: Machine = REAL_MACHINE,
+        write_back: float = WRITE_BACK,
     ) -> None:
         self.source = source
         self.store = store
@@ -75,6 +76,7 @@ class Puller:
             space=space,
             streams=streams or Streams(machine=machine),
             machine=machine,
+            write_back=write_back,
         )
 
     async def look(

@@ -30,6 +30,7 @@ from otaflux.model.names import STABLE, Device, Tag
 from otaflux.model.record import Record, Standing, Verdict
 from otaflux.model.release import Release
 from otaflux.model.version import Version
+from otaflux.reconcile.fetch import WRITE_BACK
 from otaflux.reconcile.pull import Puller
 from otaflux.registry.source import Source
 from otaflux.state.store import Store
@@ -114,11 +115,14 @@ async def pulling(
     disk: Disk = REAL_DISK,
     limits: Limits = LIMITS,
     in_thread: InThread = asyncio.to_thread,
+    write_back: float = WRITE_BACK,
 ) -> AsyncIterator[Pulls]:
     """A puller into a store in that folder."""
     machine = Machine(disk=disk, in_thread=in_thread, in_yielding_thread=in_thread)
     store = Store(folder, machine=machine)
     store.prepare()
     async with FakeRegistry() as registry, remote(registry) as source:
-        puller = Puller(source, store, limits, judged_by=JUDGED_BY, machine=machine)
+        puller = Puller(
+            source, store, limits, judged_by=JUDGED_BY, machine=machine, write_back=write_back
+        )
         yield Pulls(registry, source, store, puller)
