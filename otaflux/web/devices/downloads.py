@@ -84,14 +84,18 @@ class Downloads:
         """Whether a download is under way there, and is judged here."""
         return transport in self._under_way
 
+    def take_free_place(self) -> bool:
+        """Have a place at once, until `leave_place` or `end`; returns whether one was free."""
+        is_free = self._busy < self._places
+        self._busy += is_free
+        return is_free
+
     async def take_place(self) -> None:
         """Have a place, in the order of coming, until `leave_place`.
 
         Raises `Busy` where none is free within `patience` seconds.
         """
-        if self._busy < self._places:
-            self._busy += 1
-        else:
+        if not self.take_free_place():
             await self._turn()
 
     def leave_place(self) -> None:
@@ -120,7 +124,7 @@ class Downloads:
             self.broken_off += 1
             return Written(answer, sent=True, is_cut=True)
         wire, client = transport.get_extra_info("socket"), self._client(request)
-        sending = self._sending(
+        sending = self.sending(
             transport, wire, opened.fd, span, client=client, abort=transport.abort
         )
         self.watch(transport, sending)
@@ -132,25 +136,6 @@ class Downloads:
         finally:
             self.end(transport, sending, whole=whole)
         return Written(answer, sent=True, is_cut=not whole)
-
-    def begin(
-        self,
-        connection: Hashable,
-        wire: socket.socket,
-        fd: int,
-        span: Span,
-        *,
-        client: str,
-        abort: Callable[[], object],
-    ) -> Sending | None:
-        """A download that has a place at once, until its `end`; None where none is free.
-
-        `connection` is what the same client may come again by.
-        """
-        if self._busy >= self._places:
-            return None
-        self._busy += 1
-        return self._sending(connection, wire, fd, span, client=client, abort=abort)
 
     def watch(self, connection: Hashable, sending: Sending) -> None:
         """A download lasts: it is judged until its `end`."""
@@ -175,7 +160,7 @@ class Downloads:
             self._all_over = asyncio.get_running_loop().create_future()
             await self._all_over
 
-    def _sending(
+    def sending(
         self,
         connection: Hashable,
         wire: socket.socket,
@@ -185,6 +170,10 @@ class Downloads:
         client: str,
         abort: Callable[[], object],
     ) -> Sending:
+        """A download of who has a place, until its `end`.
+
+        `connection` is what the same client may come again by.
+        """
         quick = connection in self._quick
         return Sending(wire, fd, span, clock=self._clock, client=client, abort=abort, quick=quick)
 

@@ -122,12 +122,12 @@ class PlainDownloads:
             opened = self._store.open(known.release.firmware.firmware_digest)
         except Undecided:
             return Departure.NOT_HERE
-        sending = self.downloads.begin(
-            connection, wire, opened.fd, known.span, client=client, abort=abort
-        )
-        if sending is None:
+        if not self.downloads.take_free_place():
             opened.close()
             return Departure.NOT_HERE
+        sending = self.downloads.sending(
+            connection, wire, opened.fd, known.span, client=client, abort=abort
+        )
         download = _Download(self, known, opened, sending, connection=connection, ended=ended)
         return download.start(client, http_date(int(self._now())))
 
