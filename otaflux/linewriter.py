@@ -6,6 +6,9 @@ not help with files. So lines go into a queue, bounded in bytes, and one thread 
 finds no room, and what cannot be written, is dropped and counted. Once lines can be written again,
 one of them says how many were lost.
 
+After each write the thread rests for a moment, and then writes at once what came meanwhile. Waking
+it for each line of many costs more than all else about them: it and who logs wait for each other.
+
 For any thread. The bytes are UTF-8, whatever the locale says.
 """
 
@@ -14,10 +17,14 @@ from __future__ import annotations
 import os
 import select
 import threading
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 MAX_QUEUED = 1 << 20  # bytes of lines that wait
+TOGETHER = select.PIPE_BUF  # bytes that are written at once: a pipe keeps so many in one piece
+REST = 0.02  # seconds between two writes, unless more waits than is written at once
 _LOOK = 0.1  # seconds between looks at whether a non-blocking descriptor, or the end, has come
 
 
@@ -40,6 +47,7 @@ class LineWriter:
         self._changed = threading.Condition()
         self._lines: deque[bytes] = deque()
         self._queued = 0
+        self._is_waiting = False  # the thread, for a line
         self._ending = False
         self._given_up = False
         self._thread: threading.Thread | None = None
@@ -49,7 +57,7 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """Have a line written, without its end. Neither blocks nor raises."""
-        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        data = _encoded(line)
         with self._changed:
             fits = self._descriptor is not None and self._queued + len(data) <= self._max_queued
             if not fits or not self._is_running():
@@ -57,7 +65,9 @@ class LineWriter:
                 return
             self._lines.append(data)
             self._queued += len(data)
-            self._changed.notify_all()
+            if self._is_waiting:
+                self._is_waiting = False
+                self._changed.notify_all()
 
     def close(self, patience: float) -> None:
         """Wait until all was written or dropped, at most so many seconds."""
@@ -81,41 +91,60 @@ class LineWriter:
         return True
 
     def _run(self) -> None:
-        while True:
+        while lines := self._next():
+            whole = self._put(lines)
             with self._changed:
-                while not self._lines and not self._ending:
-                    self._changed.wait()
-                if not self._lines:
-                    return
-                line = self._lines[0]  # it counts as queued until it is written
-            written = self._put(line)
-            with self._changed:
-                self._lines.popleft()
-                self._queued -= len(line)
-                self.dropped += not written
-                unsaid = self.dropped - self._told if written else 0
-            if unsaid and self._put(self._lost(unsaid).encode("utf-8", "backslashreplace") + b"\n"):
+                for line in lines:
+                    self._lines.popleft()
+                    self._queued -= len(line)
+                self.dropped += len(lines) - whole
+                unsaid = self.dropped - self._told if whole == len(lines) else 0
+            if unsaid and self._put([_encoded(self._lost(unsaid))]):
                 self._told += unsaid
+            with self._changed:
+                if self._queued < TOGETHER:
+                    self._changed.wait_for(lambda: self._ending, REST)
 
-    def _put(self, line: bytes) -> bool:
-        """Write a line; whether all of it could be."""
+    def _next(self) -> list[bytes]:
+        """The lines that are written at once next, one at least; none at the end.
+
+        They count as queued until they are written.
+        """
+        with self._changed:
+            self._is_waiting = not self._lines
+            self._changed.wait_for(lambda: self._lines or self._ending)
+            lines, size = list[bytes](), 0
+            for line in self._lines:
+                size += len(line)
+                if lines and size > TOGETHER:
+                    break
+                lines.append(line)
+            return lines
+
+    def _put(self, lines: Sequence[bytes]) -> int:
+        """Write lines at once; returns how many could be, whole."""
         descriptor = self._descriptor
         if descriptor is None:
-            return False
-        left = memoryview(b"\n" + line if self._is_torn else line)
-        whole = len(left)
+            return 0
+        torn = b"\n" if self._is_torn else b""
+        ends = list(accumulate(map(len, lines), initial=len(torn)))
+        left = memoryview(torn + b"".join(lines))
         while left:
             try:
                 left = left[os.write(descriptor, left) :]
             except BlockingIOError:
                 if self._given_up:
-                    return False
+                    break
                 _wait_for_room(descriptor)
             except OSError:
-                self._is_torn |= len(left) < whole
-                return False
-        self._is_torn = False
-        return True
+                break
+        written = ends[-1] - len(left)
+        self._is_torn = written not in ends
+        return max(0, bisect_right(ends, written) - 1)
+
+
+def _encoded(line: str) -> bytes:
+    return line.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _wait_for_room(descriptor: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import threading
 import time
 from pathlib import Path
@@ -108,3 +109,21 @@ def test_the_end_waits_no_longer_than_it_may() -> None:
     os.close(reading)
     lines.close(10)
     os.close(writing)
+
+
+def test_lines_that_come_together_are_written_together_and_whole() -> None:
+    """The thread is not woken for each of many; a pipe keeps each write in one piece."""
+    reading, writing = os.pipe2(os.O_DIRECT)  # each read gives one write
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)
+    lines = writer(writing, max_queued=1 << 20)
+    for number in range(1000):
+        lines.write(f"{number:099}")
+    lines.close(10)
+    os.close(writing)
+    writes = []
+    while got := os.read(reading, 1 << 20):
+        writes.append(got)
+    os.close(reading)
+    assert b"".join(writes) == b"".join(b"%099d\n" % number for number in range(1000))
+    assert all(got.endswith(b"\n") and len(got) <= select.PIPE_BUF for got in writes)
+    assert len(writes) < 100

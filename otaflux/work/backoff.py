@@ -60,6 +60,10 @@ class Burst:
         """When the next may begin."""
         return self._full - self._saved
 
+    def is_saved_up(self, now: float) -> bool:
+        """Whether there may be a whole burst now."""
+        return self._full <= now
+
     def take(self, now: float) -> None:
         """One begins now."""
         self._full = max(self._full, now) + self._between

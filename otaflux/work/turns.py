@@ -16,14 +16,16 @@ from otaflux.work.runs import Runs
 from otaflux.work.waiting import Waiting
 
 RANKS = 1 + len(Priority)  # lines: fresh hooks, then one for each priority
+AT_ONCE = 3  # runs of a key that may begin within its gap where they ask for that, and then no more
 _FIRST_POLLS = 1 + Priority.FIRST_POLL
 
 
 class Turns:
     """Takes keys out of `lines` and gives each its place among `runs`.
 
-    Two runs of a key begin at least `gap` seconds apart; re-checks keep to their rate and runs that
-    only first polls asked for to theirs; in an `outage` one key at a time goes through.
+    Two runs of a key begin at least `gap` seconds apart, or sooner where the first asks for that,
+    which it gets so that there is one a `gap` in the long run; re-checks keep to their rate and
+    runs that only first polls asked for to theirs; in an `outage` one key at a time goes through.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Turns:
         self._clock = clock
         self._short: set[int] = set()  # lines in which somebody waits for nothing but a place
         self._began: dict[Device, float] = {}  # within the gap
+        self._spent: dict[Device, Burst] = {}  # by runs that began lately
 
     @property
     def is_crowded(self) -> bool:
@@ -56,6 +59,8 @@ class Turns:
         """Take out of the lines who may run now, and give each its place."""
         for device in [d for d, began in self._began.items() if began + self._gap <= now]:
             del self._began[device]
+        for device in [d for d, spent in self._spent.items() if spent.is_saved_up(now)]:
+            del self._spent[device]
         self._lines.bring_in(now)
         self._short.clear()
         taken = [waiting for rank in range(RANKS) for waiting in self._take(rank, now)]
@@ -66,9 +71,14 @@ class Turns:
         return taken
 
     def begins_after(self, device: Device, wait: float, now: float) -> None:
-        """A key that ran may begin so many seconds from now, though that is within the gap."""
+        """A key that ran may begin so many seconds from now, though that is within the gap.
+
+        Under a storm of hooks each run asks for that, so it is not always given.
+        """
         if wait < self._gap:
-            self._began[device] = now + wait - self._gap
+            spent = self._spent.get(device)
+            begins = now + wait if spent is None else max(now + wait, spent.ready)
+            self._began[device] = begins - self._gap
 
     def until_next(self, then: float) -> float | None:
         """Seconds until somebody may be due who was not `then`; None where a touch will tell."""
@@ -114,6 +124,7 @@ class Turns:
         device, priority = waiting.touch.device, waiting.priority
         self._runs.take(device, priority, now)
         self._began[device] = now
+        self._spent.setdefault(device, Burst(AT_ONCE, 1 / self._gap)).take(now)
         self._outage.begins(device, now)
         if priority is Priority.RECHECK:
             self._rechecks.take(now)

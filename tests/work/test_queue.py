@@ -784,6 +784,22 @@ def test_a_run_that_asks_for_another_one_soon_has_it_within_the_gap() -> None:
     assert _play(scenario, answer).times == pytest.approx([0.0, 0.05])
 
 
+def test_runs_that_always_ask_for_another_one_soon_are_as_many_as_others_under_a_storm() -> None:
+    """Three at once, as one hook needs whose tag is late; hooks without end cause one a gap."""
+
+    async def answer(touch: Touch) -> Outcome:
+        return Again(0.05, touch)
+
+    async def scenario(running: Bench) -> None:
+        for _ in range(500):
+            _ = running.touch()
+            await asyncio.sleep(0.01)
+
+    times = _play(scenario, answer).times
+    assert times[:3] == pytest.approx([0.0, 0.05, 0.1])
+    assert len(times) <= 5 / GAP + 3
+
+
 def test_a_run_that_steps_aside_gives_its_place_to_others() -> None:
     """It goes on, is not run twice, and counts again once it steps back."""
     other, third = Device("other"), Device("third")
