@@ -17,6 +17,11 @@ html_theme = "furo"
 html_title = "OtaFlux"
 html_show_copyright = False
 html_show_sphinx = False
+html_show_sourcelink = False
+html_copy_source = False
+html_favicon = "../../otaflux/web/ops/pages/assets/icon.svg"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 
 HERE = Path(__file__).resolve().parents[2] / "docs"
 FOLDERS = {

@@ -48,7 +48,7 @@ def group(found: Group, now: float) -> Element:
     else:
         heading = [f"{shown.devices(found.count)} {many}"]
         besides = [
-            " such as ",
+            " · such as ",
             link(found.example.name),
             " · ",
             h.a(href="/?show=wrong")["show all"],
