@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from otaflux.collector import set_aside, uncollected
+
 TERMINATED = 128 + signal.SIGTERM  # as shells have it
 
 
@@ -15,9 +17,11 @@ def main() -> None:
         # In a container. Linux keeps from process 1 each signal that it has no handler for, so that
         # `docker stop` would wait ten seconds for a server that has just begun, or for a push.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
-    from otaflux.cli.main import main as run
-
-    sys.exit(run())
+    with uncollected():
+        from otaflux.cli.main import main as run
+    code = run()
+    set_aside()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import weakref
 from pathlib import Path
 
 import pytest
 
-from otaflux.freed import find_trim, give_back, set_aside, uncollected
+from otaflux.freed import find_trim, give_back
 
 SIZE = 1000  # bytes of a piece: small enough for the heap of its thread
 
@@ -41,37 +39,3 @@ async def test_freed_memory_goes_back() -> None:
     finally:
         giving.cancel()
     assert len(last) == SIZE
-
-
-def test_what_stays_is_looked_at_no_more() -> None:
-    """What is made after it is, as ever."""
-    before = gc.get_freeze_count()
-    set_aside()
-    try:
-        assert gc.get_freeze_count() > before
-        gone = weakref.ref(Ring())
-        gc.collect()
-        assert gone() is None
-    finally:
-        gc.unfreeze()
-
-
-class Ring:
-    """Something in a ring that nobody else holds."""
-
-    def __init__(self) -> None:
-        self.me = self
-
-
-def test_the_collector_rests_and_goes_on() -> None:
-    """It is off within, and on again behind, also where something went wrong; off stays off."""
-    with pytest.raises(KeyError), uncollected():
-        {}[gc.isenabled()]
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        with uncollected():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()

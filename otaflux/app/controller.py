@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from otaflux.app.parts import make_puller
+from otaflux.collector import uncollected
 from otaflux.errors import BadSetting, Undecided
 from otaflux.events import Events
-from otaflux.freed import uncollected
 from otaflux.machine import Machine
 from otaflux.model.event import Touch
 from otaflux.model.names import Device

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import otaflux
 from otaflux.app.trusted import trusted
+from otaflux.collector import uncollected
 from otaflux.events import Events, RequestSent
 from otaflux.machine import REAL_MACHINE, Machine
 from otaflux.policy import Policy
@@ -118,8 +119,9 @@ class Assembly:
 
             yield Layout(self.folder.registry)
             return
-        from otaflux.registry.remote.retries import COMMAND, SERVER
-        from otaflux.registry.remote.source import Remote
+        with uncollected():
+            from otaflux.registry.remote.retries import COMMAND, SERVER
+            from otaflux.registry.remote.source import Remote
 
         told = events or Events()
         async with Remote(

@@ -20,8 +20,9 @@ from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.app.operators import Observation, OperatorSide
 from otaflux.app.parts import Assembly
+from otaflux.collector import set_aside
 from otaflux.errors import BadSetting, Undecided
-from otaflux.freed import give_back, set_aside
+from otaflux.freed import give_back
 from otaflux.log import Event, log
 from otaflux.machine import REAL_MACHINE
 from otaflux.overheard import Overheard

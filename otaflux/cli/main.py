@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 
 import otaflux
 from otaflux.cli import streams
+from otaflux.collector import uncollected
 from otaflux.errors import BadSetting, OtaFluxError, Refused, Undecided
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -54,7 +55,8 @@ class _Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = importlib.import_module(module).command
+        with uncollected():
+            command: click.Command = importlib.import_module(module).command
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
