@@ -27,9 +27,7 @@ from otaflux.reconcile.signatures import Signatures
 from otaflux.reconcile.signing import SignatureCheck, WhoMaySign
 from otaflux.reconcile.streams import Streams
 from otaflux.registry.source import Changeable, Source
-from otaflux.roster.space import Space
 from otaflux.settings import Settings, values
-from otaflux.signature.trust import Trust
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.store import Store
 from otaflux.unpack.limits import Limits
@@ -37,6 +35,8 @@ from otaflux.unpack.limits import Limits
 if TYPE_CHECKING:
     from otaflux.registry.remote.credentials import Credentials
     from otaflux.registry.remote.endpoint import Endpoint
+    from otaflux.roster.space import Space
+    from otaflux.signature.trust import Trust
 
 UNPACKED = 4  # times MAX_FIRMWARE_SIZE: all that is unpacked on the way to a firmware
 

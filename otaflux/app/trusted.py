@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from otaflux.errors import Refused
 from otaflux.secret import Current, Fixed, Reread
 from otaflux.settings import Settings
-from otaflux.signature.identity import Identities, Notary, check_root
-from otaflux.signature.keys import parse_keys
-from otaflux.signature.trust import Trust
+
+if TYPE_CHECKING:
+    from otaflux.signature.identity import Notary
+    from otaflux.signature.trust import Trust
 
 
 def trusted(settings: Settings, *, notary: Notary | None = None) -> Current[Trust] | None:
@@ -46,6 +48,10 @@ def trusted(settings: Settings, *, notary: Notary | None = None) -> Current[Trus
 
 
 def _trust(settings: Settings, files: dict[str, bytes], notary: Notary | None) -> Trust:
+    from otaflux.signature.identity import Identities, check_root
+    from otaflux.signature.keys import parse_keys
+    from otaflux.signature.trust import Trust
+
     pem, root = files.get("COSIGN_PUB_KEY_PATH"), files.get("SIGSTORE_TRUSTED_ROOT_PATH")
     if root is not None:
         check_root(root)

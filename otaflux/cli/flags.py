@@ -12,13 +12,15 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from otaflux import log
 from otaflux.settings import SETTINGS, Setting, origins, read
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +55,8 @@ ASKING_THE_SERVER = ("listen_addr", "metrics_listen_addr", "tls_cert_path", "tls
 
 def any_file(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """What a shell completes a value with: the files that there are."""
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(begun, type="file")]
 
 

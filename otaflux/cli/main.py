@@ -13,14 +13,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 import otaflux
 from otaflux.cli import streams
 from otaflux.collector import uncollected
 from otaflux.errors import BadSetting, OtaFluxError, Refused, Undecided
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 DONE, FAILED, WRONG = 0, 1, 2
 INTERRUPTED = 130  # as shells have it for Ctrl-C

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,12 +25,14 @@ from otaflux.model.release import Firmware
 from otaflux.reconcile.described import described
 from otaflux.reconcile.streams import PullStream, Streams
 from otaflux.registry.source import Source
-from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
 from otaflux.threads import P, T, Work, ended, to_its_end
 from otaflux.unpack.choose import Plan
 from otaflux.unpack.extraction import Extraction
 from otaflux.unpack.limits import Limits
+
+if TYPE_CHECKING:
+    from otaflux.roster.space import Space
 
 WRITE_BACK = 0.2  # seconds between the syncs of a file that is being written
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from otaflux.errors import Incomplete, Misbound, Unsigned, Unusable, Withheld
 from otaflux.events import Events, Pulled, PullOutcome
@@ -32,11 +33,13 @@ from otaflux.reconcile.signing import SignatureCheck, WhoMaySign, nobody
 from otaflux.reconcile.streams import Streams
 from otaflux.reconcile.subject import Subject
 from otaflux.registry.source import Source
-from otaflux.roster.space import Space
 from otaflux.state.store import Claims, Store
 from otaflux.unpack.chip import named_chip
 from otaflux.unpack.choose import plan
 from otaflux.unpack.limits import Limits
+
+if TYPE_CHECKING:
+    from otaflux.roster.space import Space
 
 
 class Puller:

@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -52,8 +53,10 @@ from otaflux.signature.found import (
     SimpleSigning,
     is_bundle_type,
 )
-from otaflux.signature.trust import Trust
 from otaflux.threads import InThread, ended
+
+if TYPE_CHECKING:
+    from otaflux.signature.trust import Trust
 
 MOST_LAYERS = 100  # signatures under one tag `sha256-HEX.sig` that are looked at
 MOST_ATTACHED = 4  # signatures in one attached artifact; cosign attaches one

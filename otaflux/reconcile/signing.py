@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.errors import Misbound, Undecided, Unsigned
@@ -21,12 +22,14 @@ from otaflux.reconcile.signatures import Signatures
 from otaflux.reconcile.subject import Subject
 from otaflux.signature.binding import check_bound
 from otaflux.signature.proven import holds, prove
-from otaflux.signature.trust import Trust
+
+if TYPE_CHECKING:
+    from otaflux.signature.trust import Trust
 
 MOST_CHILDREN = 4  # of an unsigned index, of which one may be signed alone
 MOST_PROOFS = 1000  # of manifests that are signed and in no record, such as those for other tags
 
-WhoMaySign = Callable[[], Trust | None]
+WhoMaySign = Callable[[], "Trust | None"]
 
 
 def nobody() -> None:

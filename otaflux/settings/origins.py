@@ -6,7 +6,6 @@ was probably meant as it, and who set it counts on it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -111,6 +110,8 @@ def _meant(name: str, *, in_file: bool) -> str | None:
     begun = [each for each in _NAMES if len(bare) >= SHORTENED and each.startswith(bare)]
     if len(begun) == 1:
         return begun[0]
+    import difflib
+
     cutoff = ALIKE_IN_FILE if in_file else ALIKE_IN_ENVIRONMENT
     alike = difflib.get_close_matches(bare, sorted(_NAMES), n=1, cutoff=cutoff)
     return alike[0] if alike else None

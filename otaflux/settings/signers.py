@@ -8,24 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otaflux.errors import Refused
 from otaflux.secret import MAX_FILE
 from otaflux.settings.values import Wrong, file
-from otaflux.signature.identity import Name, check_root
-from otaflux.signature.keys import parse_keys
 from otaflux.wording import plain
+
+if TYPE_CHECKING:
+    from otaflux.signature.identity import Name
 
 MAX_SHOWN = 1000  # characters of all that is wrong in a file
 
 
 def public_keys(value: str) -> Path:
     """A PEM file with public keys that may sign."""
+    from otaflux.signature.keys import parse_keys
+
     return _read(value, parse_keys, "a PEM file with public keys: ECDSA P-256, P-384, P-521 or RSA")
 
 
 def trusted_root(value: str) -> Path:
     """A file with Sigstore's trusted root."""
+    from otaflux.signature.identity import check_root
+
     return _read(value, check_root, "a trusted_root.json of Sigstore")
 
 
@@ -42,6 +48,8 @@ def issuer(value: str) -> Name:
 
 
 def _name(text: str) -> Name:
+    from otaflux.signature.identity import Name
+
     try:
         return Name.parse(text)
     except Refused as error:

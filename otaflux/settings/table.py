@@ -7,11 +7,9 @@ Values are parsed and frozen; only `cli` and `app` see them together, rooms belo
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +17,9 @@ from otaflux.model.names import STABLE, Channel, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
 from otaflux.settings import signers, values
 from otaflux.settings.values import Address, BrokerUrl, Network
-from otaflux.signature.identity import Name
+
+if TYPE_CHECKING:
+    from otaflux.signature.identity import Name
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -46,6 +46,9 @@ class Setting(msgspec.Struct, frozen=True):
         return "--" + self.field.replace("_", "-")
 
 
+_specs: list[tuple[Callable[[str], Any], str, str, bool]] = []  # of the fields, in their order
+
+
 def _setting(
     parse: Callable[[str], Any],
     default: str | None,
@@ -54,9 +57,8 @@ def _setting(
     secret: bool = False,
 ) -> Any:
     """A field of `Settings`. `default` is parsed as a set value is; None is a default of None."""
-    value = None if default is None else parse(default)
-    spec = (parse, default or "", meaning, secret)
-    return dataclasses.field(default=value, metadata={"setting": spec})
+    _specs.append((parse, default or "", meaning, secret))
+    return msgspec.field(default=None if default is None else parse(default))
 
 
 def _secret(text: str) -> Current[Secret]:
@@ -69,8 +71,7 @@ def _secrets(text: str) -> Current[Secret]:
     return Fixed(Secret(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """All settings, checked. `Settings()` is what an empty environment gives."""
 
     registry_url: str | None = _setting(
@@ -226,8 +227,8 @@ class Settings:
 
 
 def _declared() -> Iterator[Setting]:
-    for field in dataclasses.fields(Settings):
-        yield Setting(field.name, *field.metadata["setting"])
+    for field, spec in zip(Settings.__struct_fields__, _specs, strict=True):
+        yield Setting(field, *spec)
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_declared())

@@ -10,12 +10,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from otaflux.model.proof import SignatureProof
 from otaflux.model.record import Record, Retired
 from otaflux.model.release import Release
 from otaflux.model.signer import IdentitySigner, Signer
-from otaflux.signature.trust import Trust
+
+if TYPE_CHECKING:
+    from otaflux.signature.trust import Trust
 
 
 def prove(signers: Sequence[Signer], trust: Trust, *, is_bound: bool) -> SignatureProof:

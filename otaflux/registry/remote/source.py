@@ -28,23 +28,19 @@ from typing import Any, Self
 from otaflux.errors import BadName, Undecided, Unreachable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.names import Device, Namespace, Tag
-from otaflux.registry.attaching import attachment
 from otaflux.registry.remote import blobs, listings, referrers
 from otaflux.registry.remote.credentials import Credentials
-from otaflux.registry.remote.deleting import Deletion
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.endpoint import Endpoint
 from otaflux.registry.remote.harbor import HarborProjects
 from otaflux.registry.remote.neighbourhood import Lookup, Neighbourhood, look_up
 from otaflux.registry.remote.pages import oci_reason
-from otaflux.registry.remote.pushing import RegistryPush
 from otaflux.registry.remote.requests import Call, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.ways import Scope
 from otaflux.registry.remote.wire import OnRequest, Wire
 from otaflux.registry.source import Attach, BlobReader, Deleted, File, Unchanged
-from otaflux.registry.upload import build, measure
 
 PING = Scope("")  # of no repository: a token for nothing, which still takes a good login
 SPARE_CONNECTIONS = 8  # beside one for each place: blobs under way, and tokens
@@ -201,6 +197,10 @@ class Remote:
 
         See `otaflux.registry.remote.pushing`.
         """
+        from otaflux.registry.attaching import attachment
+        from otaflux.registry.remote.pushing import RegistryPush
+        from otaflux.registry.upload import build, measure
+
         name, scope = self._place(device, "pull", "push")
         layers = await asyncio.to_thread(measure, files)
         upload = build(device, tag, layers, annotations=annotations)
@@ -224,6 +224,8 @@ class Remote:
 
     async def delete(self, device: Device, tag: Tag) -> Deleted:
         """Take one tag back; see `otaflux.registry.remote.deleting`."""
+        from otaflux.registry.remote.deleting import Deletion
+
         name, scope = self._place(device, "pull", "push", "delete")
         deletion = Deletion(self._requests, self._resolver, name, scope, sleep=self._sleep)
         listing = await self.tags(device)
