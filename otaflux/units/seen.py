@@ -17,7 +17,7 @@ MAX_UNIT = 200  # characters of a unit's name
 MAX_WORD = 128  # characters of a version, which comes from a tag or from a board
 MAX_ACTION = 0x7FFFFFFF  # the largest number that clients read into 32 bits with a sign
 
-_UNIT = re.compile(rf"[ -.0-~]{{1,{MAX_UNIT}}}")  # printable ASCII but for the slash
+_UNIT = re.compile(rf"[ -~]{{1,{MAX_UNIT}}}")  # printable ASCII
 _WORD = re.compile(rf"[!-~]{{0,{MAX_WORD}}}")
 
 

@@ -15,7 +15,8 @@ from multidict import MultiMapping
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# A port may be empty (RFC 3986 section 3.2.3), and is left out then.
+_HOST = re.compile(r"((?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?):?")
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[0-9]+)?")
 
 
@@ -47,28 +48,37 @@ class Origins(msgspec.Struct, frozen=True):
                 break
         return nearest
 
-    def url(self, peer: str, headers: MultiMapping[str], *, secure: bool, local: str) -> str:
+    def url_for(
+        self, headers: MultiMapping[str], *, trusted: bool, secure: bool, local: str, host: str = ""
+    ) -> str:
         """The scheme and host for links, without a slash at the end.
 
-        `secure` says that the connection is TLS, `local` is the address that it reached, for
-        clients that send no usable `Host`.
+        `trusted` says that the peer is a trusted proxy, `secure` that the connection is TLS. `host`
+        is that of the request's target, where it has one, and counts instead of the header `Host`;
+        `local` is the address that the connection reached, for clients that send no usable one.
         """
-        return self.url_for(headers, trusted=self.trusts(peer), secure=secure, local=local)
-
-    def url_for(
-        self, headers: MultiMapping[str], *, trusted: bool, secure: bool, local: str
-    ) -> str:
-        """The same for a peer of which it is known whether it is `trusted`."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         scheme = "https" if secure else "http"
-        host = headers.get("Host", "")
+        hosts = [host or headers.get("Host", "")]
         if trusted:
             # The first value is what the client used; proxies behind append theirs.
             said = headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
             scheme = said if said in {"http", "https"} else scheme
-            host = headers.get("X-Forwarded-Host", host).split(",")[0].strip()
-        return f"{scheme}://{host if _HOST.fullmatch(host) else local}"
+            hosts.insert(0, headers.get("X-Forwarded-Host", "").split(",")[0].strip())
+        usable = [found[1] for each in hosts if (found := _HOST.fullmatch(each)) is not None]
+        return f"{scheme}://{usable[0] if usable else local}"
+
+
+def reached(name: object) -> str:
+    """The address that a connection reached, as links have it; `name` is the socket's.
+
+    A server on [::] has ::ffff:a.b.c.d for a client that knows IPv4 alone.
+    """
+    host, port = name[:2] if isinstance(name, tuple) else ("localhost", 80)
+    address = _address(str(host).partition("%")[0])
+    shown = f"[{address}]" if isinstance(address, ipaddress.IPv6Address) else address or host
+    return f"{shown}:{port}"
 
 
 def _without_port(hop: str) -> str:

@@ -13,23 +13,28 @@ import msgspec
 
 from otaflux.errors import NotFound
 
-_AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes: the decoded `path`, without empty parts, and the `query` as it came."""
+    """Where a request goes: the decoded `path`, without empty parts, and the `query` as it came.
+
+    `host` is that of the absolute form, which counts instead of the header's; else empty.
+    """
 
     path: str
     query: str = ""
+    host: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Target:
         """Read a request target as it came; raises `NotFound` for one that is no address."""
-        path, _, query = _origin_form(text).partition("?")
+        host, form = _origin_form(text)
+        path, _, query = form.partition("?")
         if "%" not in path and "//" not in path and path.isascii() and path[-1] != "/":
-            return cls(path, query)
+            return cls(path, query, host)
         parts = (part for part in decoded(path).split("/") if part)
-        return cls("/" + "/".join(parts), query)
+        return cls("/" + "/".join(parts), query, host)
 
 
 def decoded(text: str) -> str:
@@ -39,12 +44,12 @@ def decoded(text: str) -> str:
     return text
 
 
-def _origin_form(target: str) -> str:
-    """The path and query; servers accept the absolute form too (RFC 9112 section 3.2.2)."""
+def _origin_form(target: str) -> tuple[str, str]:
+    """The host, and the path and query; servers accept both forms (RFC 9112 section 3.2.2)."""
     if target.startswith("/"):
-        return target
+        return "", target
     authority = _AUTHORITY.match(target)
     if authority is None:
         raise NotFound("Nothing is at this address")
     rest = target[authority.end() :]
-    return rest if rest.startswith("/") else f"/{rest}"
+    return authority[1], rest if rest.startswith("/") else f"/{rest}"

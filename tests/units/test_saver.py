@@ -130,7 +130,7 @@ async def test_rows_that_cannot_be_are_left_out(tmp_path: Path) -> None:
     units, path = Units(), tmp_path / "units.sqlite3"
     say(units, 6)
     await kept(units, path)
-    changes = ("unit = 'a/b'", "device = 'NO'", "protocol = 'fax'", "closed = -1", "runs = 'a b'")
+    changes = ("unit = 'ä'", "device = 'NO'", "protocol = 'fax'", "closed = -1", "runs = 'a b'")
     with closing(sqlite3.connect(path)) as rows, rows:
         for number, change in enumerate(changes):
             rows.execute(f"UPDATE units SET {change} WHERE place = {number}")

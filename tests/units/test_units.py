@@ -68,11 +68,9 @@ def test_none_is_remembered_where_none_shall_be() -> None:
     assert (len(units), units.find(LAMP, "a"), units.page(0, 10)) == (0, None, ([], None))
 
 
-@pytest.mark.parametrize(
-    "name", ["", "x" * 201, "a/b", "a\n", "ä", "\x7f", "\udcff", "\x00"], ids=ascii
-)
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\n", "ä", "\x7f", "\udcff", "\x00"], ids=ascii)
 def test_what_cannot_be_a_name_is_not_remembered(name: str) -> None:
-    """Names come from strangers: bounded, printable, no path."""
+    """Names come from strangers: bounded and printable."""
     units = Units()
     units.heard(LAMP, name, runs="1.0.0")
     assert len(units) == 0
@@ -157,7 +155,7 @@ def test_what_another_replica_heard_counts_and_is_not_told_again() -> None:
     units = Units(events=Events(told.append))
     units.closed_elsewhere(LAMP, "a", 7, "1.4.0", well=True)
     units.closed_elsewhere(LAMP, "b", 7, "1.4.0", well=True, by_attribute=True)
-    wrong = (("a/b", 7, "1"), ("c", 0, "1"), ("c", 1 << 31, "1"), ("c", 1, " "))
+    wrong = (("ä", 7, "1"), ("c", 0, "1"), ("c", 1 << 31, "1"), ("c", 1, " "))
     for unit, action, version in wrong:
         units.closed_elsewhere(LAMP, unit, action, version, well=True)
     assert told == []

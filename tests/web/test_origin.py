@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from otaflux.web.origin import Origins
+from otaflux.web.origin import Origins, reached
 
 TRUSTING = Origins(trusted=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")))
 ANYTHING = st.text(st.characters(min_codepoint=1, max_codepoint=0x2FF), max_size=80)
@@ -66,6 +66,49 @@ def test_a_link_is_a_link_whatever_the_headers(
 ) -> None:
     """Scheme and host of a link are always a scheme and a host."""
     headers = CIMultiDict({"Host": host, "X-Forwarded-Host": forwarded, "X-Forwarded-Proto": proto})
-    url = TRUSTING.url(peer, headers, secure=secure, local="127.0.0.1:8080")
+    trusted = TRUSTING.trusts(peer)
+    url = TRUSTING.url_for(headers, trusted=trusted, secure=secure, local="127.0.0.1:8080")
     assert re.fullmatch(r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", url, re.ASCII)
     assert TRUSTING.client(peer, CIMultiDict({"X-Forwarded-For": forwarded}))
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "host", "target", "origin"),
+    [
+        (True, "pub.example", "a", "", "http://pub.example"),
+        (True, "", "a", "", "http://a"),
+        (True, 'no"host', "a:81", "", "http://a:81"),
+        (True, 'no"host', "a/b", "", "http://10.9.9.9:8080"),
+        (False, "pub.example", "a:", "", "http://a"),
+        (False, "", "[2001:db8::1]:", "", "http://[2001:db8::1]"),
+        (False, "", "a:81", "b.example:82", "http://b.example:82"),
+        (True, "pub.example", "a", "b.example", "http://pub.example"),
+        (False, "", "a", "user@b", "http://10.9.9.9:8080"),
+        (False, "", "", "", "http://10.9.9.9:8080"),
+    ],
+)
+def test_a_link_has_the_first_host_that_can_be_one(
+    trusted: bool, forwarded: str, host: str, target: str, origin: str
+) -> None:
+    """A proxy's, then the target's or the client's `Host`, then the address that was reached."""
+    headers = CIMultiDict({"Host": host, "X-Forwarded-Host": forwarded})
+    url = TRUSTING.url_for(
+        headers, trusted=trusted, secure=False, local="10.9.9.9:8080", host=target
+    )
+    assert url == origin
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (("10.0.0.1", 8080), "10.0.0.1:8080"),
+        (("::ffff:10.0.0.1", 8080, 0, 0), "10.0.0.1:8080"),
+        (("2001:db8::1", 80, 0, 0), "[2001:db8::1]:80"),
+        (("fe80::1%eth0", 80, 0, 2), "[fe80::1]:80"),
+        (None, "localhost:80"),
+        ("/run/socket", "localhost:80"),
+    ],
+)
+def test_the_address_that_was_reached_is_one_that_a_link_can_have(name: object, shown: str) -> None:
+    """An IPv4 client of a server on [::] gets an IPv4 address."""
+    assert reached(name) == shown

@@ -16,12 +16,13 @@ import hmac
 import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from multidict import MultiMapping
 
 from otaflux.errors import Unproven
+from otaflux.units.seen import MAX_UNIT, can_be_unit
 from otaflux.web.target import Target
 
 OPEN = frozenset({"/health"})  # for who watches the process
@@ -35,6 +36,7 @@ _SCHEMES = frozenset({"bearer", "targettoken", "gatewaytoken"})
 _PROJECT_KEYS_AT = "/api/v0/"  # Memfault's addresses, whose clients have one header for it
 _SIGNATURE = re.compile(r"([0-9a-f]{1,8})\.([A-Za-z0-9_-]{22})")
 _PURPOSE = b"otaflux: links for devices"
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 Tokens = Callable[[], Sequence[str]]
 
@@ -122,13 +124,24 @@ EVERYBODY = Admission()
 
 
 def unit_of(certificate: object) -> str:
-    """The common name of a client certificate, as `ssl` gives it; empty where it has none."""
+    """The unit that a client certificate names, as `ssl` gives it; empty where it names none.
+
+    It is the common name. One that no unit can have is written in a way that one can, and that is
+    the same for no other: else whoever has such a certificate could say that he is any unit.
+    """
     subject = certificate.get("subject", ()) if isinstance(certificate, dict) else ()
     for names in subject:
         for kind, name in names:
-            if kind == "commonName":
-                return str(name)
+            if kind == "commonName" and name:
+                return str(name) if can_be_unit(str(name)) else _readable(str(name))
     return ""
+
+
+def _readable(name: str) -> str:
+    """What of a name can be read in a unit's, and its digest."""
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    shown = quote(name, safe=_PRINTABLE, errors="surrogatepass")
+    return f"{shown[: MAX_UNIT - len(mark) - 1]}~{mark}"
 
 
 def _mac(token: bytes, path: str, until: str) -> str:

@@ -20,6 +20,7 @@ from multidict import MultiMapping
 from otaflux.errors import BadName
 from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.version import Version
+from otaflux.units.seen import can_be_unit
 from otaflux.web.devices.offer import NOBODY, Unit
 from otaflux.web.devices.parameters import version_said
 from otaflux.web.target import Target, decoded
@@ -110,11 +111,6 @@ def read(
     )
 
 
-def can_name_unit(text: str) -> bool:
-    """Whether a text can be a unit's name."""
-    return _UNIT.fullmatch(text) is not None
-
-
 def wants_digest(headers: MultiMapping[str]) -> bool:
     """Whether `Repr-Digest` with SHA-256 is wanted (RFC 9530 section 4)."""
     wanted = headers.getall("Want-Repr-Digest", None)
@@ -158,6 +154,7 @@ def _device(text: str) -> Device:
 def _unit(named: str, headers: MultiMapping[str]) -> Unit:
     """One board. A header that cannot name one is passed over: no board sends it on purpose.
 
+    What headers have comes from the hardware, such as a serial number with spaces.
     Raises `BadName` for a query's unit that cannot be one.
     """
     if named and not _UNIT.fullmatch(named):
@@ -165,9 +162,9 @@ def _unit(named: str, headers: MultiMapping[str]) -> Unit:
     if named:
         return Unit(named)
     for header in _UNIT_HEADERS:
-        name = headers.get(header)
-        if name is not None and _UNIT.fullmatch(name.strip()):
-            return Unit(name.strip())
+        name = headers.get(header, "").strip()
+        if name and can_be_unit(name):
+            return Unit(name)
     return NOBODY
 
 

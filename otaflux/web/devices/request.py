@@ -25,7 +25,7 @@ from otaflux.units.seen import Protocol
 from otaflux.units.units import Units
 from otaflux.web.answers import Answer, content_path
 from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
-from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, can_name_unit, read
+from otaflux.web.devices.ask import ONLY_STABLE, Ask, Channels, read
 from otaflux.web.devices.continuity import DownloadMemory, LastTold, Told
 from otaflux.web.devices.delivery import Deliveries, FirmwareAnswer
 from otaflux.web.devices.downloads import Downloads
@@ -36,7 +36,7 @@ from otaflux.web.devices.parameters import unit_named
 from otaflux.web.devices.polls import judged, offered
 from otaflux.web.devices.zigbeefiles import ZigbeeFiles
 from otaflux.web.observer import Observer
-from otaflux.web.origin import Origins
+from otaflux.web.origin import Origins, reached
 from otaflux.web.target import Target
 
 POLL_INTERVAL = 300  # seconds, where nobody says otherwise
@@ -109,7 +109,7 @@ class DeviceRequest(msgspec.Struct, frozen=True):
         """What is asked about a device; raises `BadName` where a name cannot be one."""
         named = self.named.get("device", "")
         ask = read(self.target, self.headers, device=named, channels=self.parts.channels)
-        if not can_name_unit(self.certified_unit):
+        if not self.certified_unit:
             return ask
         return replace(ask, unit=replace(ask.unit, name=self.certified_unit))
 
@@ -118,7 +118,7 @@ class DeviceRequest(msgspec.Struct, frozen=True):
 
         One that cannot be a unit's name is empty, and is answered all the same.
         """
-        return self.certified_unit if can_name_unit(self.certified_unit) else unit_named(said)
+        return self.certified_unit or unit_named(said)
 
     def signed(self, path: str) -> str:
         """A path as a link in the answer carries it: signed, where this request proved itself."""
@@ -214,11 +214,10 @@ class DeviceRequest(msgspec.Struct, frozen=True):
     def origin(self) -> str:
         """Scheme and host that links begin with, without a slash at the end."""
         transport = self.raw.transport
-        name = transport.get_extra_info("sockname") if transport else None
-        host, port = name[:2] if isinstance(name, tuple) else ("localhost", 80)
-        return self.parts.origins.url(
-            self.raw.remote or "",
+        return self.parts.origins.url_for(
             self.headers,
+            trusted=self.parts.origins.trusts(self.raw.remote or ""),
             secure=self.raw.secure,
-            local=f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}",
+            local=reached(transport.get_extra_info("sockname") if transport else None),
+            host=self.target.host,
         )

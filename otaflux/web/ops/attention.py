@@ -30,7 +30,10 @@ LOOPING = (
     "Its image says another version than its tag, or the board goes back after it starts: build"
     " the version into the image that the tag has, and push it under a higher one"
 )
-ODD = "Push a higher version if boards should notice"
+ODD = (
+    "After a moved tag push a higher version if boards should notice; else build the image again,"
+    " with the version of its tag in it, and push it under a higher one"
+)
 SHOWN = "…"  # stands for the device's name in what is alike
 
 

@@ -284,8 +284,8 @@ class RequestCache:
         origin = self._origins.url_for(
             message.headers, trusted=self._shared, secure=self._secure, local=""
         )
-        if ask.json and origin.endswith("/"):
-            return None  # its link needs an address that only the connection knows
+        if ask.json and (origin.endswith("/") or not message.path.startswith("/")):
+            return None  # its link needs an address that only the connection or the target knows
         if ask.json and not release.firmware.sums.is_complete:
             return None  # it waits for them
         link = self._admission.signed  # for who is here where tokens count has shown one

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from otaflux.errors import Unproven
+from otaflux.units.seen import can_be_unit
 from otaflux.web.devices.admission import PERIOD, Admission, Admitted, unit_of
 from otaflux.web.target import Target
 
@@ -150,6 +151,18 @@ def test_a_certificate_names_its_unit() -> None:
     subject = ((("organizationName", "acme"),), (("commonName", "pump-7"),))
     assert unit_of({"subject": subject}) == "pump-7"
     assert unit_of({"subject": ()}) == unit_of({}) == unit_of(None) == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["ünit <b>", "a\n", "u" * 201, "%0A", "\udcff", "ü" * 64], ids=ascii
+)
+def test_any_common_name_names_a_unit(name: str) -> None:
+    """One that no unit can have is written so that one can, and no other certificate's is alike."""
+    unit, other = (unit_of({"subject": ((("commonName", each),),)}) for each in (name, f"{name} 2"))
+    assert can_be_unit(unit)
+    assert can_be_unit(other)
+    assert unit != other
+    assert unit_of({"subject": ((("commonName", unit),),)}) == unit
 
 
 @pytest.mark.parametrize("shortcut", [True, False])

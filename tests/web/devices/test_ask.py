@@ -229,6 +229,7 @@ def test_units_are_named_by_query_or_header() -> None:
     assert ask("/firmware?device=a", x_ESP8266_STA_MAC="18:FE:34:00:00:02").unit.name == (
         "18:FE:34:00:00:02"
     )
+    assert ask("/firmware?device=a", RAUC_Serial="S/N 0042 b").unit.name == "S/N 0042 b"
     assert ask("/firmware?device=a", RAUC_Serial="no \x01 name").unit.name == ""
     assert ask("/firmware?device=a&unit=").unit.name == ""
 

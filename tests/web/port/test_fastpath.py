@@ -309,6 +309,19 @@ async def test_trusted_proxies_are_answered_at_once_and_told_nothing(tmp_path: P
         assert server.observer.answered == 3
 
 
+@pytest.mark.parametrize("shortcut", [True, False])
+async def test_the_host_of_an_absolute_target_is_that_of_its_links(
+    tmp_path: Path, shortcut: bool
+) -> None:
+    """It counts instead of the header's (RFC 9112 section 3.2.2), at once or not."""
+    async with PortServer(tmp_path, shortcut=shortcut) as server, await server.connect() as board:
+        server.publish(release("lamp", "1.0.0"))
+        for _ in range(2):
+            target = "http://b.example:81/version?device=lamp"
+            reply = await board.get(target, {"Accept": "application/json"})
+            assert json.loads(reply.body)["url"].startswith("http://b.example:81/firmware/")
+
+
 async def test_json_with_a_token_is_answered_at_once_until_its_link_is_another(
     tmp_path: Path,
 ) -> None:

@@ -20,7 +20,7 @@ from waiting import until
 
 from otaflux.errors import Undecided
 from otaflux.model.names import Device
-from otaflux.web.devices.admission import Admission
+from otaflux.web.devices.admission import Admission, unit_of
 from otaflux.web.devices.sending import STALLED
 from otaflux.web.port.expiry import DAILY
 from otaflux.web.port.tls import Certificate
@@ -375,15 +375,16 @@ async def test_a_client_certificate_counts_as_a_token_and_names_the_unit(
         "/lamp/controller/v1/made-up",
     ],
 )
+@pytest.mark.parametrize("name", ["pump-7", "hall 2/pump", "pümpe"])
 async def test_a_unit_with_a_certificate_has_no_other_name(
-    tmp_path: Path, pair: Pair, target: str
+    tmp_path: Path, pair: Pair, target: str, name: str
 ) -> None:
-    """Whatever it says of itself, in each protocol, and though it shows a token too."""
+    """Whatever it says of itself or is called, in each protocol, and with a token too."""
     roots = trustme.CA()
     client_ca = tmp_path / "clients.pem"
     client_ca.write_bytes(roots.cert_pem.bytes())
     context = pair.client()
-    roots.issue_cert("x", common_name="pump-7").configure_cert(context)
+    roots.issue_cert("x", common_name=name).configure_cert(context)
     async with PortServer(
         tmp_path,
         certificate=Certificate(pair.chain, pair.key, client_ca),
@@ -395,7 +396,10 @@ async def test_a_unit_with_a_certificate_has_no_other_name(
             for _ in range(2):
                 reply = await connection.get(target, {"Authorization": "Bearer sesame"})
                 assert reply.status in {200, 302}
-    assert [each.unit for each in server.units.page(0, 9)[0]] == ["pump-7"]
+            assert ("/controller/" in target) is (b"deploymentBase" in reply.body)
+    assert [each.unit for each in server.units.page(0, 9)[0]] == [
+        unit_of({"subject": ((("commonName", name),),)})
+    ]
 
 
 async def test_a_client_certificate_that_does_not_count_is_said_to_be_the_clients(

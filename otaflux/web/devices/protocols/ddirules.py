@@ -53,8 +53,8 @@ def read_action(text: str) -> int:
 
 
 def check_unit(unit: str) -> None:
-    """Raise `BadName` for what cannot be a unit's name."""
-    if not can_be_unit(unit):
+    """Raise `BadName` for what cannot be a unit's name in an address, where a slash divides."""
+    if "/" in unit or not can_be_unit(unit):
         raise BadName("A unit's name is 1 to 200 printable ASCII characters without '/'")
 
 
