@@ -43,6 +43,7 @@ from otaflux.model.artifact import OCI_CONFIG, Gone
 from otaflux.model.image import Image, ImageKind
 from otaflux.model.look import Lacking, Unfit, Usable
 from otaflux.model.record import Record, Retired
+from otaflux.model.release import Chip
 from otaflux.reconcile.notes import MAX_NOTE
 from otaflux.reconcile.pull import Puller
 from otaflux.unpack.limits import Limits
@@ -110,6 +111,13 @@ async def test_a_release_knows_what_its_bytes_are(tmp_path: Path) -> None:
         (other, stuck) = (await pulls.usable("3.0.1", telling(zigbee))).warnings
         assert "cannot be read as 3.0.1" in other
         assert "will not offer this file" in stuck
+
+
+async def test_a_release_has_the_chip_that_its_pusher_names(tmp_path: Path) -> None:
+    """Of an image that does not say it itself, as a registry's manifest has it."""
+    async with pulling(tmp_path) as pulls:
+        pulls.put("1.0.0", CONTENT, annotations={"io.otaflux.chip": "rp2040"})
+        assert (await pulls.usable("1.0.0")).firmware.chip == Chip("RP2040")
 
 
 async def test_what_is_on_disk_is_not_pulled_again(tmp_path: Path) -> None:

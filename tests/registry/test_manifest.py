@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otaflux.errors import Undecided, Unusable
+from otaflux.model import artifact
 from otaflux.model.artifact import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -98,6 +99,28 @@ def test_certificates_and_log_entries_of_signatures_are_kept_whole_and_no_more_t
     read = parse_artifact(body(manifest(layers=[layer])), media_type=OCI_MANIFEST)
     assert isinstance(read, Manifest)
     assert {name: len(text) for name, text in read.layers[0].annotations.items()} == names
+
+
+def annotation_names() -> list[str]:
+    """The names of annotations that the program has a word for: not media types, which have a `/`.
+
+    But for those of cosign's old layout, which have one too.
+    """
+    words = {name: value for name, value in vars(artifact).items() if name.isupper()}
+    of_cosign = {artifact.SIGNATURE, artifact.CERTIFICATE, artifact.LOG_ENTRY}
+    texts = {value for value in words.values() if isinstance(value, str)}
+    return sorted(text for text in texts if "/" not in text or text in of_cosign)
+
+
+@pytest.mark.parametrize("name", annotation_names())
+def test_each_annotation_that_otaflux_has_a_word_for_is_kept(name: str) -> None:
+    """What is not kept where a manifest is read is there for nobody, such as a chip's family."""
+    layer = LAYER | {"annotations": {name: "on a layer"}}
+    raw = body(manifest(layers=[layer], annotations={name: "on the manifest"}))
+    read = parse_artifact(raw, media_type=OCI_MANIFEST)
+    assert isinstance(read, Manifest)
+    assert read.annotations == {name: "on the manifest"}
+    assert read.layers[0].annotations == {name: "on a layer"}
 
 
 def test_an_index_is_read_with_its_platforms() -> None:
