@@ -50,7 +50,8 @@ def page(name: str, command: click.Command) -> str:
     """One page; `name` is that of the command as people type it."""
     context = click.Context(command, info_name=name, **commands.context_settings)
     title = name.replace(" ", "-")
-    short = escaped(paragraphs(command.help or "")[0].split(". ")[0].rstrip("."))
+    said = paragraphs(command.help or "")
+    short = said[0].split(". ")[0].rstrip(".")
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [
         f'.TH "{escaped(title.upper())}" "1" "" "OtaFlux {otaflux.__version__}" "User Commands"',
@@ -60,8 +61,9 @@ def page(name: str, command: click.Command) -> str:
         f".B {escaped(name)}",
         escaped(usage),
         ".SH DESCRIPTION",
+        said[0],
     ]
-    for paragraph in paragraphs(command.help or ""):
+    for paragraph in said[1:]:
         lines += [".PP", paragraph]
     lines += [".SH OPTIONS"]
     for parameter in command.get_params(context):
@@ -72,8 +74,8 @@ def page(name: str, command: click.Command) -> str:
         lines += [".SH COMMANDS"]
         for each in command.list_commands(context):
             found = command.get_command(context, each)
-            said = found.get_short_help_str(200) if found else ""
-            lines += [".TP", f".BR {escaped(f'{title}-{each}')} (1)", escaped(said)]
+            does = found.get_short_help_str(200) if found else ""
+            lines += [".TP", f".BR {escaped(f'{title}-{each}')} (1)", escaped(does)]
     lines += [".SH EXIT STATUS"]
     for code, meaning in STATUS:
         lines += [".TP", f".B {code}", escaped(meaning)]

@@ -31,12 +31,13 @@ def test_the_pages_are_those_of_the_commands() -> None:
 
 @pytest.mark.real("groff")
 def test_groff_takes_them() -> None:
-    """Without a warning, each in one go."""
+    """Without a warning, each in one go; and none of what is for groff is left for the reader."""
     for path in sorted(MAN.glob("*.1")):
         done = subprocess.run(
-            ["groff", "-man", "-ww", "-Tutf8", "-z", path],
+            ["groff", "-man", "-ww", "-Tutf8", path],
             capture_output=True,
             text=True,
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, ""), path.name
+        assert "\\" not in done.stdout, path.name
