@@ -17,7 +17,7 @@ from zigbee_files import zigbee, zigbee_file
 from otaflux.errors import Busy
 from otaflux.machine import REAL_MACHINE
 from otaflux.model.artifact import Digest
-from otaflux.model.names import Device
+from otaflux.model.names import Channel, Device
 from otaflux.state.store import Store
 from otaflux.web.answers import Answer, json_body
 from otaflux.web.devices.admission import Admission
@@ -72,8 +72,12 @@ async def test_memfault_has_nothing_to_do(server: PortServer) -> None:
     ["", "software_type=", "software_type=A%20B", "software_type=lamp&software_type=fan"],
 )
 async def test_memfault_names_no_device(server: PortServer, query: str) -> None:
-    """What cannot be a device is 400."""
-    assert (await server.get(f"/api/v0/releases/latest/url?{query}")).status == 400
+    """What cannot be a device is 400; one that is missing is said to be."""
+    reply = await server.get(f"/api/v0/releases/latest/url?{query}")
+    assert reply.status == 400
+    assert (b"Missing required query parameter: 'software_type'" in reply.body) is (
+        query in {"", "software_type="}
+    )
 
 
 async def test_github(server: PortServer) -> None:
@@ -106,6 +110,35 @@ async def test_github_links_stay_short_where_they_are_signed(tmp_path: Path) -> 
             assert (await server.get(path.partition("?")[0])).status == 401
 
 
+async def test_github_for_a_channel_and_a_unit(tmp_path: Path) -> None:
+    """They are named as everywhere, and what a long link would be gives the channel's bytes too."""
+    admission = Admission(lambda: ["sesame"], now=lambda: 1_700_000_000.0)
+    headers, origins = {"Authorization": "Bearer sesame"}, Origins("https://firmware.example.com")
+    async with PortServer(
+        tmp_path, admission=admission, origins=origins, channels=frozenset({Channel("beta")})
+    ) as server:
+        server.publish(OLD)
+        server.publish(release("acme/lamp", "1.9.1-beta.1", b"beta"), channel="beta")
+        query = "channel=beta&unit=u7&current=1.9.0"
+        reply = await server.get(f"/repos/acme/lamp/releases/latest?{query}", headers)
+        told = json.loads(reply.body)
+        assert told["tag_name"] == "1.9.1-beta.1"
+        path = told["assets"][0]["url"].removeprefix("https://firmware.example.com")
+        assert "/sha256/" not in path
+        assert (await server.get(path)).body == b"beta"
+        seen = server.units.find(Device("acme/lamp"), "u7")
+        assert seen is not None
+        assert (seen.runs, seen.told, seen.protocol) == ("1.9.0", "1.9.1-beta.1", "github")
+
+
+async def test_esp32fota_remembers_what_a_unit_named_by_id_runs(server: PortServer) -> None:
+    """`id` and `current` together."""
+    await server.get("/esp32fota/acme/lamp.json?id=e1&current=1.9.0")
+    seen = server.units.find(Device("acme/lamp"), "e1")
+    assert seen is not None
+    assert (seen.runs, seen.protocol) == ("1.9.0", "esp32fota")
+
+
 async def test_github_for_devices_of_one_part(server: PortServer) -> None:
     """They are at `otaflux/D`, unless a device is called so."""
     server.publish(release("fan", "2.0.0", b"fan"))
@@ -123,6 +156,8 @@ async def test_swupdate_general(server: PortServer) -> None:
     assert (reply.status, reply.body) == (302, b"")
     assert await fetched(server, reply["Location"]) == b"new" * 100
     assert (await server.get(f"{asked}1.10.0_b7")).status == 404
+    same = asked.replace("version=", "current=")
+    assert (await server.get(f"{same}1.10.0_b7")).status == 404
     assert (await server.get("/swupdate?device=")).status == 400
 
 

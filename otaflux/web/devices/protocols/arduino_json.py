@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, json_body
-from otaflux.web.devices.offer import Offer, Unit
+from otaflux.web.devices.offer import Offer
 from otaflux.web.devices.parameters import parameters
 from otaflux.web.devices.request import DeviceRequest
 
 
 async def esp32fota(request: DeviceRequest) -> Answer:
     """The manifest of esp32FOTA; its `type` is the device."""
-    found = await _offered(request, Protocol.ESP32FOTA)
+    found = await _offered(request)
     release = found.release
     told = {
         "type": release.device.name,
@@ -30,15 +29,13 @@ async def esp32fota(request: DeviceRequest) -> Answer:
 
 async def ota_pull(request: DeviceRequest) -> Answer:
     """The one configuration of ESP32-OTA-Pull, which fits each board, for it names none."""
-    release = (await _offered(request, Protocol.OTA_PULL)).release
+    release = (await _offered(request)).release
     entry = {"Version": release.version.text, "URL": request.link(release.firmware)}
     return request.judged(json_body({"Configurations": [entry]}))
 
 
-async def _offered(request: DeviceRequest, protocol: Protocol) -> Offer:
+async def _offered(request: DeviceRequest) -> Offer:
     ask = request.ask()
     named = request.unit_name(parameters(request.target.query, {"id"}).get("id", ""))
-    unit = ask.unit if ask.unit.name or not named else Unit(named)
-    found = await request.offered(replace(ask, unit=unit))
-    request.heard(protocol, ask.device, unit, found)
-    return found
+    unit = ask.unit if ask.unit.name or not named else replace(ask.unit, name=named)
+    return await request.offered(replace(ask, unit=unit))

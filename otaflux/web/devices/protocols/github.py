@@ -8,12 +8,11 @@ that address with `Accept: application/octet-stream`; GitHub's REST API for the 
 
 from __future__ import annotations
 
-from otaflux.model.names import Device
+from dataclasses import replace
+
+from otaflux.model.names import Channel, Device
 from otaflux.model.release import Release
-from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, json_body
-from otaflux.web.devices.ask import Ask
-from otaflux.web.devices.offer import NOBODY
 from otaflux.web.devices.request import DeviceRequest
 
 ONE_PART = "otaflux/"  # stands in the place of an organisation
@@ -22,11 +21,9 @@ MAX_LINK = 127  # characters, where the names allow it: some clients copy a link
 
 async def latest(request: DeviceRequest) -> Answer:
     """The release that the device is told, with its bytes as assets."""
-    ask = Ask(_device(request), request.parts.channels.default)
-    found = await request.offered(ask)
-    request.heard(Protocol.GITHUB, ask.device, NOBODY, found)
-    release = found.release
-    link, size = _link(request, release), release.firmware.sums.size
+    ask = replace(request.ask(), device=_device(request))
+    release = (await request.offered(ask)).release
+    link, size = _link(request, release, ask.channel), release.firmware.sums.size
     names = ("firmware.bin", release.file_name)
     assets = [
         {"name": name, "url": link, "browser_download_url": link, "size": size} for name in names
@@ -34,13 +31,15 @@ async def latest(request: DeviceRequest) -> Answer:
     return request.judged(json_body({"tag_name": release.tag.text, "assets": assets}))
 
 
-def _link(request: DeviceRequest, release: Release) -> str:
+def _link(request: DeviceRequest, release: Release, channel: Channel) -> str:
     """The bytes' address, by their content; by their version where a signature made that long."""
     link = request.link(release.firmware)
     if len(link) <= MAX_LINK:
         return link
-    path = f"/sysupdate/{release.device}/{release.file_name_with_version}"
-    return min(link, request.origin() + request.signed(path), key=len)
+    path = request.signed(f"/sysupdate/{release.device}/{release.file_name_with_version}")
+    if channel != request.parts.channels.default:
+        path += f"{'&' if '?' in path else '?'}channel={channel}"
+    return min(link, request.origin() + path, key=len)
 
 
 def _device(request: DeviceRequest) -> Device:

@@ -7,6 +7,7 @@ The software type is the device. Source: memfault-firmware-sdk, `memfault_http_u
 
 from __future__ import annotations
 
+from otaflux.errors import BadName
 from otaflux.model.names import Device
 from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, no_content, plain_text
@@ -20,7 +21,9 @@ _NAMES = frozenset({"device_serial", "software_type", "current_version"})
 async def latest(request: DeviceRequest) -> Answer:
     """The address of what the unit should run; 204 where it runs that, or there is nothing."""
     said = parameters(request.target.query, _NAMES)
-    device = Device.parse(said.get("software_type", ""))
+    if not said.get("software_type"):
+        raise BadName("Missing required query parameter: 'software_type'")
+    device = Device.parse(said["software_type"])
     unit = Unit(
         request.unit_name(said.get("device_serial", "")),
         version_said(said.get("current_version", "")),

@@ -1,9 +1,9 @@
 """SWUpdate's general server: a redirect to the update, or 404.
 
-The query is what the board's `identify` section says, of which `device`, `version` (what it runs)
-and `unit` are read. There is no 503 here: SWUpdate keeps a `Retry-After` for ever as its polling
-interval, so a device of which nothing is known yet is one without an update. 200 is an error to it.
-Source: SWUpdate, `suricatta/server_general.c`.
+The query is what the board's `identify` section says, of which `device`, `version` or `current`
+(what it runs) and `unit` are read. There is no 503 here: SWUpdate keeps a `Retry-After` for ever as
+its polling interval, so a device of which nothing is known yet is one without an update. 200 is an
+error to it. Source: SWUpdate, `suricatta/server_general.c`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from otaflux.web.devices.offer import Unit
 from otaflux.web.devices.parameters import parameters, version_said
 from otaflux.web.devices.request import DeviceRequest
 
-_NAMES = frozenset({"device", "version", "unit", "channel"})
+_NAMES = frozenset({"device", "version", "current", "unit", "channel"})
 
 
 async def general(request: DeviceRequest) -> Answer:
@@ -28,7 +28,8 @@ async def general(request: DeviceRequest) -> Answer:
     if not said.get("device"):
         raise BadName("Missing required query parameter: 'device'")
     device, channel = Device.parse(said["device"]), request.parts.channels.read(said.get("channel"))
-    unit = Unit(request.unit_name(said.get("unit", "")), version_said(said.get("version", "")))
+    runs = version_said(said.get("version") or said.get("current", ""))
+    unit = Unit(request.unit_name(said.get("unit", "")), runs)
     try:
         found = await request.offered(Ask(device, channel, unit=unit))
     except Undecided as error:
