@@ -19,7 +19,7 @@ SHOWN_AS_FAULTS = frozenset(
         Event.DEVICE_NOT_SERVED,
     }
 )
-# Lines that are said at the start alone and stay true.
+# Lines that stay true until they are taken back, if ever: most are said at the start alone.
 STAYS = frozenset(
     {
         Event.SETTING_UNKNOWN,
@@ -27,6 +27,7 @@ STAYS = frozenset(
         Event.ROUND_IS_LONG,
         Event.DOWNLOADS_CLAMPED,
         Event.LOG_LINES_LOST,
+        Event.BROKER_FAILED,
     }
 )
 TITLES: Mapping[str, str] = {

@@ -177,6 +177,16 @@ def verdicts_of(record: Record | None) -> list[Refusal]:
     return sorted(verdicts, key=lambda each: _order(each.version), reverse=True)
 
 
+def all_refused(record: Record | None, notes: Notes) -> list[tuple[Refusal, bool]]:
+    """Each release that cannot be served, of the disk and of memory, and whether that is final.
+
+    Only other bytes mend what is final. The same in both is there once, as it was heard last.
+    """
+    final = {(each.tag, each.digest): each for each in verdicts_of(record)}
+    heard = {(each.tag, each.digest): each for each in notes.refused.values()}
+    return [(refused, key in final) for key, refused in (final | heard).items()]
+
+
 def signers_of(record: Record | None, standing: Standing) -> str:
     """Who signed what a channel is told, in words; empty where nobody had to, or did."""
     proof = record.proofs.get(standing.release.manifest_digest) if record is not None else None

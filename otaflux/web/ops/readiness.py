@@ -11,9 +11,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from itertools import islice
 
-import msgspec
-
-from otaflux.web.answers import JSON, Answer
+from otaflux.web.answers import Answer
+from otaflux.web.ops.jsonanswer import json_answer
 from otaflux.web.ops.sight import Sight
 
 MOST_NAMED = 100  # devices that wait
@@ -46,17 +45,3 @@ class Readiness:
         }
         status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
         return json_answer(body, status)
-
-
-def json_answer(value: object, status: int = HTTPStatus.OK) -> Answer:
-    """A JSON document that nobody keeps."""
-    body = msgspec.json.encode(value) + b"\n"
-    return Answer(
-        status,
-        (
-            ("Content-Type", JSON),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-        ),
-        body,
-    )

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from datetime import UTC, datetime
-from urllib.parse import parse_qs
 
 import otaflux
 from otaflux.errors import NotFound, Refused
@@ -21,18 +19,19 @@ from otaflux.web.ops.attention import (
     MEND,
     Fault,
     Group,
+    all_refused,
     is_above,
     refused_of,
     signers_of,
-    verdicts_of,
 )
-from otaflux.web.ops.readiness import Readiness, json_answer
+from otaflux.web.ops.jsonanswer import asked_in, json_answer
+from otaflux.web.ops.moments import iso
+from otaflux.web.ops.readiness import Readiness
 from otaflux.web.ops.sight import Sight
 
 LIMIT = 100  # devices of one answer, where `limit` says no other number
 MOST = 1000
 MOST_WRONG = 50  # things that are wrong, those alike taken together
-MOST_ASKED = 20  # parameters of a query
 AT_ONCE = 50  # devices; then polls get their turn
 
 
@@ -91,11 +90,9 @@ class Status:
     def _all_refused(self, device: Device) -> list[dict[str, object]]:
         """What cannot be served, of memory and of the disk; only other bytes mend what is final."""
         record, notes = self._sight.catalog.get(device), self._sight.journal.of(device)
-        verdicts = {(each.tag, each.digest): each for each in verdicts_of(record)}
-        heard = {(each.tag, each.digest): each for each in notes.refused.values()}
         return [
-            _refusal(refused, record) | {"final": key in verdicts}
-            for key, refused in (verdicts | heard).items()
+            _refusal(refused, record) | {"final": is_final}
+            for refused, is_final in all_refused(record, notes)
         ]
 
     def _device(self, device: Device) -> dict[str, object]:
@@ -121,14 +118,6 @@ class Status:
             "runs": dict(notes.runs),
             "units": sight.units_running(device),
         }
-
-
-def asked_in(query: str) -> dict[str, list[str]]:
-    """What a query asks; raises `Refused` for one that nobody writes."""
-    try:
-        return parse_qs(query, keep_blank_values=True, max_num_fields=MOST_ASKED)
-    except ValueError:
-        raise Refused(f"A query has at most {MOST_ASKED} parameters") from None
 
 
 def _limit(text: str) -> int:
@@ -224,10 +213,4 @@ def _at(at: float | None, **more: str) -> dict[str, object] | None:
 
 
 def _time(at: float | None) -> str | None:
-    """Seconds since the epoch in ISO 8601, UTC; a clock may have been anywhere."""
-    if at is None:
-        return None
-    try:
-        return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (OverflowError, OSError, ValueError):
-        return None
+    return None if at is None else iso(at)

@@ -7,15 +7,14 @@ between two pages may be in neither.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from otaflux.errors import Refused
 from otaflux.model.names import Device
 from otaflux.units.seen import SeenUnit
 from otaflux.units.units import Units
 from otaflux.web.answers import Answer
-from otaflux.web.ops.readiness import json_answer
-from otaflux.web.ops.status import asked_in
+from otaflux.web.ops.jsonanswer import asked_in, json_answer
+from otaflux.web.ops.moments import iso
 
 PAGE = 2000  # units in one answer
 AT_ONCE = 200  # places; then polls get their turn
@@ -53,7 +52,7 @@ def shown(seen: SeenUnit) -> dict[str, object]:
         "runs": seen.runs or None,
         "told": seen.told or None,
         "protocol": seen.protocol.value,
-        "heard": datetime.fromtimestamp(seen.heard, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "heard": iso(seen.heard),
         "failed": seen.failed or None,
     }
 

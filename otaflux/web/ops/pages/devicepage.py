@@ -10,7 +10,7 @@ from otaflux.journal import Noted, Notes
 from otaflux.model.names import Device
 from otaflux.model.record import Record, Standing
 from otaflux.web.answers import Answer
-from otaflux.web.ops.attention import is_above, signers_of, verdicts_of
+from otaflux.web.ops.attention import all_refused, is_above, signers_of
 from otaflux.web.ops.pages import faults, frame, shown
 from otaflux.web.ops.sight import Sight
 
@@ -109,9 +109,7 @@ def _facts(device: Device, record: Record | None, notes: Notes, sight: Sight, no
 
 
 def _refused(record: Record | None, notes: Notes, now: float) -> Node:
-    verdicts = {(each.tag, each.digest): each for each in verdicts_of(record)}
-    heard = {(each.tag, each.digest): each for each in notes.refused.values()}
-    refused = list((verdicts | heard).values())
+    refused = [each for each, _ in all_refused(record, notes)]
     if not refused:
         return None
     names = ("Tag", "Why it is refused", "Last looked at", "Digest")

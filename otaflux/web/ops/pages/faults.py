@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import htpy as h
 from htpy import Element, Node
 
 from otaflux.overheard import Warned
 from otaflux.web.ops.advice import advice, title
 from otaflux.web.ops.attention import Fault, FaultKind, Group
+from otaflux.web.ops.moments import seconds_of
 from otaflux.web.ops.pages import shown
 
 TITLES = {
@@ -113,11 +112,3 @@ def _wrong(found: Fault, heading: Node, besides: Node, now: float) -> Element:
 
 def _to_do(hint: str) -> Node:
     return h.p(".do")[h.b["What to do: "], shown.text(hint)] if hint else None
-
-
-def seconds_of(text: str) -> float | None:
-    """A time of the log, since the epoch (s); None for what is none."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None

@@ -20,9 +20,10 @@ from otaflux.overheard import Warned
 from otaflux.web.answers import Answer
 from otaflux.web.ops import advice
 from otaflux.web.ops.attention import FaultKind, signers_of
+from otaflux.web.ops.jsonanswer import asked_in
+from otaflux.web.ops.moments import seconds_of
 from otaflux.web.ops.pages import faults, frame, shown
 from otaflux.web.ops.sight import Sight
-from otaflux.web.ops.status import asked_in
 from otaflux.wording import plain
 
 ON_A_PAGE = 50
@@ -163,10 +164,9 @@ class Overview:
         for line in self._sight.overheard.lines():
             if line.event in advice.SHOWN_AS_FAULTS:
                 continue
-            at = faults.seconds_of(line.at)
+            at = seconds_of(line.at)
             lately = at is not None and now - at < LATELY
-            stays = line.event in advice.STAYS or line.event == "broker_failed"
-            is_wrong = line.level != "info" and (stays or lately)
+            is_wrong = line.level != "info" and (line.event in advice.STAYS or lately)
             (wrong if is_wrong else said).append(line)
         return wrong, said[:10]
 

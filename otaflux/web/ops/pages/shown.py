@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from htpy import Element, span
 from htpy import time as time_element
 
+from otaflux.web.ops.moments import iso
 from otaflux.wording import plain
 
 MAX_TEXT = 600  # characters of what others wrote; the longest of our own sentences have some 400
@@ -24,19 +23,14 @@ def text(foreign: str) -> str:
 
 
 def moment(at: float | None, now: float, *, never: str = "—") -> Element:
-    """How long ago something was, with the time itself where one points at it."""
+    """How long ago something was, with the time itself where one points at it.
+
+    Of a clock that was nowhere that is its number.
+    """
     if at is None:
         return span(".soft")[never]
-    iso = stamp(at)
-    return time_element(datetime=iso, title=iso.replace("T", " "))[ago(now - at)]
-
-
-def stamp(at: float) -> str:
-    """A time since the epoch (s) in ISO 8601, UTC; of a clock that was nowhere, its number."""
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, OSError, ValueError):
-        return f"{at:.0f}"
+    text = iso(at) or f"{at:.0f}"
+    return time_element(datetime=text, title=text.replace("T", " "))[ago(now - at)]
 
 
 def ago(seconds: float) -> str:
