@@ -12,8 +12,6 @@ from otaflux.model.record import Record
 from otaflux.state.datafolder import DataFolder
 from otaflux.state.recordfile import MAX_RECORD, read_record
 
-NOBODY = Device("otaflux-check")  # asked for where no device is known; need not exist
-
 
 def records(data_dir: Path) -> Iterator[Record]:
     """Every record that can be read, whichever registry it is of. Blocks."""

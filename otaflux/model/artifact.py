@@ -24,6 +24,8 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+# What the media types of Sigstore's bundles begin with, whatever their version.
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"
 
 TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
@@ -42,6 +44,7 @@ SIGNATURE = "dev.cosignproject.cosign/signature"
 CERTIFICATE = "dev.sigstore.cosign/certificate"
 LOG_ENTRY = "dev.sigstore.cosign/bundle"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+SIGNS = "https://sigstore.dev/cosign/sign/v1"  # the predicate's type of what approves a release
 # Those that count for OtaFlux; a manifest may have any number of others, which are not kept.
 KEPT_ANNOTATIONS = frozenset(
     {

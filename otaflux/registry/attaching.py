@@ -8,7 +8,6 @@ clients keep a list in an index under the tag `sha256-HEX` (distribution specifi
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +16,7 @@ import msgspec
 
 from otaflux.errors import Refused
 from otaflux.model.artifact import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, Digest
-from otaflux.model.names import Tag
-from otaflux.registry.manifest import MAX_CHILDREN, MAX_MANIFEST
+from otaflux.registry.manifest import MAX_CHILDREN, MAX_MANIFEST, digest_of
 from otaflux.registry.source import Attached
 from otaflux.registry.upload import EMPTY_BLOB, EMPTY_DIGEST
 
@@ -35,7 +33,7 @@ class Attachment(msgspec.Struct, frozen=True):
 
 def attachment(about: bytes, subject: Digest, attached: Attached) -> Attachment:
     """The artifact that attaches something to the manifest `about`, whose digest is `subject`."""
-    blob_digest = _digest(attached.content)
+    blob_digest = digest_of(attached.content)
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -56,7 +54,7 @@ def attachment(about: bytes, subject: Digest, attached: Attached) -> Attachment:
         "annotations": dict(attached.annotations),
     }
     manifest = _json(document)
-    digest = _digest(manifest)
+    digest = digest_of(manifest)
     descriptor = {
         "mediaType": OCI_MANIFEST,
         "size": len(manifest),
@@ -65,11 +63,6 @@ def attachment(about: bytes, subject: Digest, attached: Attached) -> Attachment:
         "annotations": dict(attached.annotations),
     }
     return Attachment(attached.content, blob_digest, manifest, digest, descriptor)
-
-
-def fallback_tag(subject: Digest) -> Tag:
-    """The tag under which clients list what is about `subject`."""
-    return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
 
 
 def listed(index: bytes | None, made: Attachment) -> bytes | None:
@@ -96,10 +89,6 @@ def listed(index: bytes | None, made: Attachment) -> bytes | None:
     if len(document["manifests"]) > MAX_CHILDREN or len(body) > MAX_MANIFEST:
         raise Refused(f"more than {MAX_CHILDREN} artifacts are attached to it")
     return body
-
-
-def _digest(data: bytes) -> Digest:
-    return Digest("sha256", hashlib.sha256(data).hexdigest())
 
 
 def _json(document: object) -> bytes:

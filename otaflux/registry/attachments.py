@@ -1,8 +1,8 @@
-"""What a listing says is attached to a manifest: in which order it is looked at, and how far. Pure.
+"""What a listing says is attached to a manifest: where it lies, and how far it is looked at.
 
 A listing is written by whoever may push, and tools leave out or mistake what it says of an artifact
 (cosign 2.6 writes the type of the empty config there, and no annotations). So its words are a hint
-for the order, and nothing is left out for them.
+for the order, and nothing is left out for them. Pure.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from otaflux.model.artifact import NO_ANNOTATIONS, OCI_EMPTY, PREDICATE_TYPE, Descriptor, Digest
+from otaflux.model.artifact import (
+    BUNDLE_TYPE,
+    NO_ANNOTATIONS,
+    OCI_EMPTY,
+    PREDICATE_TYPE,
+    SIGNS,
+    Descriptor,
+    Digest,
+)
+from otaflux.model.names import Tag
 
 MOST_ATTACHED = 100  # artifacts of one manifest that are looked at
 MAX_HINT = 200  # characters of what a listing says of an artifact
-BUNDLE = "application/vnd.dev.sigstore.bundle"  # what the media types of all versions begin with
 OLD_LAYOUT = "application/vnd.dev.cosign.artifact.sig.v1+json"  # cosign 2 with referrers
-SIGNED = "https://sigstore.dev/cosign/sign/v1"
 
 
 def likeliest(
@@ -35,6 +42,14 @@ def likeliest(
     return tuple(replace(each, annotations=_hint(each)) for each in newest_first[:most])
 
 
+def fallback_tag(subject: Digest) -> Tag:
+    """The tag under which clients list what is about `subject`, where there is no referrers API.
+
+    (Distribution specification 1.1, "Referrers Tag Schema".)
+    """
+    return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
+
+
 def _hint(descriptor: Descriptor) -> Mapping[str, str]:
     said = descriptor.annotations.get(PREDICATE_TYPE)
     return NO_ANNOTATIONS if said is None else MappingProxyType({PREDICATE_TYPE: said[:MAX_HINT]})
@@ -44,9 +59,11 @@ def _unlikeliness(descriptor: Descriptor) -> int:
     """0 for what says that it is a signature, 2 for what says that it is something else."""
     said = descriptor.annotations.get(PREDICATE_TYPE)
     if said is not None:
-        return 0 if said == SIGNED else 2
+        return 0 if said == SIGNS else 2
     artifact_type = descriptor.artifact_type
     likely = (
-        not artifact_type or artifact_type in {OCI_EMPTY, OLD_LAYOUT} or BUNDLE in artifact_type
+        not artifact_type
+        or artifact_type in {OCI_EMPTY, OLD_LAYOUT}
+        or BUNDLE_TYPE in artifact_type
     )
     return 1 if likely else 2

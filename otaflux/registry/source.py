@@ -1,6 +1,6 @@
 """The few methods that every place of releases has.
 
-`remote.py` asks a registry over HTTP, `layout.py` reads the embedded folder. Whoever uses a source
+`remote` asks a registry over HTTP, `layout` reads the embedded folder. Whoever uses a source
 does not know which it is. Coroutines run on the event loop and never block it; the reader of a blob
 blocks, and is for a thread.
 
@@ -117,7 +117,7 @@ class Source(Protocol):
     ) -> Artifact | Unchanged | Gone:
         """What a tag or digest stands for, its own digest computed over the bytes.
 
-        With `known`, answers `Unchanged` where the reference still resolves to it, for one small
+        With `known`, returns `Unchanged` where the reference still resolves to it, for one small
         request where the source allows.
         """
         ...

@@ -33,7 +33,7 @@ from otaflux.model import artifact
 from otaflux.model.artifact import Digest, Manifest
 from otaflux.model.names import Device, Tag
 from otaflux.model.version import Version
-from otaflux.registry.manifest import MAX_MANIFEST, parse_artifact
+from otaflux.registry.manifest import MAX_MANIFEST, digest_of, parse_artifact
 from otaflux.registry.source import File
 from otaflux.wording import quoted
 
@@ -41,7 +41,7 @@ ARTIFACT_TYPE = "application/vnd.otaflux.firmware.v1"  # chosen here; OtaFlux pu
 RAW = "application/octet-stream"
 ZSTD = "application/zstd"
 EMPTY_BLOB = b"{}"  # the config's bytes
-EMPTY_DIGEST = Digest("sha256", hashlib.sha256(EMPTY_BLOB).hexdigest())
+EMPTY_DIGEST = digest_of(EMPTY_BLOB)
 
 _PIECE = 1024 * 1024  # bytes; hashing lets other threads run for pieces of this size
 # 12 packs a program to within a tenth of what 19 does, in a tenth of its time, and its window stays
@@ -177,7 +177,7 @@ def build(
         raise Refused("a title or an annotation is not valid UTF-8") from error
     if len(manifest) > MAX_MANIFEST:
         raise Refused(f"titles and annotations take more than {MAX_MANIFEST} bytes")
-    return Upload(tuple(layers), manifest, Digest("sha256", hashlib.sha256(manifest).hexdigest()))
+    return Upload(tuple(layers), manifest, digest_of(manifest))
 
 
 def _annotations(device: Device, tag: Tag, given: Mapping[str, str]) -> dict[str, str]:

@@ -96,7 +96,7 @@ class Wake:
                 tasks.create_task(self._for_ever("embedded folder", folder))
 
     async def _for_ever(self, task: str, step: Callable[[], Awaitable[float]]) -> None:
-        """Make a step again and again, after the seconds that it answers."""
+        """Make a step again and again, after the seconds that it returns."""
         crashes = 0
         while True:
             try:

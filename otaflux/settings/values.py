@@ -1,6 +1,6 @@
 """What a setting's text can be: one small parser for each kind of value.
 
-A parser gets the text without spaces around it, never empty, and answers a value or raises `Wrong`
+A parser gets the text without spaces around it, never empty, and returns a value or raises `Wrong`
 with what was expected, in words that follow "expected". It looks at the file system only where a
 setting names a file that must be there.
 """
@@ -265,7 +265,7 @@ def registry_url(value: str) -> str:
 
 
 def public_url(value: str) -> str:
-    """`http[s]://host[:port][/path]`, answered without a `/` at its end."""
+    """`http[s]://host[:port][/path]`, returned without a `/` at its end."""
     parts = _split(value, "http(s)://host[:port][/path], the address that devices reach")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
@@ -293,7 +293,7 @@ def broker_url(value: str) -> BrokerUrl:
 
 
 def topic(value: str) -> str:
-    """The beginning of MQTT topics, answered without a `/` at its end."""
+    """The beginning of MQTT topics, returned without a `/` at its end."""
     bare = value.rstrip("/")
     wild = re.search(r"[+#$\x00-\x1f\x7f]", bare)
     if not bare or wild or not bare.isprintable() or len(bare) > MAX_TOPIC:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import SIGNS, Digest
 from otaflux.model.signer import KeySigner
 from otaflux.signature.flaw import Flaw, Flawed
 from otaflux.signature.found import MAX_BUNDLE, MAX_SIGNATURE, is_bundle_type
@@ -29,7 +29,6 @@ OTHER_KEY = "its signature is by a key that is not trusted here"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 STATEMENT_FAMILY = "https://in-toto.io/Statement/"
-PREDICATE_TYPE = "https://sigstore.dev/cosign/sign/v1"
 MAX_SUBJECTS = 256  # of one statement; cosign names one
 
 
@@ -112,7 +111,7 @@ def check_content(payload_type: str, payload: bytes, subject: Digest, *, holds: 
         raise Flawed(
             Flaw.UNREADABLE, f"its signature's statement cannot be read: {error}"
         ) from None
-    if predicate != PREDICATE_TYPE or kind != STATEMENT_TYPE:
+    if predicate != SIGNS or kind != STATEMENT_TYPE:
         reason = _other_type(kind, predicate, holds=holds)
         raise Flawed(Flaw.OTHER_TYPE if holds else Flaw.ATTESTATION, reason)
     if subject.hex not in digests or subject.algorithm != "sha256":
@@ -124,7 +123,7 @@ def check_content(payload_type: str, payload: bytes, subject: Digest, *, holds: 
 def _other_type(kind: str, predicate: str, *, holds: bool) -> str:
     if not kind.startswith(STATEMENT_FAMILY):
         return f"its signature is over another kind of statement, {quoted(kind)}"
-    if predicate == PREDICATE_TYPE:
+    if predicate == SIGNS:
         return f"its signature is over a statement of another version, {quoted(kind)}"
     if holds:
         return f"a trusted key signed it as an attestation only ({quoted(predicate)})"

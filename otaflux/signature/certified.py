@@ -12,12 +12,13 @@ import binascii
 import json
 from typing import Any
 
+from otaflux.model.artifact import BUNDLE_TYPE
 from otaflux.signature.flaw import Flaw, Flawed
 from otaflux.signature.found import MAX_SIGNATURE, SimpleSigning
 from otaflux.signature.keys import from_base64
 from otaflux.signature.strictjson import NotStrict, Object, read_object
 
-BUNDLE_V01 = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+BUNDLE_V01 = f"{BUNDLE_TYPE}+json;version=0.1"
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 MAX_NUMBER = 2**63 - 1  # of the log's times and indexes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import BUNDLE_TYPE, Digest
 
 # Bytes of a simple signing payload. Real ones have some 250, and besides what `cosign sign -a`
 # adds.
@@ -17,8 +17,6 @@ MAX_BUNDLE = 128 * 1024
 MAX_SIGNATURE = 16 * 1024  # characters of a signature in base64; RSA with 16,384 bits has 2,732
 
 SIMPLE_SIGNING_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
-SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"  # of a layer, in base64
-BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle"  # what media types of bundles begin with
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ import base64
 import hashlib
 import json
 
-from otaflux.model.artifact import Digest
-from otaflux.signature.bundle import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, pae
+from otaflux.model.artifact import BUNDLE_TYPE, PREDICATE_TYPE, SIGNS, Digest
+from otaflux.signature.bundle import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from otaflux.signature.privatekey import PrivateKey
 
-BUNDLE_V03 = "application/vnd.dev.sigstore.bundle.v0.3+json"
+BUNDLE_V03 = f"{BUNDLE_TYPE}.v0.3+json"
 # What cosign writes on the bundle's manifest: for whoever lists, never believed by who verifies.
 ANNOTATIONS = {
     "dev.sigstore.bundle.content": "dsse-envelope",
-    "dev.sigstore.bundle.predicateType": PREDICATE_TYPE,
+    PREDICATE_TYPE: SIGNS,
 }
 
 
@@ -28,7 +28,7 @@ def sign(subject: Digest, key: PrivateKey) -> bytes:
         {
             "_type": STATEMENT_TYPE,
             "subject": [{"digest": {subject.algorithm: subject.hex}, "annotations": {}}],
-            "predicateType": PREDICATE_TYPE,
+            "predicateType": SIGNS,
             "predicate": {},
         }
     )

@@ -25,10 +25,9 @@ from otaflux.model.record import Record
 from otaflux.model.release import Release
 from otaflux.state.catalog import Catalog
 from otaflux.state.restore import with_releases
-from otaflux.state.store import Store
+from otaflux.state.store import PIECE, Store
 
 RATE: Final = 32 << 20  # bytes a second at most
-PIECE: Final = 1 << 20  # bytes read at once; large, so that summing lets other threads run
 _REST = 3  # times as long as reading took, nothing is read
 
 _LOST = frozenset({errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EBADMSG})

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 MAX_CHUNK = 1 << 20  # bytes given at once
-MAX_TAKE = 1 << 20  # bytes that anyone takes or peeks at once, which are held in memory
 
 
 class Stream:
@@ -52,7 +51,7 @@ class Stream:
         self._at -= count
 
     def peek(self, count: int) -> bytes:
-        """The next `count` bytes, which stay to be read; fewer only at the end."""
+        """The next `count` bytes, which stay to be read; fewer only at the end. Held in memory."""
         if len(self._buffer) - self._at < count:
             gathered = bytearray(self._buffer[self._at :])
             while len(gathered) < count and (piece := self._pull()):
@@ -61,7 +60,7 @@ class Stream:
         return bytes(self._buffer[self._at : self._at + count])
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes; fewer only at the end."""
+        """The next `count` bytes; fewer only at the end. Held in memory."""
         taken = self.peek(count)
         self._at += len(taken)
         return taken

@@ -49,7 +49,7 @@ class Whiteouts:
     def hear(self, entry: Entry) -> bool:
         """Note what an entry takes away from the layers below its own.
 
-        Answers whether the entry is a mark only, and no file of the image.
+        Returns whether the entry is a mark only, and no file of the image.
         """
         path = entry.path
         if not path:

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otaflux.errors import Undecided, Unsigned
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import SIGNS, Digest
 from otaflux.model.signer import IdentitySigner, KeySigner
-from otaflux.signature.bundle import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, pae
+from otaflux.signature.bundle import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from otaflux.signature.found import MAX_BUNDLE, MAX_PAYLOAD, BundleBytes, SimpleSigning
 from otaflux.signature.identity import Identities, Name, Vouched
 from otaflux.signature.privatekey import PrivateKey, read_private_key
@@ -74,9 +74,7 @@ def envelope(
     return BundleBytes(json.dumps(document).encode())
 
 
-def stated(
-    digest: Digest = SUBJECT, *, predicate: str = PREDICATE_TYPE, kind: str = STATEMENT_TYPE
-) -> Any:
+def stated(digest: Digest = SUBJECT, *, predicate: str = SIGNS, kind: str = STATEMENT_TYPE) -> Any:
     """What cosign 3 signs."""
     subject = {"digest": {"sha256": digest.hex, "sha512": "x"}, "name": "any"}
     return {"_type": kind, "subject": [subject], "predicateType": predicate, "predicate": {}}

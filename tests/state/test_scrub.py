@@ -17,8 +17,8 @@ from otaflux.model.event import Touch
 from otaflux.model.names import Device
 from otaflux.model.record import REPLACED_LINGERS, Record, Retired
 from otaflux.state.catalog import Catalog
-from otaflux.state.scrub import PIECE, Scrub
-from otaflux.state.store import Store
+from otaflux.state.scrub import Scrub
+from otaflux.state.store import PIECE, Store
 
 LAMP = Device("lamp")
 

@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from otaflux.model.artifact import Digest
+from otaflux.model.artifact import SIGNATURE, Digest
 from otaflux.signature.found import (
-    SIGNATURE_ANNOTATION,
     BundleBytes,
     FoundSignature,
     SimpleSigning,
@@ -66,7 +65,7 @@ class SignedCase:
                 )
         if signed := self.digest(f"{name}.sig"):
             for layer in self.json(str(signed))["layers"]:
-                text = layer.get("annotations", {}).get(SIGNATURE_ANNOTATION, "")
+                text = layer.get("annotations", {}).get(SIGNATURE, "")
                 digest = Digest.parse(layer["digest"])
                 found.append(SimpleSigning(self.content(layer["digest"]), text, digest))
         return found

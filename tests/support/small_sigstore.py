@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from otaflux.model.artifact import Digest
-from otaflux.signature.bundle import PAYLOAD_TYPE, PREDICATE_TYPE, STATEMENT_TYPE, pae
+from otaflux.model.artifact import SIGNS, Digest
+from otaflux.signature.bundle import PAYLOAD_TYPE, STATEMENT_TYPE, pae
 from otaflux.signature.found import SimpleSigning
 
 ISSUER = "https://ci.example"
@@ -36,9 +36,7 @@ _SHA256 = ec.ECDSA(hashes.SHA256())
 SIGNED_AT = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
 
-def statement(
-    subject: Digest, *, predicate_type: str = PREDICATE_TYPE, kind: str = STATEMENT_TYPE
-) -> bytes:
+def statement(subject: Digest, *, predicate_type: str = SIGNS, kind: str = STATEMENT_TYPE) -> bytes:
     """The statement that signs a digest."""
     return json.dumps(
         {

@@ -20,7 +20,7 @@ from otaflux.files.disk import REAL_DISK, Disk
 from otaflux.files.durable import make_folder
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Index, Listing
 from otaflux.model.names import Device, Tag
-from otaflux.registry.attachments import likeliest
+from otaflux.registry.attachments import fallback_tag, likeliest
 from otaflux.registry.layout import places
 from otaflux.registry.layout.blob import LayoutReader
 from otaflux.registry.layout.delete import delete
@@ -165,8 +165,7 @@ class Layout:
                 descriptor = await self._manifests.attachment(place, entry, entry.digest, digest)
                 if descriptor:
                     found[entry.digest] = descriptor
-        tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
-        fallback = await self._done(index, index.find, tag)
+        fallback = await self._done(index, index.find, fallback_tag(digest))
         if fallback and fallback.digest:
             listed = await self._manifests.readable(place, fallback, fallback.digest)
             for child in listed.manifests if isinstance(listed, Index) else ():

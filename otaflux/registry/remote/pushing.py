@@ -25,7 +25,8 @@ from yarl import URL
 from otaflux.errors import Refused, Undecided, Unreachable, Unusable
 from otaflux.model.artifact import OCI_INDEX, OCI_MANIFEST, Digest, Index
 from otaflux.model.names import Tag
-from otaflux.registry.attaching import Attachment, fallback_tag, listed
+from otaflux.registry.attaching import Attachment, listed
+from otaflux.registry.attachments import fallback_tag
 from otaflux.registry.manifest import digest_of, parse_artifact
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.endpoint import read_url

@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from otaflux.errors import Undecided, Unusable, Withheld
 from otaflux.model.artifact import OCI_INDEX, Descriptor, Digest, Index
-from otaflux.model.names import Tag
-from otaflux.registry.attachments import likeliest
+from otaflux.registry.attachments import fallback_tag, likeliest
 from otaflux.registry.remote import pages
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import RegistryResolver
@@ -88,9 +87,8 @@ async def _by_tag(
     resolver: RegistryResolver, name: str, scope: Scope, digest: Digest
 ) -> tuple[Descriptor, ...]:
     """What the fallback tag lists; it may be missing, or be somebody's image."""
-    tag = Tag(f"{digest.algorithm}-{digest.hex[:64]}")
     try:
-        index = await resolver.resolve(name, scope, tag, None)
+        index = await resolver.resolve(name, scope, fallback_tag(digest), None)
     except Withheld as error:
         raise Undecided(f"what is attached to it could not be read: {error}") from None
     except Unusable as error:

@@ -73,7 +73,6 @@ class Ask:
     version: Version | None = None
     unit: Unit = NOBODY
     json: bool = False
-    wants_digest: bool = False
     proxied: bool = False
     wait: int = 0
 
@@ -105,7 +104,6 @@ def read(
         version,
         unit=unit,
         json=json,
-        wants_digest=wants_digest(headers),
         wait=_wait(asked.get("wait"), headers),
         proxied="Via" in headers or "Forwarded" in headers or "X-Forwarded-For" in headers,
     )

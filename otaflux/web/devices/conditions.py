@@ -24,14 +24,14 @@ _DIGITS = 18  # an offset with more is past the end of any file; int() refuses t
 class RangeKind(Enum):
     """What of a firmware a request reaches for, as far as that can be told before its size is.
 
-    `WHOLE` is all of it, by GET. `START` and `ABOVE` are ranges, from the first byte or above it,
+    `WHOLE` is all of it, by GET. `START` and `LATER` are ranges, from the first byte or above it,
     a suffix counting as above. `ANCHORED` is a range that an `If-Range` ties to one content.
     """
 
     WHOLE = "whole"
     HEAD = "head"
     START = "start"
-    LATER = "above"
+    LATER = "later"
     ANCHORED = "anchored"
 
 

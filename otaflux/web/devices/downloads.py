@@ -112,7 +112,7 @@ class Downloads:
     ) -> Written:
         """Send an answer's head and the bytes of `span`, once there is a place.
 
-        Answers what the handler returns. Raises `Busy` where no place gets free soon enough. A
+        Returns what the handler does. Raises `Busy` where no place gets free soon enough. A
         client that hangs up or is dropped, or a file that cannot be read, ends the connection, is
         counted, and raises nothing.
         """

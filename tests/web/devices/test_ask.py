@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from otaflux.errors import BadName, NotFound, Refused
 from otaflux.model.names import Device
 from otaflux.model.version import Version
-from otaflux.web.devices.ask import Ask, Channels, read
+from otaflux.web.devices.ask import Ask, Channels, read, wants_digest
 from otaflux.web.devices.polls import read_poll
 from otaflux.web.devices.protocols.table import find
 from otaflux.web.target import Target
@@ -216,7 +216,7 @@ def test_json_is_for_those_who_name_it(accept: str, json: bool) -> None:
 )
 def test_a_digest_is_for_those_who_want_it(want: str, wanted: bool) -> None:
     """`Want-Repr-Digest` has to name SHA-256 with a weight above none."""
-    assert ask("/firmware?device=a", Want_Repr_Digest=want).wants_digest is wanted
+    assert wants_digest(CIMultiDict({"Want-Repr-Digest": want})) is wanted
 
 
 def test_units_are_named_by_query_or_header() -> None:
