@@ -91,10 +91,11 @@ class Downloader:
 
 
 @dataclass(slots=True, eq=False)
-class _Download:
-    """A download that was begun; `replaced` is when its release stopped being current.
+class RememberedDownload:
+    """A download that was begun, as its memory keeps it; the memory alone looks into it.
 
-    `is_amid` says that ranges above the first byte were answered: whoever asks for those reads on.
+    `replaced` is when its release stopped being current. `is_amid` says that ranges above the first
+    byte were answered: whoever asks for those reads on.
     """
 
     downloader: Downloader
@@ -111,7 +112,7 @@ class WhileSending:
 
     __slots__ = ("_download", "_memory")
 
-    def __init__(self, memory: DownloadMemory, download: _Download | None) -> None:
+    def __init__(self, memory: DownloadMemory, download: RememberedDownload | None) -> None:
         self._memory = memory
         self._download = download
         if download is not None:
@@ -141,11 +142,11 @@ class DownloadMemory:
     def __init__(self, machine: Machine = REAL_MACHINE, *, most: int = MOST) -> None:
         self._clock, self._now = machine.clock, machine.now
         self._most = most
-        self._begun: OrderedDict[Downloader, _Download] = OrderedDict()
-        self._of: dict[Device, dict[Downloader, _Download]] = {}
+        self._begun: OrderedDict[Downloader, RememberedDownload] = OrderedDict()
+        self._of: dict[Device, dict[Downloader, RememberedDownload]] = {}
         # By the download itself, which costs no hash of its names.
-        self._unproven: FairOrder[_Download] = FairOrder()
-        self._amid: FairOrder[_Download] = FairOrder()
+        self._unproven: FairOrder[RememberedDownload] = FairOrder()
+        self._amid: FairOrder[RememberedDownload] = FairOrder()
 
     def __len__(self) -> int:
         return len(self._begun)
@@ -200,35 +201,36 @@ class DownloadMemory:
         *,
         replaced: float | None,
         address: str = "",
-    ) -> None:
+    ) -> RememberedDownload | None:
         """A part of that release was answered, to `address`: its download begins, or goes on.
 
-        `replaced` is when the release stopped being current, or None while it is.
+        `replaced` is when the release stopped being current, or None while it is. Returns what is
+        remembered, for `sending`; None where nothing is, or of another release.
         """
         download = self._live(downloader)
         if download is None:
             if reach in {RangeKind.WHOLE, RangeKind.HEAD, RangeKind.START}:
-                holder = holder_of(address)
-                self._begin(
-                    _Download(downloader, release, self._clock(), holder, replaced=replaced)
-                )
-        elif same_content(download.release, release) and not self._cooldown(download):
+                now, holder = self._clock(), holder_of(address)
+                download = RememberedDownload(downloader, release, now, holder, replaced=replaced)
+                self._begin(download)
+            return download
+        if not same_content(download.release, release):
+            return None
+        if not self._cooldown(download):
             download.is_amid |= reach is RangeKind.LATER
             self._touch(download)
+        return download
 
-    def sending(self, downloader: Downloader, release: Release) -> WhileSending:
-        """While bytes of it go out, a download is not idle; two minutes count from the end."""
-        download = self._live(downloader)
-        if download is not None and not same_content(download.release, release):
-            download = None
-        return WhileSending(self, download)
+    def sending(self, noted: RememberedDownload | None) -> WhileSending:
+        """While bytes of what was `noted` go out it is not idle; two minutes count from the end."""
+        return WhileSending(self, noted)
 
-    def sent(self, download: _Download) -> None:
+    def sent(self, download: RememberedDownload) -> None:
         """Bytes of it went out."""
         if self._begun.get(download.downloader) is download:
             self._touch(download)
 
-    def _begin(self, download: _Download) -> None:
+    def _begin(self, download: RememberedDownload) -> None:
         downloader = download.downloader
         self._begun[downloader] = download
         self._of.setdefault(downloader.device, {})[downloader] = download
@@ -245,7 +247,7 @@ class DownloadMemory:
         is_crowd = len(self._unproven) > self._most // UNPROVEN or not len(self._amid)
         self._forget((self._unproven if is_crowd else self._amid).first())
 
-    def _touch(self, download: _Download) -> None:
+    def _touch(self, download: RememberedDownload) -> None:
         download.last = self._clock()
         self._begun.move_to_end(download.downloader)
         if download.is_amid:
@@ -253,7 +255,7 @@ class DownloadMemory:
         order = self._amid if download.is_amid else self._unproven
         order.touch(download, download.holder)
 
-    def _live(self, downloader: Downloader) -> _Download | None:
+    def _live(self, downloader: Downloader) -> RememberedDownload | None:
         """The download, its cooldown included; one that is over is forgotten."""
         download = self._begun.get(downloader)
         if download is None:
@@ -267,7 +269,7 @@ class DownloadMemory:
             return None
         return download
 
-    def _cooldown(self, download: _Download | None) -> float:
+    def _cooldown(self, download: RememberedDownload | None) -> float:
         """Seconds that are left of the cooldown after a download that had to end; 0 without one."""
         if download is None or download.replaced is None:
             return 0.0
@@ -276,7 +278,7 @@ class DownloadMemory:
             return 0.0
         return max(0.0, end + COOLDOWN - now)
 
-    def _forget(self, download: _Download) -> None:
+    def _forget(self, download: RememberedDownload) -> None:
         downloader = download.downloader
         del self._begun[downloader]
         self._unproven.drop(download)

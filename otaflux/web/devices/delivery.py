@@ -24,7 +24,12 @@ from otaflux.web import answers
 from otaflux.web.answers import Answer
 from otaflux.web.devices.ask import Ask, wants_digest
 from otaflux.web.devices.conditions import RangeKind, reach, weigh
-from otaflux.web.devices.continuity import Downloader, DownloadMemory, Told
+from otaflux.web.devices.continuity import (
+    Downloader,
+    DownloadMemory,
+    RememberedDownload,
+    Told,
+)
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.devices.offer import Offer, Unit, lowers, nothing_in, offer, same_content
 from otaflux.web.devices.polls import offered
@@ -136,27 +141,26 @@ class Deliveries:
         release, answer, part = delivery.offer.release, delivery.whole, delivery.part
         if answer.status == HTTPStatus.OK:
             answer = shown(request.headers, delivery, head=head)
-        if part is not None and answer.span is not None:
-            self._remember(release, part)
+        noted = self._note(release, part) if part is not None and answer.span is not None else None
         if head or answer.span is None:
             return Written(answer.without_body() if head else answer)
-        with self._store.open(release.firmware.firmware_digest) as opened:
-            if part is None:
-                sent = await self._downloads.send(request, answer, opened, answer.span)
-            else:
-                with self._memory.sending(part.downloader, release):
-                    sent = await self._downloads.send(request, answer, opened, answer.span)
+        with (
+            self._store.open(release.firmware.firmware_digest) as opened,
+            self._memory.sending(noted),
+        ):
+            sent = await self._downloads.send(request, answer, opened, answer.span)
         last = answer.span.last + 1 == release.firmware.sums.size
         self._observer.download(release, delivery.offer.unit.name, whole=not sent.is_cut, last=last)
         return sent
 
-    def _remember(self, release: Release, part: Part) -> None:
+    def _note(self, release: Release, part: Part) -> RememberedDownload | None:
+        """Have a part remembered that is answered now."""
         downloader = part.downloader
         record, unit = self._catalog.get(release.device), Unit(downloader.who)
         current = offer(record, downloader.channel, unit, self._now())
         is_current = same_content(current.release if current else None, release)
         told_at = self._clock() if part.told_at is None else part.told_at
-        self._memory.note(
+        return self._memory.note(
             downloader,
             part.reach,
             release,

@@ -191,8 +191,10 @@ class _Download:
         parts.observer.poll(ask.device, "")
         if ask.version is None:
             downloader, release = Downloader(ask.device, ask.channel, client), self._known.release
-            parts.memory.note(downloader, RangeKind.WHOLE, release, replaced=None, address=client)
-            self._remembered = parts.memory.sending(downloader, release)
+            noted = parts.memory.note(
+                downloader, RangeKind.WHOLE, release, replaced=None, address=client
+            )
+            self._remembered = parts.memory.sending(noted)
 
     def _end(self, error: OSError | None) -> None:
         self._over(error)

@@ -114,13 +114,14 @@ def test_a_download_that_is_being_sent_is_not_idle() -> None:
     """Two minutes count from the last byte, however long that took."""
     clock = Clock()
     downloads = DownloadMemory(Machine(clock=clock))
-    downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
-    with downloads.sending(HERE, ONE):
+    noted = downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
+    with downloads.sending(noted):
         clock.value += 600
         assert downloads.release_of(HERE) is ONE
     clock.value += 119
     assert downloads.release_of(HERE) is ONE
-    with downloads.sending(HERE, TWO):
+    of_another = downloads.note(HERE, RangeKind.WHOLE, TWO, replaced=None)
+    with downloads.sending(of_another):
         clock.value += 1
     assert downloads.release_of(HERE) is None
 
@@ -159,9 +160,9 @@ def test_a_hush_for_one_that_is_still_being_sent() -> None:
     """A board whose bytes are going out when its download ends is in the middle."""
     clock = Clock()
     downloads = DownloadMemory(Machine(clock=clock))
-    downloads.note(HERE, RangeKind.START, ONE, replaced=None)
+    noted = downloads.note(HERE, RangeKind.START, ONE, replaced=None)
     downloads.hear(LAMP, record(TWO))
-    with downloads.sending(HERE, ONE):
+    with downloads.sending(noted):
         clock.value += 900
         with pytest.raises(Busy):
             downloads.release_of(HERE)
@@ -222,9 +223,9 @@ def test_memory_is_bounded() -> None:
 def test_one_that_is_forgotten_while_it_is_sent_does_no_harm() -> None:
     """A download that had to make room ends like any other."""
     downloads = DownloadMemory(Machine(clock=Clock()), most=1)
-    downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
+    noted = downloads.note(HERE, RangeKind.WHOLE, ONE, replaced=None)
     with ExitStack() as sending:
-        sending.enter_context(downloads.sending(HERE, ONE))
+        sending.enter_context(downloads.sending(noted))
         downloads.note(replace(HERE, who="other"), RangeKind.WHOLE, ONE, replaced=None)
         assert downloads.release_of(HERE) is None
     assert len(downloads) == 1
