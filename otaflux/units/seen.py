@@ -35,7 +35,6 @@ class Protocol(StrEnum):
     ESP32FOTA = "esp32fota"
     OTA_PULL = "ota-pull"
     SYSUPDATE = "sysupdate"
-    ZIGBEE = "zigbee"
     REPLICA = "replica"  # another replica heard of it
 
 

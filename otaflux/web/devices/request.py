@@ -147,9 +147,9 @@ class DeviceRequest(msgspec.Struct, frozen=True):
         try:
             found = offered(record, ask, self.parts.machine.now())
         except NothingHigher:
-            self._hear(ask, "")  # a unit too that is told nothing, for it runs more than there is
+            self.hear(ask.device, ask.unit)  # it is told nothing, for it runs more than there is
             raise
-        self._hear(ask, found.release.version.text)
+        self.hear(ask.device, ask.unit, found)
         return found
 
     async def firmware(self, ask: Ask) -> FirmwareAnswer:
@@ -160,9 +160,9 @@ class DeviceRequest(msgspec.Struct, frozen=True):
         try:
             answer = self.deliveries.choose(record, ask, told, self.raw, client)
         except NothingHigher:
-            self._hear(ask, "")
+            self.hear(ask.device, ask.unit)
             raise
-        self._hear(ask, answer.offer.release.version.text)
+        self.hear(ask.device, ask.unit, answer.offer)
         return answer
 
     async def summed(self, release: Release) -> Release:
@@ -173,16 +173,16 @@ class DeviceRequest(msgspec.Struct, frozen=True):
         firmware = await self.parts.checksums.complete_soon(release.firmware)
         return release if firmware is release.firmware else replace(release, firmware=firmware)
 
-    def _hear(self, ask: Ask, told: str) -> None:
-        """Remember the unit that asked, where it named itself."""
-        if ask.unit.name:
+    def hear(self, device: Device, unit: Unit, told: Offer | None = None) -> None:
+        """Remember the unit that asked, what it runs and is told, where it named itself."""
+        if unit.name:
             is_rauc = self.protocol is Protocol.HTTP and "RAUC-Serial" in self.headers
             self.parts.units.heard(
-                ask.device,
-                ask.unit.name,
+                device,
+                unit.name,
                 Protocol.RAUC if is_rauc else self.protocol,
-                runs=ask.unit.version,
-                told=told,
+                runs=unit.version,
+                told=told.release.version.text if told is not None else "",
             )
 
     def judged(self, whole: Answer) -> Answer:
@@ -204,12 +204,6 @@ class DeviceRequest(msgspec.Struct, frozen=True):
     def link(self, firmware: Firmware) -> str:
         """The address of those bytes, whole, for clients that follow nothing else."""
         return self.origin() + self.signed(content_path(firmware))
-
-    def heard(self, protocol: Protocol, device: Device, unit: Unit, told: Offer | None) -> None:
-        """Remember that a unit which names itself asked, what it runs and what it was told."""
-        if unit.name:
-            version = told.release.version.text if told else ""
-            self.parts.units.heard(device, unit.name, protocol, runs=unit.version, told=version)
 
     def origin(self) -> str:
         """Scheme and host that links begin with, without a slash at the end."""

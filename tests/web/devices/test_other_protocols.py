@@ -178,6 +178,10 @@ async def test_sysupdate(server: PortServer) -> None:
     )
     for name, content in expected:
         assert (await server.get(f"/sysupdate/acme/lamp/{name}")).body == content
+    await server.get("/sysupdate/acme/lamp/SHA256SUMS?unit=s1&current=1.9.0")
+    seen = server.units.find(Device("acme/lamp"), "s1")
+    assert seen is not None
+    assert (seen.runs, seen.protocol) == ("1.9.0", "sysupdate")
     part = await server.get("/sysupdate/acme/lamp/lamp_1.9.0.bin", {"Range": "bytes=3-5"})
     assert (part.status, part.body) == (206, b"old")
     for name in ("lamp_1.8.0.bin", "SHA256SUMS.gpg", "..%2flamp_1.9.0.bin"):

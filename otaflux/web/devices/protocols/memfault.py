@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from otaflux.errors import BadName
 from otaflux.model.names import Device
-from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, no_content, plain_text
 from otaflux.web.devices.offer import Unit, offer
 from otaflux.web.devices.parameters import parameters, version_said
@@ -31,7 +30,7 @@ async def latest(request: DeviceRequest) -> Answer:
     record = await request.record(device, unit.version)
     channel = request.parts.channels.default
     found = offer(record, channel, unit, request.parts.machine.now())
-    request.heard(Protocol.MEMFAULT, device, unit, found)
+    request.hear(device, unit, found)
     if found is None or found.is_installed:
         return no_content()
     return plain_text(request.link(found.release.firmware))

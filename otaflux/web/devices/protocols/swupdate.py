@@ -12,7 +12,6 @@ from http import HTTPStatus
 
 from otaflux.errors import BadName, NotFound, Undecided
 from otaflux.model.names import Device
-from otaflux.units.seen import Protocol
 from otaflux.web.answers import Answer, redirect
 from otaflux.web.devices.ask import Ask
 from otaflux.web.devices.offer import Unit
@@ -34,7 +33,6 @@ async def general(request: DeviceRequest) -> Answer:
         found = await request.offered(Ask(device, channel, unit=unit))
     except Undecided as error:
         raise NotFound(f"No update for device '{device}' is known yet") from error
-    request.heard(Protocol.SWUPDATE, device, unit, found)
     if found.is_installed:
         raise NotFound(f"The unit runs what device '{device}' is told")
     return redirect(request.link(found.release.firmware), HTTPStatus.FOUND)
