@@ -25,7 +25,7 @@ import msgspec
 
 from otaflux.broker.account import Account
 from otaflux.broker.inbox import Inbox
-from otaflux.broker.outbox import Outbox
+from otaflux.broker.outbox import SETTLED, Outbox
 from otaflux.broker.seal import Seal, Sealed, Secrets
 from otaflux.broker.session import Session
 from otaflux.errors import BadName, Unproven
@@ -78,7 +78,8 @@ class ActionHeard(_Message, frozen=True, kw_only=True, omit_defaults=True):
 class Peers:
     """Tells other replicas, and hears them.
 
-    `secrets` gives what replicas share. Deletions go to a topic of their own besides, so that a
+    `secrets` gives what replicas share, `settled` is how many seconds after a lost connection the
+    others are connected again too. Deletions go to a topic of their own besides, so that a
     release that was taken back goes as soon everywhere.
     """
 
@@ -94,6 +95,7 @@ class Peers:
         events: Events,
         secrets: Secrets,
         machine: Machine = REAL_MACHINE,
+        settled: float = SETTLED,
     ) -> None:
         self._replica = replica
         self._seal = Seal(secrets, now=machine.now)
@@ -106,7 +108,9 @@ class Peers:
         self._hooks = account.own("hooks")
         self._deletions = account.own("deletions")
         self._actions = account.own("units")
-        self._out = {kind: Outbox(kind, events=events) for kind in ("hook", "unit")}
+        self._out = {
+            kind: Outbox(kind, events=events, settled=settled) for kind in ("hook", "unit")
+        }
         self._known: Inbox[Device, tuple[str, bool]] = Inbox(
             self._look, most=MOST_CLOSED, burst=Burst(*KNOWN), machine=machine
         )
@@ -232,7 +236,10 @@ class Peers:
         )
 
     def _is_proven(self, kind: str, topic: str, heard: _Message) -> bool:
-        """Whether a replica sent it; said where not."""
+        """Whether a replica sent it, for the first time; said where none did."""
+        if self._seal.was_taken(heard):
+            self._events.tell(BrokerHeard(kind, "ignored"))
+            return False
         try:
             self._seal.check(topic, heard)
         except Unproven as error:

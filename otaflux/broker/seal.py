@@ -59,6 +59,10 @@ class Seal:
         sent = msgspec.structs.replace(message, at=int(self._now()), proof="")
         return msgspec.json.encode(msgspec.structs.replace(sent, proof=_mac(secret, topic, sent)))
 
+    def was_taken(self, message: Sealed) -> bool:
+        """Whether a message with that proof was taken before: replicas may send one twice."""
+        return message.proof in self._taken
+
     def check(self, topic: str, message: Sealed) -> None:
         """Raise `Unproven` unless one who knows a secret sent this just now, for the first time."""
         bare = msgspec.structs.replace(message, proof="")

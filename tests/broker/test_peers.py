@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from broker_parts import Home, account, running
 from held_releases import record, release
-from mosquitto import Mosquitto
+from mosquitto import Mosquitto, mosquitto
 from mqtt_client import Onlooker, onlooker
 
+from otaflux.broker.outbox import SETTLED
 from otaflux.broker.peers import Peers
 from otaflux.events import BrokerHeard, HookAccepted
-from otaflux.model.event import Action, Priority
+from otaflux.model.event import Action, Priority, Touch
 from otaflux.model.names import Device, Namespace
 from otaflux.roster.roster import Roster
 from otaflux.units.seen import Protocol
@@ -34,7 +35,13 @@ class Replica(Home):
     """A home with peers: what they made of what they heard."""
 
     def __init__(
-        self, folder: Path, broker: Mosquitto, topic: str, name: str, *secrets: str
+        self,
+        folder: Path,
+        broker: Mosquitto,
+        topic: str,
+        name: str,
+        *secrets: str,
+        settled: float = SETTLED,
     ) -> None:
         who = account(broker, topic)
         super().__init__(folder / name, who, held=[record(release("1.0.0", b"lamp"))])
@@ -50,6 +57,7 @@ class Replica(Home):
             touch=self.touches.append,
             events=self.events,
             secrets=lambda: secrets,
+            settled=settled,
         )
         self.link = self.linked(who, [self.peers], replica=name)
 
@@ -133,6 +141,40 @@ async def test_a_closed_action_reaches_the_others(
         assert len(seen.of(f"{topic}/$otaflux/units")) - _probes(seen, topic) == 2
 
 
+async def test_who_comes_back_later_hears_what_was_said_meanwhile(
+    topic: str, tmp_path: Path
+) -> None:
+    """A broker that restarts has its replicas back one after the other; nothing counts twice."""
+    with mosquitto(tmp_path) as broker:
+        one, other, late = (
+            Replica(tmp_path, broker, topic, name, SECRET, settled=0.6)
+            for name in ("one", "other", "late")
+        )
+        async with running(one), running(other):
+            async with onlooker(broker.url, f"{topic}/$otaflux/#") as seen:
+                for replica in (one, other):
+                    await hears(replica, topic, seen)
+            broker.kill()
+            one.units.closed(LAMP, "lamp-1", 77, "1.0.0", well=False)
+            one.accept(DOOR, Action.DELETE)
+            broker.start()
+            async with onlooker(broker.url, f"{topic}/none") as seen:
+                await seen.until(lambda: one.connections == 2 and not one.link.waiting)
+                async with running(late):
+                    for replica in (other, late):
+                        await seen.until(lambda: len(replica.units) == 1)  # noqa: B023 - at once
+                        await seen.until(lambda: bool(_deletions(replica)))  # noqa: B023 - at once
+                    await asyncio.sleep(0.05)
+        for replica in (other, late):
+            unit = replica.units.find(LAMP, "lamp-1")
+            assert unit is not None
+            assert (unit.failures, len(_deletions(replica))) == (1, 1)
+
+
+def _deletions(replica: Replica) -> list[Touch]:
+    return [touch for touch in replica.touches if touch.deletion]
+
+
 def _probes(seen: Onlooker, topic: str) -> int:
     return seen.of(f"{topic}/$otaflux/units").count(b"?")
 
@@ -168,7 +210,7 @@ def closed(
     return hook(device, unit=unit, action=action, version=version, well=True, **more)
 
 
-ODD_ACTIONS = [closed("acme/door"), closed(unit="u/1"), closed(action=-1), closed(version="ü")]
+ODD_ACTIONS = [closed("acme/door"), closed(unit="ü"), closed(action=-1), closed(version="ü")]
 
 
 async def test_what_is_no_message_of_a_replica_does_nothing(
