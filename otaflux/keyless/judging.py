@@ -7,10 +7,6 @@ The library verifies chain, log entry, time stamps and envelope. Who may sign is
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -31,6 +27,7 @@ from sigstore.errors import VerificationError
 from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier
 
+from otaflux.files.inmemory import path_to
 from otaflux.keyless.logged import UNKNOWN_KIND, LoggedVerifier, check_intoto_entry
 from otaflux.keyless.promised import verify_promised
 from otaflux.signature.identity import Name
@@ -124,29 +121,11 @@ def _verifier(root: bytes) -> Verifier:
         if not root:
             folder = resources.files("sigstore._store") / quote(_PUBLIC_INSTANCE, safe="")
             root = (folder / "trusted_root.json").read_bytes()
-        with _named(root) as path:
+        with path_to(root) as path:
             return LoggedVerifier(trusted_root=TrustedRoot.from_file(path))
     except Exception as error:
         reason = plain(str(error) or type(error).__name__, MAX_SENTENCE)
         raise RootUnreadable(f"the trusted root cannot be used: {reason}") from error
-
-
-@contextmanager
-def _named(content: bytes) -> Iterator[str]:
-    """A path to bytes, which the library wants; in memory where the system can do that.
-
-    A container may have no disk that can be written.
-    """
-    if hasattr(os, "memfd_create"):
-        with os.fdopen(os.memfd_create("root"), "wb") as file:
-            file.write(content)
-            file.flush()
-            yield f"/proc/self/fd/{file.fileno()}"
-        return
-    with tempfile.NamedTemporaryFile(prefix="otaflux-root-") as file:
-        file.write(content)
-        file.flush()
-        yield file.name
 
 
 def _names_of(cert: Certificate) -> list[str]:

@@ -1,16 +1,15 @@
 """Who may ask as a device: by a token, by a client certificate, or by a link that we signed.
 
-Trust: nothing of a request is believed. A token is compared with each that counts in constant time,
-and by its SHA-256, so that neither its length nor how much of it is right can be timed. It is never
-logged, and in no link: what a link carries is an HMAC of its path, whose key comes from a token, so
-that replicas with the same tokens take each other's links, and that holds for a day, or some hours
-more. With no token and no certificates asked for, everybody may ask. On the event loop.
+Trust: nothing of a request is believed, and how a token is compared says nothing of it (see
+`secretproof.py`). It is never logged, and in no link: what a link carries is an HMAC of its path,
+whose key comes from a token, so that replicas with the same tokens take each other's links, and
+that holds for a day, or some hours more. With no token and no certificates asked for, everybody may
+ask. On the event loop.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -23,6 +22,7 @@ from multidict import MultiMapping
 
 from otaflux.errors import Unproven
 from otaflux.units.seen import MAX_UNIT, can_be_unit
+from otaflux.web.secretproof import as_sent, basic_password, holds
 from otaflux.web.target import Target
 
 OPEN = frozenset({"/health"})  # for who watches the process
@@ -72,11 +72,11 @@ class Admission(msgspec.Struct, frozen=True):
 
         `certified` says that its connection has a client certificate that counts.
         """
-        secrets = [_bytes(token) for token in self.tokens()]
+        secrets = [as_sent(token) for token in self.tokens()]
         if target.path in OPEN or not (secrets or self.by_certificate):
             return Admitted.NOTHING
         shown = list(_shown(target, headers))
-        held = [_holds(token, secrets) for token in shown if token]
+        held = [holds(token, secrets) for token in shown if token]
         if any(held):
             return Admitted.TOKEN
         if self.by_certificate and certified:
@@ -99,7 +99,7 @@ class Admission(msgspec.Struct, frozen=True):
         if not tokens:
             return path
         until = f"{self._period() * PERIOD + HOLDS:x}"
-        mac = _mac(_bytes(tokens[0]), Target.parse(path).path, until)
+        mac = _mac(as_sent(tokens[0]), Target.parse(path).path, until)
         return f"{path}?sig={until}.{mac}"
 
     def counting(self) -> object:
@@ -150,27 +150,20 @@ def _mac(token: bytes, path: str, until: str) -> str:
     return base64.urlsafe_b64encode(mac[:16]).decode().rstrip("=")
 
 
-def _holds(proof: bytes, secrets: Sequence[bytes]) -> bool:
-    """Whether a proof is one of the secrets; looks at each, so that nothing can be timed."""
-    digest = hashlib.sha256(proof).digest()
-    same = [hmac.compare_digest(digest, hashlib.sha256(secret).digest()) for secret in secrets]
-    return any(same)
-
-
 def _shown(target: Target, headers: MultiMapping[str]) -> Iterator[bytes]:
     """Every token that the request shows."""
     for value in headers.getall("Authorization", []):
         scheme, _, credentials = value.strip().partition(" ")
         if scheme.lower() in _SCHEMES:
-            yield _bytes(credentials.strip())
+            yield as_sent(credentials.strip())
         elif scheme.lower() == "basic":
-            yield _password(credentials.strip())
+            yield basic_password(credentials.strip())
     if target.path.startswith(_PROJECT_KEYS_AT):
         for value in headers.getall("Memfault-Project-Key", []):
-            yield _bytes(value.strip())
+            yield as_sent(value.strip())
     for value in _parameters(target.query, "token"):
         # Tokens have no white space, so a space was a plus that somebody did not encode.
-        yield _bytes(value.replace(" ", "+"))
+        yield as_sent(value.replace(" ", "+"))
 
 
 def _parameters(query: str, name: str) -> Iterator[str]:
@@ -179,19 +172,3 @@ def _parameters(query: str, name: str) -> Iterator[str]:
     for key, value in parse_qsl(query[:MAX_QUERY], errors="surrogateescape"):
         if key == name:
             yield value
-
-
-def _password(credentials: str) -> bytes:
-    """The password of Basic credentials (RFC 7617); empty where they are none."""
-    try:
-        return base64.b64decode(_bytes(credentials), validate=True).partition(b":")[2]
-    except (binascii.Error, ValueError):
-        return b""
-
-
-def _bytes(text: str) -> bytes:
-    """The bytes that a text was: what is no UTF-8 became surrogates."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # other surrogates, which no bytes become
-        return text.encode("utf-8", "surrogatepass")

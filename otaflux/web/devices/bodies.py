@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from otaflux.errors import BadBody, TimedOut, TooLarge
+from otaflux.web.continuing import ask_for_body
 
 MAX_BODY = 64 << 10  # bytes; swupdate sends some four thousand of its log at once
 WITHIN = 10.0  # seconds from the end of the head to the end of the body
@@ -29,7 +30,7 @@ async def read_body(request: web.BaseRequest, *, within: float = WITHIN) -> byte
     body = bytearray()
     try:
         async with asyncio.timeout(within):
-            await _continue(request)
+            await ask_for_body(request)
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BODY:
@@ -43,13 +44,3 @@ async def read_body(request: web.BaseRequest, *, within: float = WITHIN) -> byte
 
 def _too_large() -> TooLarge:
     return TooLarge(f"A body has at most {MAX_BODY} bytes here")
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Ask for the body, where the sender waits to be asked (RFC 9110 section 10.1.1)."""
-    if (
-        request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
-        and request.version == aiohttp.HttpVersion11
-    ):
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import aiohttp
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from otaflux.errors import BadHook, Busy, TimedOut, TooLarge
+from otaflux.web.continuing import ask_for_body
 
 MAX_BODY = 8 << 20  # bytes; zot puts a manifest of up to 4 MiB into its hooks
 BODY_TIMEOUT = 10.0  # seconds from the end of the head to the end of the body
@@ -123,7 +124,7 @@ async def read_body(
         async with asyncio.timeout(within) as limit:
             if place is not None:
                 place.limit = limit
-            await _continue(request)
+            await ask_for_body(request)
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BODY:
@@ -143,10 +144,3 @@ def check_size(request: web.BaseRequest) -> None:
     """Raise `TooLarge` where the head says so already."""
     if (request.content_length or 0) > MAX_BODY:
         raise TooLarge(f"A hook's body has at most {MAX_BODY} bytes")
-
-
-async def _continue(request: web.BaseRequest) -> None:
-    """Ask for the body, where the sender waits to be asked (RFC 9110 section 10.1.1)."""
-    if hdrs.EXPECT in request.headers and request.version == aiohttp.HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0

@@ -1,9 +1,8 @@
 """Whether the sender of a hook knows the secret: every form of it, compared in constant time.
 
 Trust: nothing of the request is believed, and one proof that holds is enough, whatever the others
-say. An empty proof is none. A proof is compared with every secret, so that one can be rotated, and
-by its SHA-256, so that neither its length nor how much of it is right can be timed. Everything is
-bytes from here on: headers may hold anything.
+say. An empty proof is none. How one is compared with the secrets says nothing of them (see
+`otaflux.web.secretproof`). Everything is bytes from here on: headers may hold anything.
 
 The head is judged before the body is read. Only an HMAC (GitHub's `X-Hub-Signature-256`, Gitea's
 `X-Gitea-Signature`) needs the body: then `check_head` gives what was claimed, for `check_body`.
@@ -11,8 +10,6 @@ The head is judged before the body is read. Only an HMAC (GitHub's `X-Hub-Signat
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -21,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from otaflux.errors import HooksClosed, Unproven
+from otaflux.web.secretproof import as_sent, basic_password, holds
 
 _HMAC_HEADERS = {"x-hub-signature-256": "sha256=", "x-gitea-signature": ""}
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -36,7 +34,7 @@ class ClaimedMacs(msgspec.Struct, frozen=True):
 
 def check_open(secrets: Sequence[str]) -> tuple[bytes, ...]:
     """The secrets that count; raises `HooksClosed` where there is none."""
-    known = tuple(_bytes(secret) for secret in secrets if secret)
+    known = tuple(as_sent(secret) for secret in secrets if secret)
     if not known:
         raise HooksClosed("Hooks are closed: WEBHOOK_SECRET is not set")
     return known
@@ -51,7 +49,7 @@ def check_head(
     `Unproven` where nothing is proven or claimed.
     """
     shown = [*_shown(headers), *map(_unquoted, in_query)]
-    held = [_holds(proof, secrets) for proof in shown if proof]
+    held = [holds(proof, secrets) for proof in shown if proof]
     if any(held):
         return None
     macs = tuple(_claimed(headers))
@@ -78,34 +76,18 @@ def check_body(claims: ClaimedMacs, texts: Iterable[bytes], secrets: Sequence[by
     raise Unproven("The HMAC does not fit the body: the sender has another secret")
 
 
-def _holds(proof: bytes, secrets: Sequence[bytes]) -> bool:
-    """Whether a proof is one of the secrets; looks at each, so that nothing can be timed."""
-    digest = hashlib.sha256(proof).digest()
-    same = [hmac.compare_digest(digest, hashlib.sha256(secret).digest()) for secret in secrets]
-    return any(same)
-
-
 def _shown(headers: Headers) -> Iterator[bytes]:
     """Every form in which headers show a secret itself."""
     for name, value in headers:
         if name == "x-webhook-secret":
-            yield _bytes(value.strip())
+            yield as_sent(value.strip())
         elif name == "authorization":
-            yield _bytes(value.strip())
+            yield as_sent(value.strip())
             scheme, _, credentials = value.strip().partition(" ")
             if scheme.lower() == "bearer":
-                yield _bytes(credentials.strip())
+                yield as_sent(credentials.strip())
             elif scheme.lower() == "basic":
-                yield _password(credentials.strip())
-
-
-def _password(credentials: str) -> bytes:
-    """The password of Basic credentials (RFC 7617); empty where they are none."""
-    try:
-        decoded = base64.b64decode(_bytes(credentials), validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-    return decoded.partition(b":")[2]
+                yield basic_password(credentials.strip())
 
 
 def _claimed(headers: Headers) -> Iterator[bytes]:
@@ -120,12 +102,4 @@ def _claimed(headers: Headers) -> Iterator[bytes]:
 
 def _unquoted(secret: str) -> bytes:
     """A secret of the query, where `+` was decoded to a space; secrets have no white space."""
-    return _bytes(secret.replace(" ", "+"))
-
-
-def _bytes(text: str) -> bytes:
-    """The bytes that a text was: what is no UTF-8, in the environment too, became surrogates."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # other surrogates, which no bytes become
-        return text.encode("utf-8", "surrogatepass")
+    return as_sent(secret.replace(" ", "+"))

@@ -2,22 +2,19 @@
 
 `Reread` looks at both files at each handshake (two `stat`s); a new pair counts from the next one
 on, and while a pair does not fit together the one before stands. OpenSSL loads certificates from
-files only, so a pair that was read goes through files of our own, and is known to be whole: nobody
-can replace the key between the two. They are in memory, so that the key is on no disk a second
-time, and that no folder need be writable.
+files only, so a pair that was read goes through files of our own in memory, and is known to be
+whole: nobody can replace the key between the two.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from otaflux.files.inmemory import path_to
 from otaflux.secret import Current, Reread
 from otaflux.web.port import validity
 from otaflux.web.port.validity import Validity
@@ -65,7 +62,7 @@ def _pair(contents: Sequence[bytes]) -> _Pair:
     """What a pair's files make; raises `OSError` (`ssl.SSLError`) where they are none."""
     chain, key, *roots = contents
     context = _bare_context()
-    with _file(chain) as chain_path, _file(key) as key_path:
+    with path_to(chain) as chain_path, path_to(key) as key_path:
         context.load_cert_chain(chain_path, key_path, password=_no_passphrase)
     for each in roots:
         context.verify_mode = ssl.CERT_OPTIONAL
@@ -74,24 +71,6 @@ def _pair(contents: Sequence[bytes]) -> _Pair:
         return _Pair(context, validity.of_chain(chain))
     except ValueError:  # OpenSSL takes it, and it judges
         return _Pair(context, None)
-
-
-@contextmanager
-def _file(content: bytes) -> Iterator[str]:
-    """The path of a file with that content, in memory where the system can."""
-    if not hasattr(os, "memfd_create"):  # macOS has no such files
-        with tempfile.NamedTemporaryFile(prefix="otaflux-") as file:  # nobody else may read it
-            file.write(content)
-            file.flush()
-            yield file.name
-        return
-    number = os.memfd_create("otaflux")
-    try:
-        with open(number, "wb", closefd=False) as file:
-            file.write(content)
-        yield f"/proc/self/fd/{number}"
-    finally:
-        os.close(number)
 
 
 def _no_passphrase() -> str:
