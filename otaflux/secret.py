@@ -120,6 +120,11 @@ class Reread(Generic[T]):
         return self._good[1]
 
 
+def several(secret: Current[Secret] | None) -> list[str]:
+    """The secrets that one setting holds now, white space between; none where it is not set."""
+    return secret.current().reveal().split() if secret is not None else []
+
+
 def secret_file(name: str, path: Path) -> Reread[Secret]:
     """The secret in a file, without the line end that editors add."""
     return Reread(name, [path], lambda contents: Secret(text_of(contents[0])))

@@ -28,6 +28,7 @@ from otaflux.machine import REAL_MACHINE
 from otaflux.overheard import Overheard
 from otaflux.registry.layout import Layout
 from otaflux.registry.source import Source
+from otaflux.secret import several
 from otaflux.settings import Settings
 from otaflux.state.datafolder import DataFolder
 from otaflux.units.saver import Saver
@@ -141,12 +142,10 @@ class _Server:
         return link(who, settings, self._controller, self._units, secrets=self._secrets)
 
     def _secrets(self) -> list[str]:
-        secret = self._settings.webhook_secret
-        return secret.current().reveal().split() if secret else []
+        return several(self._settings.webhook_secret)
 
     def _device_tokens(self) -> list[str]:
-        tokens = self._settings.device_tokens
-        return tokens.current().reveal().split() if tokens else []
+        return several(self._settings.device_tokens)
 
     async def restore(self) -> None:
         """Judge what lies in the folder, and tell what may be told."""

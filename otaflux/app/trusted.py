@@ -21,7 +21,7 @@ def trusted(settings: Settings, *, notary: Notary | None = None) -> Current[Trus
     logged. `notary` judges certificates; else a child process does, which is started when it is
     first asked. Not for several threads at once.
     """
-    if settings.cosign_pub_key_path is None and not settings.cosign_identity:
+    if not settings.ask_for_signatures:
         return None
     if notary is None and settings.cosign_identity:
         from otaflux.keyless.process import NotaryProcess

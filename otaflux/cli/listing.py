@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 import click
 
+from otaflux.cli.columns import table
 from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.inventory import look
 from otaflux.cli.shelf import Shelf
@@ -53,7 +54,7 @@ def command(settings: Settings, device: str | None, *, as_json: bool) -> int:
 
 
 def _table(shelves: Iterable[Shelf], default: str) -> str:
-    """Columns as wide as what stands in them; `default` is the channel of polls that name none."""
+    """A line for each tag; `default` is the channel of polls that name none."""
     lines = [("DEVICE", "TAG", "STATE", "SIZE", "IMAGE", "NOTE")]
     for shelf in shelves:
         for row in shelf.releases:
@@ -68,10 +69,4 @@ def _table(shelves: Iterable[Shelf], default: str) -> str:
         if not shelf.releases:
             state = "unknown" if shelf.problem else "no releases"
             lines.append((shelf.device, "-", state, "", "", ""))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
-    return "\n".join(
-        "  ".join(
-            (*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1])
-        ).rstrip()
-        for line in lines
-    )
+    return table(lines)

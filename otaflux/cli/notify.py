@@ -20,6 +20,7 @@ from otaflux.errors import BadSetting, Undecided
 from otaflux.model.event import Action
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote.proxies import proxy_for
+from otaflux.secret import several
 from otaflux.settings import Settings
 from otaflux.settings.values import Wrong, public_url
 
@@ -54,9 +55,7 @@ def server_of(url: str) -> str:
 
 def first_secret(settings: Settings) -> str:
     """The first of WEBHOOK_SECRET; empty where none is set."""
-    if settings.webhook_secret is None:
-        return ""
-    return next(iter(settings.webhook_secret.current().reveal().split()), "")
+    return next(iter(several(settings.webhook_secret)), "")
 
 
 class Notice:

@@ -145,16 +145,12 @@ def _untold(settings: Settings, tag: Tag, *, signed: bool) -> Iterator[str]:
             f"{tag} is a pre-release of the channel '{version.pre_release}', which is not in the"
             " CHANNELS that this command knows: only servers that have it there tell it to devices"
         )
-    if not signed and _asks_for_signatures(settings):
+    if not signed and settings.ask_for_signatures:
         yield (
             f"{tag} was not signed here, and no signature was found that the settings here trust:"
             " servers with these settings tell it to no device until it is signed: see --sign-key,"
             " or sign it with cosign"
         )
-
-
-def _asks_for_signatures(settings: Settings) -> bool:
-    return settings.cosign_pub_key_path is not None or bool(settings.cosign_identity)
 
 
 def _file(argument: str) -> File:
@@ -219,7 +215,7 @@ async def _push(
 
 async def _was_signed(parts: Assembly, source: Source, device: Device, tag: Tag) -> bool:
     """Whether a signature that the settings trust is there; what cannot be learnt is none."""
-    if not _asks_for_signatures(parts.settings):
+    if not parts.settings.ask_for_signatures:
         return False
     try:
         found = await source.resolve(device, tag)

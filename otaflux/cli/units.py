@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import click
 
+from otaflux.cli.columns import table
 from otaflux.cli.flags import uses
 from otaflux.cli.operators import OperatorsAddress
 from otaflux.errors import Undecided
@@ -32,7 +33,8 @@ def command(settings: Settings, device: str | None, url: str | None, *, as_json:
     if as_json:
         click.echo(json.dumps({"units": units}, indent=2))
     elif units:
-        click.echo(_table(units))
+        rows = [[str(each[name] or "-") for name in _COLUMNS] for each in units]
+        click.echo(table([[name.upper() for name in _COLUMNS], *rows]))
     else:
         click.echo("otaflux: no unit that names itself was heard of yet", err=True)
     return 0
@@ -55,14 +57,3 @@ def _ask(address: OperatorsAddress, device: Device | None) -> list[dict[str, Any
                 hint="Is that the operators' port of an otaflux of this version?",
             ) from None
     return units
-
-
-def _table(units: list[dict[str, Any]]) -> str:
-    """Columns as wide as what stands in them."""
-    lines = [[name.upper() for name in _COLUMNS]]
-    lines += [[str(each[name] or "-") for name in _COLUMNS] for each in units]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

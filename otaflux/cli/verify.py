@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 import msgspec
 
+from otaflux.cli.columns import table
 from otaflux.cli.flags import JUDGING, SOURCE, uses
 from otaflux.cli.reference import device_and_version
 from otaflux.errors import BadSetting, Undecided, Unusable
@@ -54,7 +55,7 @@ def command(settings: Settings, device: str, *, as_json: bool) -> int:
     With VERSION that one, else the highest 20. Exit 0 where something holds.
     """
     name, version = device_and_version(device)
-    if settings.cosign_pub_key_path is None and not settings.cosign_identity:
+    if not settings.ask_for_signatures:
         raise BadSetting(
             "COSIGN_PUB_KEY_PATH: found none, expected a file with keys, or COSIGN_IDENTITY:"
             " without them nothing has to be signed"
@@ -65,7 +66,7 @@ def command(settings: Settings, device: str, *, as_json: bool) -> int:
         shown = {"device": name.name, "trusted": trusted, "releases": releases}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(_lines(found)))
+        click.echo(_table(found))
     if left:
         click.echo(f"otaflux: {left} lower versions were not looked at; name one", err=True)
     return 0 if any(each.proof for each in found) else 1
@@ -112,17 +113,15 @@ async def _look(
     return Verified(candidate, digest, proof)
 
 
-def _lines(found: Sequence[Verified]) -> Iterator[str]:
-    """A table, its columns as wide as what stands in them."""
+def _table(found: Sequence[Verified]) -> str:
+    """A line for each version."""
     rows = [("TAG", "SIGNED", "BY")]
     for each in found:
         state = "yes" if each.proof else "no" if each.is_clear else "unknown"
         signers = each.proof.signers if each.proof else ()
         by = ", ".join(signer.text for signer in signers) or each.reason
         rows.append((each.candidate.tag.text, state, by))
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for tag, state, by in rows:
-        yield f"{tag:{widths[0]}}  {state:{widths[1]}}  {by}".rstrip()
+    return table(rows)
 
 
 def _plain(each: Verified) -> Mapping[str, Any]:

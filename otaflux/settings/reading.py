@@ -185,7 +185,7 @@ def _identities(settings: Settings) -> str:
 
 
 def _bound(settings: Settings) -> str:
-    if not settings.require_bound_tag or settings.cosign_pub_key_path or settings.cosign_identity:
+    if not settings.require_bound_tag or settings.ask_for_signatures:
         return ""
     return (
         "REQUIRE_BOUND_TAG: found true, expected COSIGN_PUB_KEY_PATH or COSIGN_IDENTITY besides,"

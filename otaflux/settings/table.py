@@ -221,6 +221,11 @@ class Settings(msgspec.Struct, frozen=True):
         values.log_format, None, "json or console; unset: console on a terminal, else json"
     )
 
+    @property
+    def ask_for_signatures(self) -> bool:
+        """Whether somebody has to sign a release before it is served."""
+        return self.cosign_pub_key_path is not None or bool(self.cosign_identity)
+
     def namespace(self, *, credentials: Callable[[], bool]) -> Namespace:
         """The rule from repositories to devices; `credentials` says whether there are any now."""
         return Namespace.of(self.repository_prefix, self.devices, credentials=credentials)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from yarl import URL
 
 from otaflux.cli.checks.finding import Finding, fails, note, works
+from otaflux.secret import several
 from otaflux.settings import Settings
 from otaflux.settings.values import Address
 from otaflux.web.port import validity
@@ -26,7 +27,7 @@ def hooks(settings: Settings) -> Finding:
             "Set WEBHOOK_SECRET; without hooks a push is told within"
             f" {settings.recheck_interval:g} s",
         )
-    count = len(settings.webhook_secret.current().reveal().split())
+    count = len(several(settings.webhook_secret))
     return works("hooks", f"taken with {'the' if count == 1 else f'one of {count}'} secret"
                    f"{'s' * (count != 1)} of WEBHOOK_SECRET")  # fmt: skip
 
