@@ -131,15 +131,22 @@ class Meter:
         if record is not None:
             self._count_version(record, runs, 1)
 
-    def quick(self, answered: Mapping[tuple[Device, str, int], int]) -> None:
-        """So many `GET /version` were answered: device, what the unit runs, and status."""
-        for (device, runs, status), count in answered.items():
+    def quick(self, answered: Mapping[tuple[Device, int], int]) -> None:
+        """So many `GET /version` were answered: device and status."""
+        statuses: Counter[int] = Counter()
+        for (device, status), count in answered.items():
+            statuses[status] += count
+            if self._find(device) is not None:
+                self.metrics.cache_hits.add(device.name, count)
+        for status, count in statuses.items():
             self.metrics.requests.note("GET", POLL, status, 0.0, count)
+
+    def said(self, versions: Mapping[tuple[Device, str], int]) -> None:
+        """In so many of them units said which version they run."""
+        for (device, runs), count in versions.items():
             record = self._find(device)
             if record is not None:
-                self.metrics.cache_hits.add(device.name, count)
-                if runs:
-                    self._count_version(record, runs, count)
+                self._count_version(record, runs, count)
 
     def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
         """A download ended; many boards hang up on purpose, so that is no error."""

@@ -56,5 +56,8 @@ class Takes:
     def poll(self, device: Device, runs: str) -> None:
         """Nothing."""
 
-    def quick(self, answered: Mapping[tuple[Device, str, int], int]) -> None:
+    def quick(self, answered: Mapping[tuple[Device, int], int]) -> None:
+        """Nothing."""
+
+    def said(self, versions: Mapping[tuple[Device, str], int]) -> None:
         """Nothing."""

@@ -161,7 +161,7 @@ class _Polls(Nobody):
 
     def quick(self, answered: Mapping[Polled, int]) -> None:
         """Several were."""
-        self._roster.polled({device for device, _, _ in answered})
+        self._roster.polled({device for device, _ in answered})
 
 
 class Edge(DeviceSide):

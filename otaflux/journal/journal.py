@@ -172,13 +172,20 @@ class Journal:
 
     def poll(self, device: Device, runs: str) -> None:
         """A device that has a record was asked for; `runs` is what the unit says it runs."""
-        self._polled(device, runs, 1, self._now())
+        self._polled(device, 1, self._now())
+        if runs:
+            self._runs(device, runs, 1)
 
-    def quick(self, answered: Mapping[tuple[Device, str, int], int]) -> None:
-        """So many polls were answered within the last second: device, what it runs, status."""
+    def quick(self, answered: Mapping[tuple[Device, int], int]) -> None:
+        """So many polls were answered within the last second: device and status."""
         now = self._now()
-        for (device, runs, _), count in answered.items():
-            self._polled(device, runs, count, now)
+        for (device, _), count in answered.items():
+            self._polled(device, count, now)
+
+    def said(self, versions: Mapping[tuple[Device, str], int]) -> None:
+        """In so many of them units said which version they run."""
+        for (device, runs), count in versions.items():
+            self._runs(device, runs, count)
 
     def download(self, release: Release, unit: str, *, whole: bool, last: bool) -> None:
         """A download ended, or its client hung up."""
@@ -186,15 +193,16 @@ class Journal:
         notes.downloads += whole
         notes.broken_off += not whole
 
-    def _polled(self, device: Device, runs: str, count: int, now: float) -> None:
+    def _polled(self, device: Device, count: int, now: float) -> None:
         notes = self._note(device)
         notes.poll_at = now
         notes.polls += count
-        if runs:
-            version = _version(runs)
-            if version not in notes.runs and len(notes.runs) >= MOST_VERSIONS:
-                version = "other"
-            notes.runs[version] = notes.runs.get(version, 0) + count
+
+    def _runs(self, device: Device, runs: str, count: int) -> None:
+        notes, version = self._note(device), _version(runs)
+        if version not in notes.runs and len(notes.runs) >= MOST_VERSIONS:
+            version = "other"
+        notes.runs[version] = notes.runs.get(version, 0) + count
 
     def _published(self, published: Published) -> None:
         release, channel = published.release, published.channel

@@ -60,7 +60,7 @@ _PREFIX = len("sha256:")
 NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 
 
-class Digest(msgspec.Struct, frozen=True, order=True):
+class Digest(msgspec.Struct, frozen=True, order=True, gc=False):
     """`algorithm:hex` of bytes; sha256 or sha512, lower-case, of the right length."""
 
     algorithm: str

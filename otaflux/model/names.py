@@ -27,7 +27,7 @@ _ATTACHMENT = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 _CHANNEL = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-class Device(msgspec.Struct, frozen=True, order=True):
+class Device(msgspec.Struct, frozen=True, order=True, gc=False):
     """What runs the same firmware: 1 to 200 characters of the OCI grammar, `/` allowed."""
 
     name: str
@@ -62,7 +62,7 @@ def _check_device(text: str) -> None:
         )
 
 
-class Repository(msgspec.Struct, frozen=True, order=True):
+class Repository(msgspec.Struct, frozen=True, order=True, gc=False):
     """A repository of a registry, whole: prefix and device."""
 
     name: str
@@ -78,7 +78,7 @@ class Repository(msgspec.Struct, frozen=True, order=True):
         return self.name
 
 
-class Tag(msgspec.Struct, frozen=True, order=True):
+class Tag(msgspec.Struct, frozen=True, order=True, gc=False):
     """A tag, as the registry has it: case and a leading `v` are kept."""
 
     text: str

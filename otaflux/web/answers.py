@@ -165,8 +165,8 @@ def page(html: str) -> Answer:
 def version_text(release: Release) -> Answer:
     """Three lines without a newline at the end: version, CRC-32 in decimal, size in bytes."""
     sums = release.firmware.sums
-    told = plain_text(f"{release.version}\n{sums.crc32}\n{sums.size}")
-    return replace(told, small=True)
+    told = f"{release.version.text}\n{sums.crc32}\n{sums.size}"
+    return _whole(told.encode(), TEXT, small=True)
 
 
 def version_json(release: Release, origin: str, path: str = "") -> Answer:
@@ -284,7 +284,7 @@ def busy() -> Answer:
     )
 
 
-def _whole(body: bytes, content_type: str) -> Answer:
+def _whole(body: bytes, content_type: str, *, small: bool = False) -> Answer:
     etag = hashlib.sha256(body).hexdigest()[:32]
     return Answer(
         HTTPStatus.OK,
@@ -295,4 +295,5 @@ def _whole(body: bytes, content_type: str) -> Answer:
             ("Cache-Control", MUTABLE),
         ),
         body,
+        small=small,
     )

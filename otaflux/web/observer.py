@@ -11,8 +11,8 @@ from typing import Protocol
 from otaflux.model.names import Device
 from otaflux.model.release import Release
 
-# Device, what the unit says it runs (as it says it; empty where it does not), and status.
-Polled = tuple[Device, str, int]
+Polled = tuple[Device, int]  # and the status of the answer
+Said = tuple[Device, str]  # and what a unit of it says it runs, as it says it
 
 
 class Observer(Protocol):
@@ -45,6 +45,10 @@ class Observer(Protocol):
 
         What the request cache answers comes this way alone, every second: it is too much for more.
         """
+        ...
+
+    def said(self, versions: Mapping[Said, int]) -> None:
+        """In so many of them units said which version they run."""
         ...
 
 
@@ -88,6 +92,11 @@ class Everybody:
         for each in self._observers:
             each.quick(answered)
 
+    def said(self, versions: Mapping[Said, int]) -> None:
+        """See `Observer`."""
+        for each in self._observers:
+            each.said(versions)
+
 
 class Nobody:
     """An observer that hears nothing."""
@@ -105,4 +114,7 @@ class Nobody:
         """Nothing."""
 
     def quick(self, answered: Mapping[Polled, int]) -> None:
+        """Nothing."""
+
+    def said(self, versions: Mapping[Said, int]) -> None:
         """Nothing."""

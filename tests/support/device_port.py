@@ -23,7 +23,7 @@ from aiohttp import web
 from device_server import Connection, DeviceServer
 
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.observer import Nobody, Polled
+from otaflux.web.observer import Nobody, Polled, Said
 from otaflux.web.port.addresses import Addresses, Answers
 from otaflux.web.port.server import Port
 from otaflux.web.port.tls import Certificate
@@ -36,14 +36,17 @@ class Ears(Nobody):
         self.devices: set[str] = set()
         self.statuses: Counter[int] = Counter()
         self.requests = 0
-        self.polled: Counter[Polled] = Counter()
+        self.versions: Counter[Said] = Counter()
 
     def quick(self, answered: Mapping[Polled, int]) -> None:
         """Add up."""
-        self.polled.update(answered)
-        for (device, _, status), count in answered.items():
+        for (device, status), count in answered.items():
             self.devices.add(device.name)
             self.statuses[status] += count
+
+    def said(self, versions: Mapping[Said, int]) -> None:
+        """Add up."""
+        self.versions.update(versions)
 
     @property
     def answered(self) -> int:

@@ -12,7 +12,6 @@ units are named as Arduino's `HTTPUpdate` and RAUC name them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import msgspec
 from multidict import MultiMapping
@@ -59,8 +58,7 @@ class Channels(msgspec.Struct, frozen=True):
 ONLY_STABLE = Channels()
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """What is asked about a device, by whom, and in which form.
 
     `version` is the pin, or None. `unit` is the board that asks, as far as it names itself.

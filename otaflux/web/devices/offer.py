@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from otaflux.errors import BadName, Busy, NotFound, NothingHigher
 from otaflux.model.names import STABLE, Channel, Device
 from otaflux.model.record import Record, Standing, is_within
@@ -19,8 +21,7 @@ RETRY_AFTER = 5.0  # seconds; who asks before all channels were looked at
 FRESH = 30 * 60.0  # seconds; what replaced another within this may meet boards amid the old one
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(msgspec.Struct, frozen=True, gc=False):
     """One board, as far as it says: its name, and the version and MD5 of what it runs."""
 
     name: str = ""

@@ -111,7 +111,8 @@ class DeviceRequest(msgspec.Struct, frozen=True):
         ask = read(self.target, self.headers, device=named, channels=self.parts.channels)
         if not self.certified_unit:
             return ask
-        return replace(ask, unit=replace(ask.unit, name=self.certified_unit))
+        unit = msgspec.structs.replace(ask.unit, name=self.certified_unit)
+        return msgspec.structs.replace(ask, unit=unit)
 
     def unit_name(self, said: str) -> str:
         """The unit that asks: the one of its certificate, else what it says, where it can be one.

@@ -1,20 +1,20 @@
-"""What a whole request is answered with, by bytes that are ready. Pure."""
+"""What a whole request is answered with, by bytes that are ready. Pure.
+
+There may be tens of thousands, which come and go. So the cyclic collector leaves them alone, for
+each of its looks at all of them would keep polls waiting; no cycle goes through them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
-from aiohttp.http import RawRequestMessage
+import msgspec
 
 from otaflux.model.names import Device
 from otaflux.model.release import Release
-from otaflux.web.answers import Answer, Span
+from otaflux.web.answers import Span
 from otaflux.web.devices.ask import Ask
-from otaflux.web.devices.offer import Unit
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CachedAnswer:
+class CachedAnswer(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A request seen before, and its answer, cut where the date goes.
 
     `closes` says whether the connection ends after it, `gives_way` whether it is 503 while no
@@ -48,8 +48,7 @@ class CachedAnswer:
         return len(self.before) + len(self.after)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CachedDownload:
+class CachedDownload(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A request for firmware seen before: what it is answered with, the head cut where a date goes.
 
     `closes` says whether the connection ends after it, `name` is its address in metrics.
@@ -72,23 +71,3 @@ class CachedDownload:
     def size(self) -> int:
         """Bytes that are remembered."""
         return len(self.before) + len(self.after)
-
-
-def anybodys(known: CachedAnswer, ask: Ask, *, unit: bytes, runs: bytes) -> CachedAnswer:
-    """The answer without the name and the version that were cut out of its request."""
-    name, version = "" if unit else ask.unit.name, "" if runs else ask.unit.version
-    return replace(
-        known,
-        ask=replace(ask, unit=Unit(name, version)),
-        name=name.encode("ascii"),
-        says=version.encode("ascii"),
-    )
-
-
-def cached(
-    message: RawRequestMessage, answer: Answer, ask: Ask | None = None, *, closes: bool = False
-) -> CachedAnswer:
-    """An answer to a whole request, after which its connection may close."""
-    ends = bool(message.should_close) or closes
-    ready = answer.ready(keep_alive=not ends)
-    return CachedAnswer(ask, answer.status, ready.before, ready.after, ends)

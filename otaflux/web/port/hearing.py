@@ -8,7 +8,6 @@ later poll. Nothing is decoded where the answer is given. On the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 from otaflux.model.names import Device
@@ -31,29 +30,14 @@ class Hearing:
     def __init__(self, heard: HeardUnit = nobody) -> None:
         self._heard = heard
         self._polls: list[tuple[Device, str, bytes, bytes]] = []
-        self._running: Counter[tuple[Device, bytes, int]] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(
-        self, device: Device, told: str, status: int, unit: bytes, runs: bytes, says: bytes = b""
-    ) -> None:
-        """A unit polled, or one without a name that says what it runs.
-
-        `says` is what it says to run where that was not cut out, and so is counted elsewhere.
-        """
-        if runs:
-            self._running[device, runs, status] += 1
-        if unit and len(self._polls) < MOST_WAITING:
-            self._polls.append((device, told, unit, runs or says))
+    def note(self, device: Device, told: str, unit: bytes, runs: bytes) -> None:
+        """A unit polled; what it says it runs is empty where it does not say."""
+        if len(self._polls) < MOST_WAITING:
+            self._polls.append((device, told, unit, runs))
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(EVERY, self._some)
-
-    def running(self) -> Counter[tuple[Device, str, int]]:
-        """How often each version was said to run since the last time, by device and status."""
-        running, self._running = self._running, Counter()
-        return Counter(
-            {(of, runs.decode("ascii"), status): n for (of, runs, status), n in running.items()}
-        )
 
     def close(self) -> None:
         """Tell what waits, for the server ends."""

@@ -5,6 +5,7 @@ On one event loop. The oldest go first.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -39,8 +40,10 @@ class Remembered(Generic[_V]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._size = 0
-        self._known: dict[bytes, _V] = {}
-        self._of: dict[Device | None, set[bytes]] = {}
+        # Ordered, since the first key of a plain dict is found behind all that went before it.
+        self._known: OrderedDict[bytes, _V] = OrderedDict()
+        # As keys of a dict: the cyclic collector passes over one that holds nothing but bytes.
+        self._of: dict[Device | None, dict[bytes, None]] = {}
         # Looked up for each poll: with nothing in between.
         self.get: Callable[[bytes], _V | None] = self._known.get
 
@@ -48,11 +51,13 @@ class Remembered(Generic[_V]):
         """Remember a request that is not, and forget what is too much."""
         self._size += _size(request, value)
         while self._size > self._most and self._known:
-            oldest = next(iter(self._known))
-            self._size -= _size(oldest, self._known[oldest])
-            self._of[self._known.pop(oldest).device].discard(oldest)
+            oldest, gone = self._known.popitem(last=False)
+            self._size -= _size(oldest, gone)
+            del self._of[gone.device][oldest]
+            if not self._of[gone.device]:
+                del self._of[gone.device]
         self._known[request] = value
-        self._of.setdefault(value.device, set()).add(request)
+        self._of.setdefault(value.device, {})[request] = None
 
     def forget(self, device: Device) -> None:
         """Forget all requests about a device."""

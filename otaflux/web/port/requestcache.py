@@ -17,11 +17,9 @@ On the event loop. Memory is bounded; the oldest requests go first.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
-from http import HTTPStatus
 
+import msgspec
 from aiohttp.http import RawRequestMessage
 
 from otaflux.errors import Busy, Refused
@@ -29,31 +27,23 @@ from otaflux.model.names import Device
 from otaflux.model.record import Record
 from otaflux.web import answers
 from otaflux.web.answers import http_date
-from otaflux.web.devices.admission import EVERYBODY, Admission, Admitted
+from otaflux.web.devices.admission import EVERYBODY, Admission
 from otaflux.web.devices.ask import ONLY_STABLE, Channels
 from otaflux.web.devices.continuity import LastTold
 from otaflux.web.devices.downloads import Downloads
-from otaflux.web.devices.offer import NOBODY
-from otaflux.web.devices.polls import (
-    HEALTH,
-    closes_after,
-    gives_way,
-    judged,
-    offered,
-    read_poll,
-    version_answer,
-)
-from otaflux.web.observer import Observer, Polled
+from otaflux.web.devices.polls import HEALTH, judged
+from otaflux.web.observer import Observer
 from otaflux.web.origin import Origins
-from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload, anybodys, cached
+from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
+from otaflux.web.port.forms import Forms
 from otaflux.web.port.hearing import HeardUnit, Hearing, nobody
 from otaflux.web.port.parked import Parked
 from otaflux.web.port.parsing import whole_request
 from otaflux.web.port.plaindownloads import PlainDownloads
 from otaflux.web.port.pollcounts import PollCounts
+from otaflux.web.port.pollreader import PollReader
 from otaflux.web.port.remembered import Remembered
 from otaflux.web.port.unnamed import RequestKind, unnamed
-from otaflux.web.target import Target
 
 MAX_READ = 1024  # bytes; polls are smaller
 MAX_REMEMBERED = 16 << 20  # bytes of requests and answers
@@ -94,13 +84,10 @@ class RequestCache:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._behind = behind
-        self._shared = shared
         self._ready_record = ready_record
         self._downloads = downloads
         self._last_told = last_told
         self._origins = origins
-        self._channels = channels
-        self._secure = secure
         self.plain: PlainDownloads | None = None if secure or shared else plain
         self._hearing = Hearing(heard)
         self._observer = observer
@@ -110,10 +97,20 @@ class RequestCache:
         self._counting = admission.counting()
         self.parked: Parked = Parked(clock) if behind is None else behind.parked
         self._kinds: tuple[RequestKind, ...] = ()
+        self._forms = Forms()
+        self._polls = PollReader(
+            ready_record,
+            origins=origins,
+            channels=channels,
+            admission=admission,
+            secure=secure,
+            shared=shared,
+            now=now,
+        )
         self._now = now
         self._known: Remembered[CachedAnswer | CachedDownload] = Remembered(most)
-        self._answered: list[CachedAnswer] = []
-        self._put_off: list[CachedAnswer] = []
+        self._answered = self.counts.answered
+        self._put_off = self.counts.put_off
         self._busy = answers.busy().ready(keep_alive=False)
         self.clock = clock
 
@@ -139,19 +136,24 @@ class RequestCache:
     def _of_unit(self, data: bytes) -> Found:
         """The same, of a kind that did not come lately."""
         key, unit, runs = unnamed(data, with_current=self._follows_down)
-        known = self._known.get(key) or self._read(data, key, unit=unit, runs=runs)
+        before = self._known.get(key)
+        known = before or self._of_form(key) or self._read(data, key, unit=unit, runs=runs)
         if (unit or runs) and isinstance(known, CachedAnswer) and known.ask is not None:
             self._hear(known, unit, runs)
-            kind = RequestKind.of(data, key, unit, runs)
+            # One that came before: where each board is a device, there are too many to try each.
+            kind = RequestKind.of(data, key, unit, runs) if before is not None else None
             if kind is not None:
                 self._kinds = (kind, *self._kinds[: KINDS - 1])
         return known
 
     def _hear(self, known: CachedAnswer, unit: bytes, runs: bytes) -> None:
-        """A unit polled, of whose request that was cut out, or who says so in a way of its own."""
+        """A unit polled, of whose request that was cut out."""
         if known.ask is not None:
-            device, unit = known.ask.device, unit or known.name
-            self._hearing.note(device, known.tells, known.status, unit, runs, known.says)
+            device = known.ask.device
+            if runs:
+                self.counts.said(device, runs)
+            if unit:
+                self._hearing.note(device, known.tells, unit, runs or known.says)
 
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it.
@@ -160,12 +162,14 @@ class RequestCache:
         """
         date = http_date(int(self._now()))
         if known.gives_way and self._downloads.full and self._downloads.puts_off():
-            self._put_off.append(known)
+            self._put_off(known)
             return self._busy.at(date), None
         if known.ask is None:
             self._observer.request(HEALTH, "GET", known.status, 0.0)
         else:
-            self._answered.append(known)
+            self._answered(known)
+            if known.name:  # one that was not cut out
+                self._hear(known, known.name, b"")
         return b"".join((known.before, date, known.after)), known
 
     @property
@@ -214,29 +218,9 @@ class RequestCache:
 
     def report(self) -> None:
         """Tell the observer all that was answered since the last time."""
-        self.count()
+        self.counts.gather()
         while self.counts.tell_some():
             pass
-
-    def count(self) -> None:
-        """Have `counts` told what was answered since the last time."""
-        if self._behind is not None:
-            self._behind.count()
-        answered, self._answered = Counter(self._answered), []
-        put_off, self._put_off = Counter(self._put_off), []
-        polled: Counter[Polled] = Counter()
-        for (known, count), busy in (
-            *((each, 0) for each in answered.items()),
-            *((each, HTTPStatus.SERVICE_UNAVAILABLE.value) for each in put_off.items()),
-        ):
-            if known.name:
-                self._hear(known, b"", b"")  # a name that was not cut out
-            if known.ask is not None:
-                polled[known.ask.device, known.ask.unit.version, busy or known.status] += count
-        for (device, runs, status), count in self._hearing.running().items():
-            polled[device, "", status] -= count
-            polled[device, runs, status] += count
-        self.counts.add(polled)
 
     def _read(self, data: bytes, key: bytes, *, unit: bytes = b"", runs: bytes = b"") -> Found:
         """Read a request that was not seen before, and remember it if it can be answered here.
@@ -247,79 +231,57 @@ class RequestCache:
         if message is None:
             return None
         try:
-            known = self._of_health(message) or self._of_poll(message)
-            if known is None and key == data:
-                return self._of_download(message, key)
+            asked = self._polls.asked(message)
+            if asked is None:
+                return self._of_health(message, key) or self._of_download(message, key, data)
+            name = asked.ask.unit.name
+            if unit and name and name.encode("ascii") != unit:
+                return message  # another name in it counts before the one that was cut out
+            asked = asked.anybodys(unit=unit, runs=runs)
+            known = self._polls.answer(asked)
+            if known is None:
+                return message
         except (Refused, Busy):  # also of who may not ask
             return message
-        if known is None:
-            return message
-        if known.ask is not None and known.ask.unit != NOBODY:
-            if unit and known.ask.unit.name.encode("ascii") != unit:
-                return message  # another name in it counts before the one that was cut out
-            known = anybodys(known, known.ask, unit=unit, runs=runs)
+        self._forms.note(key, asked)
+        return self._keep(key, known)
+
+    def _of_form(self, key: bytes) -> CachedAnswer | None:
+        """The answer to a poll that asks what others asked about their devices."""
+        try:
+            asked = self._forms.find(key)
+            known = None if asked is None else self._polls.answer(asked)
+        except (Refused, Busy):
+            return None  # the handlers say why
+        return None if known is None else self._keep(key, known)
+
+    def _keep(self, key: bytes, known: CachedAnswer) -> CachedAnswer:
+        """Remember an answer."""
         if known.wait:
-            known = replace(known, key=key)
+            known = msgspec.structs.replace(known, key=key)
         self._known.put(key, known)
         return known
 
-    def _of_health(self, message: RawRequestMessage) -> CachedAnswer | None:
+    def _of_health(self, message: RawRequestMessage, key: bytes) -> CachedAnswer | None:
         """The answer to `GET /health`; None for all else."""
         if message.path != HEALTH or message.method != "GET":
             return None
-        return cached(message, judged(message.headers, answers.health()))
+        ends, answer = bool(message.should_close), judged(message.headers, answers.health())
+        ready = answer.ready(keep_alive=not ends)
+        known = CachedAnswer(None, int(answer.status), ready.before, ready.after, ends)
+        return self._keep(key, known)
 
-    def _of_poll(self, message: RawRequestMessage) -> CachedAnswer | None:
-        """The answer to a poll; None where it is none, or takes more than the record.
-
-        Raises `Refused`.
-        """
-        ask = read_poll(message.method, message.path, message.headers, channels=self._channels)
-        if ask is None or not self._is_proven(message):
-            return None
-        record = self._ready_record(ask.device)
-        if record is None:
-            return None
-        release = offered(record, ask, self._now()).release
-        origin = self._origins.url_for(
-            message.headers, trusted=self._shared, secure=self._secure, local=""
-        )
-        if ask.json and (origin.endswith("/") or not message.path.startswith("/")):
-            return None  # its link needs an address that only the connection or the target knows
-        if ask.json and not release.firmware.sums.is_complete:
-            return None  # it waits for them
-        link = self._admission.signed  # for who is here where tokens count has shown one
-        answer = version_answer(release, ask, message.headers, lambda: origin, link=link)
-        known = cached(message, answer, ask, closes=closes_after(answer))
-        told = None if ask.proxied or self._shared else release
-        return replace(
-            known,
-            gives_way=gives_way(ask, answer),
-            told=told,
-            tells=release.version.text,
-            wait=ask.wait if answer.status == HTTPStatus.NOT_MODIFIED else 0,
-        )
-
-    def _of_download(self, message: RawRequestMessage, key: bytes) -> Found:
+    def _of_download(self, message: RawRequestMessage, key: bytes, data: bytes) -> Found:
         """What is remembered of a plain download; the request where it is none."""
-        if self.plain is None:
+        if self.plain is None or key != data:
             return message
-        known = self.plain.read(message, ready_record=self._ready_record, is_proven=self._is_proven)
+        known = self.plain.read(
+            message, ready_record=self._ready_record, is_proven=self._polls.is_proven
+        )
         if known is None:
             return message
         self._known.put(key, known)
         return known
-
-    def _is_proven(self, message: RawRequestMessage) -> bool:
-        """Whether whoever sends the same bytes proves itself by them, and will tomorrow.
-
-        Certificates are of connections, and so are the units that they name beside a token; links
-        hold for a day.
-        """
-        if self._admission.is_open:
-            return True
-        proof = self._admission.check(Target.parse(message.path), message.headers)
-        return proof is Admitted.TOKEN and not self._admission.by_certificate
 
     def forget_tokens(self) -> None:
         """Forget what was answered to whom, once other tokens or other links count.
@@ -332,4 +294,5 @@ class RequestCache:
         if counting != self._counting:
             self._counting = counting
             self._known.clear()
+            self._forms.clear()
             self._kinds = ()

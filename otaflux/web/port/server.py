@@ -147,7 +147,7 @@ class Port:
             try:
                 if self._cache is not None:
                     self._cache.forget_tokens()
-                    self._cache.count()
+                    self._cache.counts.gather()
                     while self._cache.counts.tell_some():
                         await self._sleep(0)  # others have their turn
                 if self._downloads is not None:

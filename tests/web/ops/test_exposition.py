@@ -167,7 +167,8 @@ def test_promtool_takes_the_text() -> None:
     async def test(rig: Watched) -> None:
         rig.push("lamp", "1.0.0")
         await rig.look("lamp")
-        rig.seen.meter.quick({(Device("lamp"), "1.0.0", 200): 1})
+        rig.seen.meter.quick({(Device("lamp"), 200): 1})
+        rig.seen.meter.said({(Device("lamp"), "1.0.0"): 1})
         rig.seen.meter.download(release(), "", whole=True, last=True)
         texts.append((await rig.get("/metrics")).body)
 

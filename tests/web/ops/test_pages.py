@@ -193,7 +193,7 @@ def test_everything_from_outside_is_escaped() -> None:
         tell(RunFailed(LAMP, Tag(HOSTILE), Reason(Why.REGISTRY, HOSTILE, HOSTILE), 1, 0.1))
         tell(HookAccepted("id", HOSTILE, LAMP, HOSTILE, Action.PUSH))
         tell(UnitLooping(release("lamp", "1.0.0"), HOSTILE, 3))
-        rig.seen.observer.quick({(LAMP, HOSTILE, 200): 1})
+        rig.seen.observer.said({(LAMP, HOSTILE): 1})
         rig.overheard.note(
             {"level": "error", "event": HOSTILE, "reason": HOSTILE, "hint": HOSTILE,
              "device": HOSTILE, HOSTILE: HOSTILE}

@@ -128,7 +128,8 @@ def test_what_units_run_and_take_again_and_again_is_shown() -> None:
     async def test(rig: Watched) -> None:
         rig.push("lamp", "1.0.0")
         await rig.look("lamp")
-        rig.seen.observer.quick({(LAMP, "0.9.0", 200): 4, (LAMP, "<b>", 200): 1})
+        rig.seen.observer.quick({(LAMP, 200): 5})
+        rig.seen.observer.said({(LAMP, "0.9.0"): 4, (LAMP, "<b>"): 1})
         told = rig.program.catalog.get(LAMP)
         assert told is not None
         current = told.current()
@@ -224,7 +225,8 @@ def test_every_field_is_documented_and_none_that_is_not_there() -> None:
         rig.push("lamp", "2.0.0", Shape.BAD)
         await rig.look("lamp", Priority.HOOK)
         rig.overheard.note({"level": "warning", "event": "x", "x": "1"})
-        rig.seen.observer.quick({(LAMP, "1.0.0", 200): 1})
+        rig.seen.observer.quick({(LAMP, 200): 1})
+        rig.seen.observer.said({(LAMP, "1.0.0"): 1})
         hook = senders.somewhere(LAMP)
         await rig.program.wire.post(hook.path, hook.headers, hook.body)
         rig.registry.away = True

@@ -94,11 +94,15 @@ async def test_units_that_poll_are_remembered(tmp_path: Path, shortcut: bool) ->
 
 
 async def test_who_runs_what_is_counted_with_the_polls(tmp_path: Path) -> None:
-    """Polls that say what a unit runs are counted by that, others without."""
+    """Polls that say what a unit runs are counted by that besides, cut out or not."""
     async with PortServer(tmp_path) as server:
         server.publish(release("lamp", "1.0.0"))
         async with await server.connect() as connection:
-            for query in ("", "&current=0.9.0", "&current=0.9.0", "&unit=a&current=0.8.0"):
+            for query in (
+                "", "&current=0.9.0", "&current=0.9.0", "&unit=a&current=0.8.0", "&current=1.0%2B7"
+            ):  # fmt: skip
                 await connection.get(f"/version?device=lamp{query}")
-    counted = {runs: count for (_, runs, _), count in server.observer.polled.items()}
-    assert counted == {"": 1, "0.9.0": 2, "0.8.0": 1}
+    assert server.observer.statuses == {200: 5}
+    assert server.observer.versions == {
+        (LAMP, "0.9.0"): 2, (LAMP, "0.8.0"): 1, (LAMP, "1.0+7"): 1
+    }  # fmt: skip

@@ -45,7 +45,7 @@ async def firmware(request: DeviceRequest) -> Answer | FirmwareAnswer:
     version = running.version or ask.unit.version
     unit = Unit(ask.unit.name, version, running.sketch_md5)
     try:
-        answered = await request.firmware(replace(ask, unit=unit))
+        answered = await request.firmware(msgspec.structs.replace(ask, unit=unit))
     except NothingHigher:
         if running.mode in _MODES:
             return Answer(HTTPStatus.NOT_MODIFIED, ())

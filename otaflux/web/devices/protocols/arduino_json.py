@@ -7,7 +7,7 @@ text, in which 1.10.0 is below 1.9.0, unless it is told to allow downgrades. Sou
 
 from __future__ import annotations
 
-from dataclasses import replace
+import msgspec
 
 from otaflux.web.answers import Answer, json_body
 from otaflux.web.devices.offer import Offer
@@ -37,5 +37,5 @@ async def ota_pull(request: DeviceRequest) -> Answer:
 async def _offered(request: DeviceRequest) -> Offer:
     ask = request.ask()
     named = request.unit_name(parameters(request.target.query, {"id"}).get("id", ""))
-    unit = ask.unit if ask.unit.name or not named else replace(ask.unit, name=named)
-    return await request.offered(replace(ask, unit=unit))
+    unit = msgspec.structs.replace(ask.unit, name=ask.unit.name or named)
+    return await request.offered(msgspec.structs.replace(ask, unit=unit))

@@ -8,7 +8,7 @@ that address with `Accept: application/octet-stream`; GitHub's REST API for the 
 
 from __future__ import annotations
 
-from dataclasses import replace
+import msgspec
 
 from otaflux.model.names import Channel, Device
 from otaflux.model.release import Release
@@ -21,7 +21,7 @@ MAX_LINK = 127  # characters, where the names allow it: some clients copy a link
 
 async def latest(request: DeviceRequest) -> Answer:
     """The release that the device is told, with its bytes as assets."""
-    ask = replace(request.ask(), device=_device(request))
+    ask = msgspec.structs.replace(request.ask(), device=_device(request))
     release = (await request.offered(ask)).release
     link, size = _link(request, release, ask.channel), release.firmware.sums.size
     names = ("firmware.bin", release.file_name)
