@@ -103,7 +103,10 @@ class Discovery:
             self._retained.note(Entity(device, unit, is_state=True))
 
     def _hear_unit(self, device: Device, unit: str, runs: str) -> None:
-        """A unit runs something else, or was forgotten (`runs` is empty)."""
+        """A unit runs something else, or is told it, or was forgotten (`runs` is empty)."""
+        if runs and unit in self._shown.get(device, ()):
+            self._retained.note(Entity(device, unit, is_state=True))
+            return
         if runs:
             if not self._show(device, unit):
                 return

@@ -58,7 +58,7 @@ class Units:
         return self._most > 0
 
     def listen(self, hear: Hear) -> None:
-        """Have `hear(device, unit, runs)` called when what a unit runs changes.
+        """Have `hear(device, unit, runs)` called when what a unit runs, or is told, changes.
 
         `runs` is empty where the unit was forgotten. Called in the step in which it happens.
         """
@@ -91,6 +91,7 @@ class Units:
         if told and texts[table.told[place]] != told and can_be_word(told):
             table.rename(table.told, place, told)
             changed = True
+            self._tell(place, texts[table.runs[place]])
         if runs and texts[table.runs[place]] != runs and can_be_word(runs):
             self._runs(place, runs)
             changed = True
@@ -312,11 +313,15 @@ class Units:
         self._running.take(device, before)
         table.rename(table.runs, place, runs)
         self._running.add(device, table.runs[place])
-        if not device:
-            return
-        name = table.words.texts[device]
-        for hear in self._listeners:
-            hear(Device(name), table.name(place).decode(), runs)
+        self._tell(place, runs, is_gone=not runs)
+
+    def _tell(self, place: int, runs: str, *, is_gone: bool = False) -> None:
+        """Tell the listeners of a unit that says what it runs, or is gone."""
+        table = self._table
+        if self._listeners and table.device[place] and (runs or is_gone):
+            device = Device(table.words.texts[table.device[place]])
+            for hear in self._listeners:
+                hear(device, table.name(place).decode(), runs)
 
     def _set_action(self, place: int, action: int) -> None:
         table = self._table

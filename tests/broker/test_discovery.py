@@ -115,6 +115,8 @@ async def test_devices_and_units_are_entities(
         home.units.heard(DOOR, "front", runs="3.0.0", told="3.1.0-beta.1")
         await seen.until(lambda: len(assistant.states()) == 2 and None not in assistant.states())
         assert assistant.states()[1]["latest_version"] == "3.1.0-beta.1"
+        home.units.heard(DOOR, "front", runs="3.0.0", told="3.2.0-beta.1")  # its channel's alone
+        await seen.until(lambda: assistant.states()[1]["latest_version"] == "3.2.0-beta.1")
         await home.catalog.forget(LAMP)
         await seen.until(lambda: assistant.entities("sensor") == [])
 
