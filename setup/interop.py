@@ -209,6 +209,9 @@ VALUES = (
 )
 
 
+# Of a StatefulSet's name: its pods' label `controller-revision-hash` has it and 11 characters more.
+LONGEST = 52
+
 # What YAML and templates read in their own way, and has to reach the pod as it was written.
 WRITTEN = """it's "q" \\ {{ .Values }} #x: y"""
 SET = {
@@ -246,6 +249,10 @@ def helm(cwd: Path) -> list[Path]:
             raise RuntimeError(f"{name} became {made['ConfigMap']['data'][name]!r}")
     if made["Secret"]["stringData"]["webhook-secret"] != WRITTEN:
         raise RuntimeError("a secret became another")
+    text = run("helm", "template", 53 * "x", CHART, cwd=cwd)
+    names = {each["kind"]: each["metadata"]["name"] for each in yaml.safe_load_all(text)}
+    if len(names["StatefulSet"]) > LONGEST:
+        raise RuntimeError(f"the name {names['StatefulSet']} is too long for a StatefulSet")
     rendered = [cwd / f"{number}.yaml" for number in range(len(VALUES))]
     for path, given in zip(rendered, VALUES, strict=True):
         path.write_text(run("helm", "template", "x", CHART, "--set", given, cwd=cwd))

@@ -118,3 +118,10 @@ def test_the_ports_are_those_of_the_container() -> None:
     probes = {VALUES[f"{kind}Probe"]["httpGet"]["port"] for kind in PROBES}
     assert used == named
     assert probes <= named
+
+
+def test_names_are_short_enough_for_a_statefulset() -> None:
+    """Each way to the full name ends at 52; a label of the pods has 11 characters more."""
+    full = TEMPLATES["_names.tpl"].partition('define "otaflux.fullname"')[2]
+    ways = re.findall(r"\| trunc (\d+)", full.partition("define")[0])
+    assert ways == ["52"] * 3
