@@ -1,11 +1,15 @@
 """How many pulls stream at once, and what becomes of those that are slow while others wait.
 
 A few places bound the memory of all pulls together. Three blobs that come at a few KiB a second, a
-tenant's or over a bad line, would hold them for hours. So whoever streams looks once a second
+tenant's or over a bad line, would hold them for hours. So whoever streams looks twice a second
 whether others wait: a stream that is slow then gives its place to them and goes on beside them,
 bounded in number and memory. Where there is no more room beside, that slow one is broken off that
 would take longest, if it would take long; it is tried again like whatever failed. While nobody
 waits everybody may be as slow as he likes.
+
+Giving way costs a stream nothing, so a few seconds are enough to be taken for slow. Being broken
+off costs what came already, so that is judged by all the time in which others waited: an honest
+line that stalls once is not.
 
 On the event loop, but for `PullStream.took` and `PullStream.grow`, which are the thread's that
 unpacks.
@@ -31,8 +35,9 @@ BESIDE = 8  # slow ones that go on beside them, at most
 BESIDE_MEMORY = 16 << 20  # bytes that those take together, at most
 PLAIN_MEMORY = 2 << 20  # bytes that a stream takes besides its zstd window
 SLOW = 64 << 10  # bytes a second; less is slow
-WINDOW = 5.0  # seconds over which a stream is judged
-TICK = 1.0  # seconds between two looks
+WINDOW = 4.0  # seconds over which a stream is judged; a push waits for that and one look at most
+TICK = 0.5  # seconds between two looks
+PROVEN = 2  # windows at least in which others waited, before a stream may be broken off
 LONG = 10 * 60.0  # seconds that a slow stream would still take, to be broken off
 
 
@@ -65,8 +70,10 @@ class PullStream:
         self._give_place = give_place
         self._taken = 0
         self._window = 0
-        self._marked = (streams.clock(), 0)
+        self._marked = self._waited_for = (streams.clock(), 0)
         self.rate: float | None = None  # bytes a second, once judged
+        self.usual_rate = 0.0  # since others wait
+        self.is_proven = False  # others wait for so long that it may be broken off
         self.is_aside = False
         self.is_broken_off = False
 
@@ -77,8 +84,8 @@ class PullStream:
 
     @property
     def left(self) -> float:
-        """Seconds until it has all, at its rate, by what its manifest says."""
-        return max(0, self._size - self._taken) / max(self.rate or 0.0, 1.0)
+        """Seconds until it has all, by what its manifest says, at the better of its rates."""
+        return max(0, self._size - self._taken) / max(self.rate or 0.0, self.usual_rate, 1.0)
 
     def counted(self, reader: BlobReader) -> BlobReader:
         """The same reader, whose bytes are counted."""
@@ -123,11 +130,14 @@ class PullStream:
         if now - at >= self._streams.window:
             self.rate = (self._taken - taken) / (now - at)
             self._marked = (now, self._taken)
+            since, before = self._waited_for
+            self.usual_rate = (self._taken - before) / (now - since)
+            self.is_proven = now - since >= PROVEN * self._streams.window
 
     def begin_anew(self, now: float) -> None:
         """Forget the rate: nobody waits."""
-        self.rate = None
-        self._marked = (now, self._taken)
+        self.rate, self.is_proven = None, False
+        self._marked = self._waited_for = (now, self._taken)
 
     def step_aside(self) -> None:
         """Give the place to others, and go on."""
@@ -153,7 +163,7 @@ class Streams:
     """The streams of all pulls; `queue` is where their runs have places, if there is one.
 
     A stream is judged over `window` seconds, at looks that are `tick` seconds apart; one that would
-    take `long` seconds more may be broken off.
+    take `long` seconds more may be broken off, after `PROVEN` windows.
     """
 
     def __init__(
@@ -204,8 +214,9 @@ class Streams:
             stream.measure(now)
         slow = [each for each in self._streams if each.rate is not None and each.rate < SLOW]
         holding = [each for each in slow if not each.is_aside and not self._let_aside(each)]
-        if holding:
-            longest = max(slow, key=lambda each: each.left)
+        proven = [each for each in slow if each.is_proven]
+        if holding and proven:
+            longest = max(proven, key=lambda each: each.left)
             longest.is_broken_off = longest.left > self._long
 
     def _let_aside(self, stream: PullStream) -> bool:

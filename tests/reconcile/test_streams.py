@@ -22,6 +22,7 @@ from otaflux.reconcile.streams import (
     BESIDE_MEMORY,
     SLOW,
     STREAMS,
+    TICK,
     WINDOW,
     PullStream,
     Streams,
@@ -127,6 +128,8 @@ async def test_those_beside_are_bounded_and_who_would_take_longest_is_broken_off
         assert all(stream.is_aside for stream in slow)
         slow += [await it.begin("long", size=100 * MIB), await it.begin("short", size=MIB)]
         it.passes(slow, 4096)
+        assert not any(stream.is_broken_off for stream in slow[-2:]), "they have just begun"
+        it.passes(slow, 4096)
         assert [stream for stream in slow if stream.is_broken_off] == [slow[-2]]
         work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         it.streams.tick = 0.01
@@ -143,6 +146,36 @@ async def test_nobody_is_broken_off_who_is_through_soon() -> None:
             slow.append(await it.begin(f"slow-{number}", size=MIB))
             it.passes(slow, 8192)
         assert not any(stream.is_broken_off for stream in slow)
+
+
+async def test_an_honest_line_that_stalls_once_gives_way_and_is_not_broken_off() -> None:
+    """What it usually gets counts, and who has just begun has not shown that yet."""
+    async with rig() as it:
+        it.queue.is_crowded = True
+        slow: list[PullStream] = []
+        while len(slow) < BESIDE:
+            slow.append(await it.begin(f"slow-{len(slow)}", size=10 * MIB))
+            it.passes(slow, SLOW - 1)
+        late = [await it.begin(f"late-{n}") for n in range(STREAMS)]
+        it.passes([], 0)
+        assert all(stream.is_aside for stream in slow)
+        assert not any(stream.is_broken_off for stream in [*slow, *late])
+
+
+async def test_a_push_waits_for_slow_blobs_no_longer_than_five_seconds() -> None:
+    """Whenever it comes, and however they began."""
+    async with rig() as it:
+        for _ in range(STREAMS):
+            await it.begin("slow")
+            it.now += TICK / 3
+            it.streams.judge()
+        waits = asyncio.create_task(it.begin("quick"))
+        came = it.now
+        while not waits.done():
+            it.now += TICK
+            it.streams.judge()
+            await asyncio.sleep(0.001)
+        assert it.now - came <= 4.5
 
 
 async def test_the_memory_of_those_beside_is_bounded_too() -> None:
