@@ -28,8 +28,7 @@ from otaflux.settings import SettingOrigins, Settings
 def command(settings: Settings, device: str | None, *, origins: SettingOrigins) -> int:
     """Try registry, credentials, data folder and the rest; exit 0 only if all of it works.
 
-    With DEVICE its release is what is tried for. Wrong settings end it at once with exit code 2, as
-    they end the server.
+    With DEVICE it tries a release of that device. A wrong setting ends it at once with exit code 2.
     """
     return asyncio.run(_told(settings, Device.parse(device) if device else None, origins))
 

@@ -78,7 +78,8 @@ def curl(
     if source.proof is Proof.QUERY:
         address += f"?secret={quote(secret, safe='')}"
     headers = {**request.headers, **proof_headers(source.proof, request.body, secret)}
-    words = ["curl", "--silent", "--show-error", "--include", *options, address]
+    words = ["curl", "--silent", "--show-error", "--include", "--write-out", r"\n", *options]
+    words.append(address)
     lines = [shlex.join(words)]
     lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
     lines.append(f"--data-binary {shlex.quote(request.body.decode())}")

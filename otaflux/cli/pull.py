@@ -47,7 +47,7 @@ from otaflux.state.store import Claims, Store
 def command(settings: Settings, device: str, output: str, channel: str | None) -> None:
     """Pull what a device would be given: the current release, or exactly VERSION.
 
-    It is resolved, checked, unpacked and chosen as the server does it, by asking the registry now.
+    It asks the registry now, and chooses, checks and unpacks as the server does.
     """
     name, version = device_and_version(device)
     asked = Channel(channel or settings.default_channel)

@@ -90,9 +90,9 @@ def command(
 ) -> None:
     """Publish FILE as DEVICE:TAG, to the registry or else the embedded folder; print its digest.
 
-    The same file under the same tag changes nothing and gives the same digest. With several files
-    one is titled firmware.bin, which is what devices get; TITLE=FILE gives a file a title, without
-    it its own name is the title.
+    The same file under the same tag changes nothing and gives the same digest. The title
+    of a file is its name; TITLE=FILE gives it another. Of several files devices get the one titled
+    firmware.bin.
 
     --sign-key takes a key of `cosign generate-key-pair`, or an ECDSA or RSA key in PEM. The
     signature is there before the tag is.
@@ -147,9 +147,9 @@ def _untold(settings: Settings, tag: Tag, *, signed: bool) -> Iterator[str]:
         )
     if not signed and settings.ask_for_signatures:
         yield (
-            f"{tag} was not signed here, and no signature was found that the settings here trust:"
-            " servers with these settings tell it to no device until it is signed: see --sign-key,"
-            " or sign it with cosign"
+            f"{tag} was not signed here, and has no signature that the settings here trust: servers"
+            " with these settings tell it to no device. Push it with --sign-key, or sign it with"
+            " cosign"
         )
 
 

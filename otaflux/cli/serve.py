@@ -21,7 +21,7 @@ GRACE = 10.0  # seconds besides SHUTDOWN_TIMEOUT, for what is no download
 @click.command("serve")
 @uses(*EVERYTHING, with_origins=True)
 def command(settings: Settings, *, origins: SettingOrigins) -> None:
-    """Run the server until SIGTERM or Ctrl-C; it ends once downloads under way are through.
+    """Run the server until SIGTERM or Ctrl-C; then it lets downloads finish.
 
     A second one on the same DATA_DIR is refused.
     """

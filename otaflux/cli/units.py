@@ -21,12 +21,12 @@ _COLUMNS = ("unit", "device", "runs", "told", "protocol", "heard", "failed")
 @click.command("units")
 @click.argument("device", required=False)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-@click.option("--url", metavar="URL", help="Where operators are answered, behind a proxy.")
+@click.option("--url", metavar="URL", help="Operators' port, if it is behind a proxy.")
 @uses("metrics_listen_addr", "log_level")
 def command(settings: Settings, device: str | None, url: str | None, *, as_json: bool) -> int:
     """The units heard of, or those of one device: what each runs, was told, and what failed.
 
-    The server asked is the one at METRICS_LISTEN_ADDR.
+    It asks the server at METRICS_LISTEN_ADDR.
     """
     named = Device.parse(device) if device else None
     units = _ask(OperatorsAddress.of(settings, url), named)

@@ -52,7 +52,7 @@ class Verified(msgspec.Struct, frozen=True):
 def command(settings: Settings, device: str, *, as_json: bool) -> int:
     """Say who signed what of a device, by the keys and identities that are set.
 
-    With VERSION that one, else the highest 20. Exit 0 where something holds.
+    With VERSION that one, else the highest 20. Exits 0 if a signature holds.
     """
     name, version = device_and_version(device)
     if not settings.ask_for_signatures:

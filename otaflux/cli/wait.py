@@ -28,14 +28,14 @@ LONGEST = 86_400  # seconds
 @click.argument("release", metavar="DEVICE:TAG")
 @click.option("--timeout", metavar="SECONDS", default="300", help="Give up then. [default: 300]")
 @click.option("--digest", help="Wait for these bytes under the tag, as `otaflux push` prints it.")
-@click.option("--url", metavar="URL", help="Where operators are answered, behind a proxy.")
+@click.option("--url", metavar="URL", help="Operators' port, if it is behind a proxy.")
 @uses("metrics_listen_addr", "log_level")
 def command(
     settings: Settings, release: str, timeout: str, digest: str | None, url: str | None
 ) -> int:
-    """Wait until devices are told a release; exits 1 with the reason where they are not.
+    """Wait until devices are told a release; exit 1, with the reason, if they will not be.
 
-    The server asked is the one at METRICS_LISTEN_ADDR.
+    It asks the server at METRICS_LISTEN_ADDR.
     """
     device, tag = device_and_tag(release, any_tag=False)
     wanted = WaitedFor(device, tag, Version.parse(tag.text), _digest(digest))

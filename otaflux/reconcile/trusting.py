@@ -28,8 +28,8 @@ GRACE = 2.5  # seconds in which what new keys did not prove yet may be proven
 AT_ONCE = 50  # devices that are judged in one go, some 2 ms
 MOST_URGENT = 200  # devices that are looked at as soon as for a hook; more come after hooks
 NOT_NOW = (
-    "it was not found to be signed by who may sign now (COSIGN_PUB_KEY_PATH, COSIGN_IDENTITY);"
-    " it is judged again"
+    "no signature of it is known by the keys and identities that are set now (COSIGN_PUB_KEY_PATH,"
+    " COSIGN_IDENTITY); it is judged again"
 )
 
 Touching = Callable[[Touch], asyncio.Future[Outcome]]

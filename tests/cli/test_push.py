@@ -330,7 +330,7 @@ def test_what_is_signed_already_is_not_noted_as_unsigned(tmp_path: Path, build: 
     assert (again.returncode, again.stdout, again.stderr) == (0, signed.stdout, "")
     other = otaflux("push", *release, cwd=tmp_path, COSIGN_PUB_KEY_PATH="other.pem")
     assert (other.returncode, other.stdout) == (0, signed.stdout)
-    assert "no signature was found that the settings here trust" in other.stderr
+    assert "has no signature that the settings here trust" in other.stderr
 
 
 SIGNED = "application/vnd.dev.sigstore.bundle.v0.3+json"
