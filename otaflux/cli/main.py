@@ -103,10 +103,10 @@ def commands() -> None:
     """Over-the-air firmware from an OCI registry: push a tag, and devices that poll hear of it."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments name; returns the exit code."""
+def main(arguments: Sequence[str] | None = None, *, among: click.Command = commands) -> int:
+    """Run the command that the arguments name, `among` all of them; returns the exit code."""
     streams.prepare()
-    code = _run(arguments)
+    code = _run(arguments, among)
     unwritten = streams.finish(sys.stdout)
     if unwritten is not None and code == DONE:
         code = FAILED
@@ -116,9 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, among: click.Command) -> int:
     try:
-        answered = commands.main(
+        answered = among.main(
             args=None if arguments is None else list(arguments),
             prog_name="otaflux",
             standalone_mode=False,

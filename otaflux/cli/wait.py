@@ -1,6 +1,6 @@
 """`otaflux wait`: a CI job is green when devices are told a release, red when they will not be.
 
-It asks a running server, again and again, and judges what that says (`awaited.py`).
+It asks a running server, again and again, and judges what that says (`waitfor.py`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import click
 
-from otaflux.cli.awaited import IsTold, Judged, Never, NotYet, Wait, WaitedFor, judge
 from otaflux.cli.flags import uses
 from otaflux.cli.operators import OperatorsAddress
 from otaflux.cli.reference import device_and_tag
+from otaflux.cli.waitfor import IsTold, Judged, Never, NotYet, Wait, WaitedFor, judge
 from otaflux.errors import BadName, BadSetting, Undecided
 from otaflux.model.artifact import Digest
 from otaflux.model.version import Version

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -68,58 +68,88 @@ def restore(
         kinds = disk.kinds(folder)
     durable.sweep_temporaries(folder, names=kinds, disk=disk)
     sizes = store.prepare()
-    names = sorted([name for name in kinds if name.endswith(".json")])
-    whole = _quick_reader(folder, disk)
-    records: list[Record] = []
-    elsewhere: set[Digest] = set()
-    unwritten: set[Device] = set()
-    evicted: dict[Device, Mapping[Channel, Tag]] = {}
-    floors_elsewhere: dict[Device, Mapping[Channel, Tag]] = {}
-    all_read = True
+    found = _Found(never_fall=never_fall)
     with (
         FoldedBatch(Event.RECORD_DAMAGED, level=logging.ERROR) as damaged,
         FoldedBatch(Event.RECORD_LEFT_OUT) as left_out,
         FoldedBatch(Event.FIRMWARE_MISSING, level=logging.ERROR) as missing,
     ):
-        for name in names:
-            try:
-                record = whole(name) if kinds[name] else None
-                record = record or _read(folder, name, disk, damaged)
-            except Undecided as error:
-                damaged.say(file=str(folder / name), set_aside=None, reason=str(error))
-                all_read = False
-                continue
+        for name, record in _each(folder, kinds, disk, damaged):
             if record is None:
+                found.all_read = False
                 continue
             reason = _foreign(record, source, prefix, namespace)
             if record.is_bare and not never_fall:
                 with suppress(DiskFailed):  # it is passed over at the next start too
                     durable.remove(folder / name, disk=disk)
             elif record.is_bare and not reason:
-                evicted[record.device] = record.floors
+                found.evicted[record.device] = record.floors
             elif reason:
-                kept = floors.kept_to(record, never_fall=never_fall)
-                if kept.floors:
-                    floors_elsewhere[record.device] = kept.floors
                 left_out.say(device=record.device.name, reason=reason)
-                elsewhere.update(release.firmware.firmware_digest for release in record.held())
+                found.put_elsewhere(record)
             else:
                 is_whole = _is_whole(record, sizes, told)
-                judged = record if is_whole else _judge(record, sizes, told, missing)
-                if judged is not record and judged.floors != record.floors:
-                    judged = replace(judged, floors=record.floors)
-                kept = floors.kept_to(judged, never_fall=never_fall)
-                records.append(kept)
-                if kept is not record and kept.floors != record.floors:
-                    unwritten.add(record.device)
-    return Judged(
-        tuple(records),
-        frozenset(elsewhere),
-        all_read,
-        frozenset(unwritten),
-        evicted,
-        floors_elsewhere,
-    )
+                found.put(record if is_whole else _judge(record, sizes, told, missing))
+    return found.judged()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What was found so far, by what becomes of it; as `Judged` has it."""
+
+    never_fall: bool
+    records: list[Record] = field(default_factory=list)
+    elsewhere: set[Digest] = field(default_factory=set)
+    unwritten: set[Device] = field(default_factory=set)
+    evicted: dict[Device, Mapping[Channel, Tag]] = field(default_factory=dict)
+    floors_elsewhere: dict[Device, Mapping[Channel, Tag]] = field(default_factory=dict)
+    all_read: bool = True
+
+    def put(self, record: Record) -> None:
+        """A record that is told; where its floors lie otherwise on the disk it is written again."""
+        kept = floors.kept_to(record, never_fall=self.never_fall)
+        self.records.append(kept)
+        if kept is not record and kept.floors != record.floors:
+            self.unwritten.add(record.device)
+
+    def put_elsewhere(self, record: Record) -> None:
+        """A record that is not told with the settings of now; its files stay, and its floors."""
+        kept = floors.kept_to(record, never_fall=self.never_fall)
+        if kept.floors:
+            self.floors_elsewhere[record.device] = kept.floors
+        self.elsewhere.update(release.firmware.firmware_digest for release in record.held())
+
+    def judged(self) -> Judged:
+        """All of it, as it is handed on."""
+        return Judged(
+            tuple(self.records),
+            frozenset(self.elsewhere),
+            self.all_read,
+            frozenset(self.unwritten),
+            self.evicted,
+            self.floors_elsewhere,
+        )
+
+
+def _each(
+    folder: Path, kinds: Mapping[str, bool], disk: Disk, damaged: FoldedBatch
+) -> Iterator[tuple[str, Record | None]]:
+    """Each record with its file's name; None where it may be whole and cannot be read.
+
+    What is damaged is set aside and left out. `kinds` says of each name whether it is a file's.
+    """
+    whole = _quick_reader(folder, disk)
+    for name in sorted([name for name in kinds if name.endswith(".json")]):
+        record = whole(name) if kinds[name] else None
+        if record is None:
+            try:
+                record = _read(folder, name, disk, damaged)
+            except Undecided as error:
+                damaged.say(file=str(folder / name), set_aside=None, reason=str(error))
+                yield name, None
+                continue
+        if record is not None:
+            yield name, record
 
 
 def _quick_reader(folder: Path, disk: Disk) -> Callable[[str], Record | None]:

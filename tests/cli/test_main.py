@@ -89,15 +89,14 @@ def test_every_wrong_setting_has_its_line(tmp_path: Path) -> None:
     assert not (tmp_path / "otaflux-data").exists(), "nothing was made before the complaint"
 
 
-def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
+def raising(error: BaseException) -> int:
     """The exit code of a command that raises."""
 
     @click.command()
     def command() -> None:
         raise error
 
-    monkeypatch.setattr(cli, "commands", command)
-    return cli.main([])
+    return cli.main([], among=command)
 
 
 @pytest.mark.parametrize(
@@ -113,34 +112,27 @@ def raising(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
     ],
 )
 def test_an_error_is_one_line(
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     error: Exception,
     code: int,
     line: str,
 ) -> None:
     """Whatever a command raises, it ends with its branch's code and one line, no traceback."""
-    assert raising(error, monkeypatch) == code
+    assert raising(error) == code
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"otaflux: {line}")
 
 
-def test_every_branch_has_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_branch_has_its_code() -> None:
     """No error of the tree is taken for a bug."""
     for name in ("BadName", "Unreachable", "Unsigned", "Incomplete", "DiskFailed"):
         kind = getattr(errors, name)
-        assert raising(kind("x"), monkeypatch) == (2 if issubclass(kind, Refused) else 1)
+        assert raising(kind("x")) == (2 if issubclass(kind, Refused) else 1)
 
 
-def test_ctrl_c_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_quiet() -> None:
     """Ctrl-C ends a command as shells expect it."""
-
-    @click.command()
-    def command() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "commands", command)
-    assert cli.main([]) == 130
+    assert raising(KeyboardInterrupt()) == 130
 
 
 def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:

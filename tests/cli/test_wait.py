@@ -12,7 +12,7 @@ import pytest
 from device_server import Clock
 from programs import otaflux, server
 
-from otaflux.cli.awaited import (
+from otaflux.cli.waitfor import (
     MAY_STILL_COME,
     IsTold,
     Judged,

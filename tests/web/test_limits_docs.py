@@ -9,7 +9,7 @@ import pytest
 
 from otaflux.model.names import MAX_DEVICE
 from otaflux.web import answers
-from otaflux.web.devices import awaited, continuity, downloads, firstlooks, sending
+from otaflux.web.devices import aiohttpsending, continuity, downloads, firstlooks, sending
 from otaflux.web.port import handler, listening, openfiles, parsing, secure
 from otaflux.work import backoff
 
@@ -42,7 +42,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "limits.md").read_text()
         (r"headers \| (\d+) \|", parsing.MAX_FIELDS),
         (r"whole head \| (\d+) KiB", parsing.MAX_HEAD / 1024),
         (r"name \| (\d+) characters", MAX_DEVICE),
-        (r"(\d+) KiB may still be", awaited.CHUNK / 1024),
+        (r"(\d+) KiB may still be", aiohttpsending.CHUNK / 1024),
     ],
 )
 def test_each_number_is_the_code_s(words: str, value: float) -> None:

@@ -22,7 +22,7 @@ from otaflux.errors import Busy
 from otaflux.log import Event, log
 from otaflux.state.store import Opened
 from otaflux.web.answers import BUSY_RETRY_AFTER, Answer, Span
-from otaflux.web.devices import awaited
+from otaflux.web.devices import aiohttpsending
 from otaflux.web.devices.sending import Sending
 from otaflux.web.written import Written, rendered
 
@@ -129,7 +129,7 @@ class Downloads:
         )
         self.watch(transport, sending)
         try:
-            await awaited.send(sending, request, transport, rendered(answer, request))
+            await aiohttpsending.send(sending, request, transport, rendered(answer, request))
             whole = True
         except ConnectionError:
             pass

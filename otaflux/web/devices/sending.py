@@ -1,8 +1,8 @@
 """One download: how its bytes go out, and when it is too slow to go on.
 
 On the event loop. Bytes go by `sendfile` from a shared descriptor with an offset, never by
-position, and by reads and plain writes where TLS needs them in between (`awaited.py`). Both read
-the page cache on the loop, as nginx does.
+position, and by reads and plain writes where TLS needs them in between (`aiohttpsending.py`). Both
+read the page cache on the loop, as nginx does.
 
 A board may stall for minutes while it erases flash, so nothing here has a short timeout. Once in a
 while `look` judges all who download: dropped is who took nothing for `STALLED`, or less than
