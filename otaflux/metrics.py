@@ -62,6 +62,9 @@ class Metrics:
         self.requests = RequestTimes(QUICK)
         self._declare_intake(registry)
         self._declare_devices(registry)
+        self._declare_broker(registry)
+        self._declare_clients(registry)
+        self._declare_machine(registry)
 
     def _declare_intake(self, registry: CollectorRegistry) -> None:
         """What comes from registries, and what is done about it."""
@@ -105,7 +108,7 @@ class Metrics:
         )
 
     def _declare_devices(self, registry: CollectorRegistry) -> None:
-        """What devices have and do."""
+        """What is kept up to date."""
         self.devices = Gauge(
             "otaflux_devices", "Devices that are kept up to date.", registry=registry
         )
@@ -130,6 +133,14 @@ class Metrics:
             "Seconds since a re-check of any device last ended well, or since the start.",
             registry=registry,
         )
+        self.recheck_round_seconds = Gauge(
+            "otaflux_recheck_round_seconds",
+            "Seconds in which each device is checked again once.",
+            registry=registry,
+        )
+
+    def _declare_broker(self, registry: CollectorRegistry) -> None:
+        """What goes through the MQTT broker."""
         self.broker_connected = Gauge(
             "otaflux_broker_connected",
             "1 while there is a connection to the MQTT broker, else 0.",
@@ -153,11 +164,9 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
-        self.recheck_round_seconds = Gauge(
-            "otaflux_recheck_round_seconds",
-            "Seconds in which each device is checked again once.",
-            registry=registry,
-        )
+
+    def _declare_clients(self, registry: CollectorRegistry) -> None:
+        """Who downloads, watches and names itself."""
         self.downloads = Counter(
             "otaflux_downloads", "Downloads that ended.", ["outcome"], registry=registry
         )
@@ -185,6 +194,9 @@ class Metrics:
             "Units forgotten since the start for want of room, though heard of within a day.",
             registry=registry,
         )
+
+    def _declare_machine(self, registry: CollectorRegistry) -> None:
+        """What the machine holds, and has room for."""
         self.log_lines_lost = Gauge(
             "otaflux_log_lines_lost",
             "Lines of the log that could not be written since the start.",
