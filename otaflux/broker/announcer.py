@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import msgspec
 
+from otaflux.broker.defaultreleases import DefaultReleases
 from otaflux.broker.retained import AGAIN, Retained
 from otaflux.broker.session import Session
-from otaflux.broker.told import DefaultReleases
 from otaflux.errors import BadName
 from otaflux.events import Events, Happening, RunEnded
 from otaflux.model.event import Priority, Touch

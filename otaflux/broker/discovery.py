@@ -15,10 +15,10 @@ from contextlib import suppress
 
 from otaflux.boundedmap import BoundedMap
 from otaflux.broker.account import Account
+from otaflux.broker.defaultreleases import DefaultReleases
 from otaflux.broker.entities import Entity, config, object_of, state
 from otaflux.broker.retained import AGAIN, Retained
 from otaflux.broker.session import Session
-from otaflux.broker.told import DefaultReleases
 from otaflux.errors import BadName
 from otaflux.events import Events
 from otaflux.log import Event, log

@@ -15,7 +15,7 @@ import click
 
 from otaflux.cli.flags import ASKING_THE_SERVER, uses
 from otaflux.errors import BadSetting, Undecided
-from otaflux.settings import Settings
+from otaflux.settings import Address, Settings
 
 TIMEOUT = 30.0  # seconds without a byte
 PIECE = 1 << 16  # bytes
@@ -38,11 +38,14 @@ def command(settings: Settings, path: str) -> int:
             f" {urlsplit(path).path or '/health'}: the server asked is the one at LISTEN_ADDR"
         )
     target = quote(path if path.startswith("/") else f"/{path}", safe=UNTOUCHED)
-    name = "METRICS_LISTEN_ADDR" if is_for_operators(target) else "LISTEN_ADDR"
-    address = settings.metrics_listen_addr if is_for_operators(target) else settings.listen_addr
+    if is_for_operators(target):
+        name, address, secure = "METRICS_LISTEN_ADDR", settings.metrics_listen_addr, False
+    else:
+        name, address = "LISTEN_ADDR", settings.listen_addr
+        secure = settings.tls_cert_path is not None
     address = address.reachable
     try:
-        return _print(_connection(settings, target), target)
+        return _print(_connection(address, secure=secure), target)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -59,12 +62,8 @@ def is_for_operators(target: str) -> bool:
     return path in OPERATORS or path.startswith("/device/")
 
 
-def _connection(settings: Settings, target: str) -> http.client.HTTPConnection:
-    if is_for_operators(target):
-        address = settings.metrics_listen_addr.reachable
-        return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
-    address = settings.listen_addr.reachable
-    if settings.tls_cert_path is None:
+def _connection(address: Address, *, secure: bool) -> http.client.HTTPConnection:
+    if not secure:
         return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # one that reads no roots
     context.check_hostname = False

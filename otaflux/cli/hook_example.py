@@ -21,12 +21,11 @@ import click
 from otaflux import hooks
 from otaflux.cli.flags import ASKING_THE_SERVER, NAMESPACE, uses
 from otaflux.cli.notify import first_secret, server_of
-from otaflux.cli.reference import tag_of
-from otaflux.errors import BadName
+from otaflux.cli.reference import device_and_tag
 from otaflux.hooks import Example, HookSource, Proof, Pushed
 from otaflux.hooks.intake import Ignored, Intake
 from otaflux.model.event import Noise
-from otaflux.model.names import Device, Namespace, Tag
+from otaflux.model.names import Namespace
 from otaflux.settings import Settings
 
 PLACEHOLDER = "YOUR-WEBHOOK-SECRET"
@@ -48,7 +47,7 @@ def command(settings: Settings, source: str, release: str, url: str | None) -> i
     """
     from otaflux.app.parts import Assembly
 
-    device, tag = _release(release)
+    device, tag = device_and_tag(release, any_tag=True)
     every = Namespace.of(settings.repository_prefix, frozenset())
     pushed = Pushed(
         repository=every.repository(device).name,
@@ -107,14 +106,6 @@ def proof_headers(form: Proof, body: bytes, secret: str) -> dict[str, str]:
         case _:
             assert_never(form)
     return headers
-
-
-def _release(text: str) -> tuple[Device, Tag]:
-    """DEVICE:TAG as given; raises `BadName` where it is not that."""
-    device, colon, tag = text.rpartition(":")
-    if not colon:
-        raise BadName("DEVICE:TAG: the tag is missing, as in sensor:1.4.0")
-    return Device.parse(device), tag_of(tag)
 
 
 def _server(settings: Settings) -> str:

@@ -129,9 +129,9 @@ def _row(
         if moves:
             warnings.append(f"its {MOVED}; these are still the bytes of before{_why(reason)}")
         replaced = any(
-            leaving.release.tag == tag
-            and leaving.release.manifest_digest != release.manifest_digest
-            for leaving in record.retired
+            retired.release.tag == tag
+            and retired.release.manifest_digest != release.manifest_digest
+            for retired in record.retired
         )
         if replaced and not any(MOVED in warning for warning in warnings):
             warnings.append(f"its {MOVED}: boards that ran it before will not notice")
@@ -244,15 +244,15 @@ def _told(
 
 
 def _withdrawn(record: Record, where: str) -> Iterable[Row]:
-    for leaving in record.retired:
-        if leaving.withdrawn:
-            release = leaving.release
+    for retired in record.retired:
+        if retired.withdrawn:
+            release = retired.release
             yield Row(
                 release.tag.text,
                 release.version.text,
                 "withdrawn",
                 reason=f"its tag is gone from the {where}",
-                since=_time(leaving.at),
+                since=_time(retired.at),
                 digest=str(release.manifest_digest),
                 size=release.firmware.sums.size,
                 crc32=release.firmware.sums.crc32,

@@ -161,4 +161,4 @@ class Record:
         """Every release whose file must stay on disk."""
         if not self.retired:
             return self.served()
-        return (*self.served(), *[leaving.release for leaving in self.retired])
+        return (*self.served(), *[retired.release for retired in self.retired])

@@ -146,7 +146,7 @@ def stand(
     *,
     withdrawn: bool = False,
 ) -> Record:
-    """The record with a channel settled; what it was told before is leaving until `keep`.
+    """The record with a channel settled; what it was told before is retired until `keep`.
 
     `withdrawn` says that it is told on though its tag is gone.
     """
@@ -158,12 +158,12 @@ def stand(
         channels[channel] = Standing(release, now, before is not None, withdrawn)
     else:
         channels[channel] = replace(before, release=release, withdrawn=withdrawn)
-    leaving = tuple(x for x in record.retired if x.release != release)
+    retired = tuple(x for x in record.retired if x.release != release)
     kept = tuple(x for x in record.kept if x != release)
     if before is not None and before.release != release:
-        leaving = (*(x for x in leaving if x.release != before.release),)
-        leaving += (Retired(before.release, now, withdrawn=before.withdrawn),)
-    return replace(record, channels=MappingProxyType(channels), retired=leaving, kept=kept)
+        retired = (*(x for x in retired if x.release != before.release),)
+        retired += (Retired(before.release, now, withdrawn=before.withdrawn),)
+    return replace(record, channels=MappingProxyType(channels), retired=retired, kept=kept)
 
 
 def keep(
@@ -177,7 +177,7 @@ def keep(
     lingering: Collection[Release] = (),
     lapsed: Collection[tuple[Tag, Digest]] = (),
 ) -> Record:
-    """The record with its kept and leaving releases sorted out.
+    """The record with its kept and retired releases sorted out.
 
     Kept are the `most` highest that were pulled before, below the current ones; not those whose
     tag is `gone`, nor the old bytes of a `moved` tag, whatever becomes of that tag afterwards, nor
@@ -214,7 +214,7 @@ def keep(
     last: dict[Tag, float] = {}
     for release in pool | current:
         last[release.tag] = max(last.get(release.tag, 0.0), _since(release, left))
-    leaving: list[Retired] = []
+    retired: list[Retired] = []
     for release in sorted(pool - set(kept.values()), key=lambda each: each.order):
         was = left.get(release)
         withdrawn = release.tag in gone and _since(release, left) == last[release.tag]
@@ -225,11 +225,11 @@ def keep(
             entry = replace(was, unsigned=unsigned)
         lingers = WITHDRAWN_LINGERS if entry.withdrawn else REPLACED_LINGERS
         if release in lingering or is_within(lingers, entry.at, now):
-            leaving.append(entry)
-    return replace(record, kept=tuple(kept.values()), retired=_newest(leaving))
+            retired.append(entry)
+    return replace(record, kept=tuple(kept.values()), retired=_newest(retired))
 
 
-def _newest(leaving: Iterable[Retired]) -> tuple[Retired, ...]:
+def _newest(retired: Iterable[Retired]) -> tuple[Retired, ...]:
     """Those of the releases that left for which there is room: of each kind, who left last.
 
     Whoever pushes hundreds of releases within minutes must not fill disk and catalog with them.
@@ -237,13 +237,13 @@ def _newest(leaving: Iterable[Retired]) -> tuple[Retired, ...]:
     stay: set[Retired] = set()
     for withdrawn in (False, True):
         size = 0
-        kind = [each for each in leaving if each.withdrawn is withdrawn]
+        kind = [each for each in retired if each.withdrawn is withdrawn]
         kind.sort(key=lambda each: (each.at, each.release.order), reverse=True)
         for count, each in enumerate(kind, 1):
             size += each.release.firmware.sums.size
             if count <= _ALWAYS_STAY or (count <= MAX_RETIRED and size <= MAX_RETIRED_BYTES):
                 stay.add(each)
-    return tuple(each for each in leaving if each in stay)
+    return tuple(each for each in retired if each in stay)
 
 
 def is_ahead(

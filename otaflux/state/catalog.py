@@ -116,23 +116,23 @@ class Catalog:
             for release in record.served():
                 if release.firmware.firmware_digest == firmware_digest:
                     return release
-            for leaving in record.retired:
+            for retired in record.retired:
                 if (
-                    not leaving.unsigned
-                    and leaving.release.firmware.firmware_digest == firmware_digest
-                    and self._was_told_lately(device, leaving)
+                    not retired.unsigned
+                    and retired.release.firmware.firmware_digest == firmware_digest
+                    and self._was_told_lately(device, retired)
                 ):
-                    return leaving.release
+                    return retired.release
         return None
 
-    def _was_told_lately(self, device: Device, leaving: Retired) -> bool:
+    def _was_told_lately(self, device: Device, retired: Retired) -> bool:
         """Whether devices may have been told it within `REPLACED_LINGERS`."""
         now = self._machine.now()
-        if leaving.release not in self.lingering(device):
-            return is_within(REPLACED_LINGERS, leaving.at, now)
+        if retired.release not in self.lingering(device):
+            return is_within(REPLACED_LINGERS, retired.at, now)
         # One that was withdrawn days before the start lies there for people only.
         since_load = max(0.0, now - self._loaded_on)
-        return not leaving.withdrawn or is_within(since_load + UNCONFIRMED, leaving.at, now)
+        return not retired.withdrawn or is_within(since_load + UNCONFIRMED, retired.at, now)
 
     def lingering(self, device: Device) -> frozenset[Release]:
         """The releases of a device that may have been told until its last server ended.

@@ -100,7 +100,7 @@ class References:
 
 
 def files_of(record: Record | None) -> frozenset[Digest]:
-    """The files that a record names: current, kept and leaving."""
+    """The files that a record names: current, kept and retired."""
     if record is None:
         return frozenset()
     return frozenset([release.firmware.firmware_digest for release in record.held()])

@@ -23,6 +23,7 @@ from otaflux.units.units import Units
 EVERY = 5.0  # seconds between batches that nobody waits for
 HEARD_EVERY = 3600.0  # seconds between those of when units were heard
 RETRY = 60.0  # seconds until a disk that failed is tried again, where nobody waits for it
+HINT = "Units are remembered in memory alone until the disk takes them"
 
 
 class Saver:
@@ -145,6 +146,3 @@ class Saver:
         if reason:
             path = str(self._database.path)
             log.warning(Event.UNITS_BEGUN_ANEW, path=path, reason=reason, units=len(self._units))
-
-
-HINT = "Units are remembered in memory alone until the disk takes them"

@@ -210,16 +210,16 @@ def test_what_is_kept_is_below_the_current_and_neither_withdrawn_nor_moved(
         later = choice.keep(record, most=most, gone=gone, moved=(), now=float(at))
         assert not set(later.kept) & {x.release for x in record.retired} & moved
         for tag in gone - {release.tag for release in current}:
-            left = [leaving for leaving in record.retired if leaving.release.tag == tag]
-            assert not left or max(left, key=lambda leaving: leaving.at).withdrawn
+            left = [retired for retired in record.retired if retired.release.tag == tag]
+            assert not left or max(left, key=lambda retired: retired.at).withdrawn
 
 
 @pytest.mark.parametrize("withdrawn", [False, True])
 def test_what_left_in_the_future_stays_no_longer(withdrawn: bool) -> None:
     """A clock that was years ahead and is right again keeps no file for as long."""
-    leaving = Retired(_release("1.0.0"), 3e8, withdrawn=withdrawn)
+    retired = Retired(_release("1.0.0"), 3e8, withdrawn=withdrawn)
     after = choice.keep(
-        Record(LAMP, "here", retired=(leaving,)), most=0, gone=(), moved=(), now=1.0
+        Record(LAMP, "here", retired=(retired,)), most=0, gone=(), moved=(), now=1.0
     )
     assert after.retired == ()
 
@@ -232,9 +232,9 @@ def test_what_left_stays_on_disk_for_its_time(
 
     Just after a start nobody knows whether what left last was told until then: that stays.
     """
-    leaving = Retired(_release("1.0.0"), 0.0, withdrawn=withdrawn)
-    record = Record(LAMP, "here", retired=(leaving,))
-    lingering = {leaving.release} if lingers_on else ()
+    retired = Retired(_release("1.0.0"), 0.0, withdrawn=withdrawn)
+    record = Record(LAMP, "here", retired=(retired,))
+    lingering = {retired.release} if lingers_on else ()
     after = choice.keep(record, most=0, gone=(), moved=(), now=age, lingering=lingering)
     lingers = choice.WITHDRAWN_LINGERS if withdrawn else REPLACED_LINGERS
     assert bool(after.retired) == (lingers_on or age < lingers)

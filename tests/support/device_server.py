@@ -298,7 +298,7 @@ class DeviceServer:
         unsigned: bool = False,
         device: str = "lamp",
     ) -> None:
-        """Make a release current, as the reconciler would; what was current is leaving."""
+        """Make a release current, as the reconciler would; what was current is retired."""
         device_ = current.device if current else Device(device)
         before = self.catalog.get(device_) or Record(device_, "test", ever_synced=True)
         was = before.current(channel)
@@ -306,14 +306,14 @@ class DeviceServer:
         channels.pop(channel, None)
         if current is not None:
             channels[channel] = Standing(current, self.now(), replaced_another=was is not None)
-        leaving = before.retired
+        retired = before.retired
         if was is not None and was != current and was not in kept:
-            leaving += (Retired(was, self.now(), withdrawn=withdrawn, unsigned=unsigned),)
+            retired += (Retired(was, self.now(), withdrawn=withdrawn, unsigned=unsigned),)
         record = replace(
             before,
             channels=MappingProxyType(channels),
             kept=kept,
-            retired=leaving,
+            retired=retired,
             ever_synced=True,
         )
         for held in record.held():

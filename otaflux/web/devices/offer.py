@@ -139,7 +139,7 @@ def _replaced_lately(record: Record, standing: Standing, now: float) -> bool:
         return False
     age = max(0.0, now - standing.since)
     return standing.replaced_another or any(
-        is_within(age + FRESH, leaving.at, now) for leaving in record.retired
+        is_within(age + FRESH, retired.at, now) for retired in record.retired
     )
 
 

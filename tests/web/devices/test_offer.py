@@ -81,8 +81,8 @@ def test_boards_may_be_amid_what_was_replaced_lately(
     What lies in the future is old: a clock that was ten years ahead would make it new for as long.
     """
     standing = Standing(TWO, NOW - age, replaced_another=replaced)
-    leaving = () if left_before is None else (Retired(ONE, NOW - age - left_before, True),)
-    held = Record(LAMP, "test", channels={"stable": standing}, retired=leaving)
+    retired = () if left_before is None else (Retired(ONE, NOW - age - left_before, True),)
+    held = Record(LAMP, "test", channels={"stable": standing}, retired=retired)
     found = offer(held, "stable", NOBODY, NOW)
     assert found is not None
     assert found.replaced_lately is lately

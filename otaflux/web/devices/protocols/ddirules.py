@@ -90,10 +90,10 @@ def release_of(record: Record | None, action: int, now: float) -> Release | None
     for release in record.served():
         if action_of(release) == action:
             return release
-    for leaving in record.retired:
-        lately = not leaving.withdrawn or is_within(WITHDRAWN_KNOWN, leaving.at, now)
-        if lately and action_of(leaving.release) == action:
-            return leaving.release
+    for retired in record.retired:
+        lately = not retired.withdrawn or is_within(WITHDRAWN_KNOWN, retired.at, now)
+        if lately and action_of(retired.release) == action:
+            return retired.release
     return None
 
 
@@ -103,9 +103,9 @@ def is_withdrawn(record: Record, action: int) -> bool:
     What has no signature any more that is trusted was taken back, too.
     """
     return any(
-        (leaving.withdrawn or record.is_lapsed(leaving.release))
-        and action_of(leaving.release) == action
-        for leaving in record.retired
+        (retired.withdrawn or record.is_lapsed(retired.release))
+        and action_of(retired.release) == action
+        for retired in record.retired
     ) and all(action_of(release) != action for release in record.served())
 
 
