@@ -18,13 +18,12 @@ import msgspec
 
 import otaflux
 from otaflux.model.names import Device
+from otaflux.model.notes import page_of
 from otaflux.model.release import Release
 
 MAX_READABLE = 48  # characters of an object's name that are of a device or a unit
 MAX_SUMMARY = 255  # characters; Home Assistant takes no more
-MAX_URL = 500  # characters of a page's address
 
-_PAGE = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]+)?(?:[/?#][!-~]*)?")
 _ODD = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -80,6 +79,7 @@ def state(entity: Entity, runs: str, latest: str, release: Release | None) -> by
     if release is not None and release.version.text == latest:
         if release.summary:
             said["release_summary"] = release.summary[:MAX_SUMMARY]
-        if len(release.page) <= MAX_URL and _PAGE.fullmatch(release.page):
-            said["release_url"] = release.page
+        page = page_of(release.page)
+        if page:
+            said["release_url"] = page
     return msgspec.json.encode(said)

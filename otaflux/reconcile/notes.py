@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from otaflux.model.artifact import DESCRIPTION, URL, Artifact, Manifest
+from otaflux.model.notes import page_of, summary_of
 from otaflux.model.record import Record
 from otaflux.model.release import Firmware
 from otaflux.model.version import Version
 from otaflux.unpack.chip import changed_family
 from otaflux.unpack.images import disagreements, not_above
 
-MAX_NOTE = 500  # characters of an annotation that a release carries along
-
 
 def notes_of(artifact: Artifact, manifest: Manifest) -> tuple[str, str]:
     """What a release carries along of the annotations, for people: its summary and page."""
     notes = {**artifact.annotations, **manifest.annotations}
-    return notes.get(DESCRIPTION, "")[:MAX_NOTE], notes.get(URL, "")[:MAX_NOTE]
+    return summary_of(notes.get(DESCRIPTION, "")), page_of(notes.get(URL, ""))
 
 
 def warnings_about(version: Version, firmware: Firmware, record: Record) -> tuple[str, ...]:

@@ -42,9 +42,9 @@ from otaflux.errors import Undecided
 from otaflux.model.artifact import OCI_CONFIG, Gone
 from otaflux.model.image import Image, ImageKind
 from otaflux.model.look import Lacking, Unfit, Usable
+from otaflux.model.notes import MAX_NOTE
 from otaflux.model.record import Record, Retired
 from otaflux.model.release import Chip
-from otaflux.reconcile.notes import MAX_NOTE
 from otaflux.reconcile.pull import Puller
 from otaflux.unpack.limits import Limits
 
@@ -76,7 +76,7 @@ async def test_a_usable_release_is_on_disk_with_all_that_is_told(
     async with pulling(tmp_path) as pulls:
         blob = PACKINGS[packing](CONTENT)
         notes = {
-            "org.opencontainers.image.description": "d" * 1000,
+            "org.opencontainers.image.description": "a\x1b[2J\nb\u202e" + "d" * 1000,
             "org.opencontainers.image.url": "https://example.com/1.2.0",
         }
         digest = pulls.put("v1.2.0", blob, annotations=notes)
@@ -88,7 +88,7 @@ async def test_a_usable_release_is_on_disk_with_all_that_is_told(
         assert sums.sha256 == sha256(CONTENT).hexdigest()
         assert (release.manifest_digest, release.blob_digest) == (digest, digest_of(blob))
         assert (release.tag.text, release.version.text) == ("v1.2.0", "1.2.0")
-        assert release.summary == "d" * MAX_NOTE
+        assert release.summary == "a[2J\nb" + "d" * (MAX_NOTE - 8)
         assert release.page == "https://example.com/1.2.0"
         assert pulls.store.path(release.firmware.firmware_digest).read_bytes() == CONTENT
         assert pulls.files() == [sums.sha256]

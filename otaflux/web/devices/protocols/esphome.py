@@ -14,6 +14,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from otaflux.errors import NothingHigher
+from otaflux.model.notes import page_of
 from otaflux.model.release import Release
 from otaflux.web.answers import Answer, content_path, json_body
 from otaflux.web.devices.offer import NOBODY, offer
@@ -84,8 +85,9 @@ def manifest_of(release: Release, public_url: str | None, path: str = "") -> Ans
     most = MAX_REPEATED if len(_families(release)) > 1 else len(release.summary + release.page)
     if release.summary:
         ota["summary"] = release.summary[:most]
-    if release.page and len(release.page) <= most:
-        ota["release_url"] = release.page
+    page = page_of(release.page)
+    if page and len(page) <= most:
+        ota["release_url"] = page
     return _manifest(release, release.version.text, ota)
 
 
