@@ -63,6 +63,9 @@ def test_each_registry_has_a_page_with_the_same_parts() -> None:
         for line in block.splitlines():
             setting, _, value = line.partition("=")
             flags[setting.removesuffix("_FILE")].parse(value.strip("'"))
+        named = {line.partition("=")[0] for line in block.splitlines()}
+        serves = {"REPOSITORY_PREFIX", "DEVICES"} & named
+        assert serves or "REGISTRY_USERNAME" not in named, f"{name}: nothing would be served"
 
 
 def test_every_example_that_a_page_names_exists() -> None:
@@ -84,7 +87,7 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
             assert target.is_file(), link
             headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
             found = {
-                re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in headings
+                re.sub(r"[^a-z0-9_ -]", "", head.lower()).replace(" ", "-") for head in headings
             }
             assert not anchor or anchor in found, link
 
