@@ -22,7 +22,8 @@ from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote.proxies import proxy_for
 from otaflux.secret import several
 from otaflux.settings import Settings
-from otaflux.settings.values import Wrong, public_url
+from otaflux.settings.addresses import public_url
+from otaflux.settings.values import Wrong
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -16,7 +16,8 @@ import msgspec
 
 from otaflux.errors import BadSetting, Undecided
 from otaflux.settings import Settings
-from otaflux.settings.values import Wrong, public_url
+from otaflux.settings.addresses import public_url
+from otaflux.settings.values import Wrong
 
 TIMEOUT = 10.0  # seconds without a byte
 MAX_ANSWER = 16 << 20  # bytes

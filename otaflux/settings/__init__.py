@@ -1,9 +1,9 @@
 """Every setting declared once, and how flags, environment and files become values."""
 
+from otaflux.settings.addresses import Address, BrokerUrl, Network
 from otaflux.settings.origins import Misspelt, Origin, SettingOrigins, origins
 from otaflux.settings.reading import read
 from otaflux.settings.table import SETTINGS, Setting, Settings
-from otaflux.settings.values import Address, BrokerUrl, Network
 
 __all__ = [
     "SETTINGS",

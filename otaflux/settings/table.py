@@ -15,8 +15,8 @@ import msgspec
 
 from otaflux.model.names import STABLE, Channel, Device, Namespace
 from otaflux.secret import Current, Fixed, Secret
-from otaflux.settings import signers, values
-from otaflux.settings.values import Address, BrokerUrl, Network
+from otaflux.settings import addresses, signers, values
+from otaflux.settings.addresses import Address, BrokerUrl, Network
 
 if TYPE_CHECKING:
     from otaflux.signature.identity import Name
@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True):
     """All settings, checked. `Settings()` is what an empty environment gives."""
 
     registry_url: str | None = _setting(
-        values.registry_url, None, "Registry, https://host[:port]; unset: the embedded folder"
+        addresses.registry_url, None, "Registry, https://host[:port]; unset: the embedded folder"
     )
     registry_insecure: bool = _setting(
         values.boolean,
@@ -120,10 +120,10 @@ class Settings(msgspec.Struct, frozen=True):
         _secrets, None, "Secrets that devices have to send, white space between", secret=True
     )
     public_url: str | None = _setting(
-        values.public_url, None, "Address that links to firmware carry, http(s)://host"
+        addresses.public_url, None, "Address that links to firmware carry, http(s)://host"
     )
     trusted_proxies: tuple[Network, ...] = _setting(
-        values.networks, "", "Networks whose X-Forwarded-* headers are believed"
+        addresses.networks, "", "Networks whose X-Forwarded-* headers are believed"
     )
     webhook_secret: Current[Secret] | None = _setting(
         _secret, None, "Secrets that hooks may carry, white space between; unset: 403", secret=True
@@ -190,14 +190,14 @@ class Settings(msgspec.Struct, frozen=True):
         "Refuse artifacts whose signed manifest does not name version and device",
     )
     mqtt_url: BrokerUrl | None = _setting(
-        values.broker_url, None, "MQTT broker for notifications, mqtt(s)://host[:port]"
+        addresses.broker_url, None, "MQTT broker for notifications, mqtt(s)://host[:port]"
     )
     mqtt_username: str | None = _setting(values.text, None, "User name for the broker")
     mqtt_password: Current[Secret] | None = _setting(
         _secret, None, "Password for the broker", secret=True
     )
     mqtt_topic: str | None = _setting(
-        values.topic, None, "Topic above the devices' own; unset: otaflux"
+        addresses.topic, None, "Topic above the devices' own; unset: otaflux"
     )
     mqtt_ca_cert_path: Path | None = _setting(
         values.certificates, None, "PEM file with roots to trust at the broker besides the system's"
@@ -209,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True):
         values.file, None, "PEM file with the key of the client certificate"
     )
     mqtt_discovery_prefix: str | None = _setting(
-        values.topic,
+        addresses.topic,
         None,
         "Topic where Home Assistant looks for entities, usually homeassistant; unset: none",
     )

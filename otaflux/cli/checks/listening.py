@@ -11,7 +11,7 @@ from yarl import URL
 from otaflux.cli.checks.finding import Finding, fails, note, works
 from otaflux.secret import several
 from otaflux.settings import Settings
-from otaflux.settings.values import Address
+from otaflux.settings.addresses import Address
 from otaflux.web.port import validity
 from otaflux.web.port.validity import SOON, Validity
 
