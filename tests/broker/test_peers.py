@@ -147,7 +147,7 @@ async def test_who_comes_back_later_hears_what_was_said_meanwhile(
     """A broker that restarts has its replicas back one after the other; nothing counts twice."""
     with mosquitto(tmp_path) as broker:
         one, other, late = (
-            Replica(tmp_path, broker, topic, name, SECRET, settled=0.6)
+            Replica(tmp_path, broker, topic, name, SECRET, settled=1.5)
             for name in ("one", "other", "late")
         )
         async with running(one), running(other):
