@@ -53,11 +53,7 @@ def command(settings: Settings, device: str, output: str, channel: str | None) -
     asked = Channel(channel or settings.default_channel)
     if asked not in {STABLE, *settings.channels}:
         raise BadName(f"channel '{channel}' is not one of CHANNELS")
-    target = Path(output)
-    if target.is_dir():
-        raise Refused(f"{target} is a folder; -o names the file")
-    if not target.parent.is_dir():
-        raise Refused(f"-o {target}: there is no folder {target.parent}")
+    target = _target(output)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as beside:
         release, path = asyncio.run(_pull(settings, name, version, asked, Path(beside)))
         umask = os.umask(0)
@@ -71,6 +67,27 @@ def command(settings: Settings, device: str, output: str, channel: str | None) -
     )
     for warning in release.warnings:
         click.echo(f"otaflux: warning: {warning}", err=True)
+
+
+def _target(output: str) -> Path:
+    """Where the firmware goes; raises `Refused` where no file can.
+
+    A link is written through, as other commands do, for a rename would replace the link itself;
+    and a rename over a device, such as /dev/null, would take that from the whole machine.
+    """
+    named = Path(output)
+    if named.is_dir():
+        raise Refused(f"{named} is a folder; -o names the file")
+    if not named.parent.is_dir():
+        raise Refused(f"-o {named}: there is no folder {named.parent}")
+    if named.exists() and not named.is_file():
+        raise Refused(
+            f"-o {named} is no regular file, and the firmware would take its place: name a file"
+        )
+    target = Path(os.path.realpath(named)) if named.is_symlink() else named
+    if target.is_symlink() or not target.parent.is_dir():
+        raise Refused(f"-o {named}: it is a link that leads nowhere")
+    return target
 
 
 async def _pull(
@@ -91,14 +108,21 @@ async def _pull(
             found = tuple(each for each in found if each.version == version)
         with store.claims() as claims:
             puller = parts.puller(source, store)
-            release = await _settled(puller, claims, device, found)
+            release = await _settled(puller, claims, device, found, version)
     return release, store.path(release.firmware.firmware_digest)
 
 
 async def _settled(
-    puller: Puller, claims: Claims, device: Device, found: Sequence[Candidate]
+    puller: Puller,
+    claims: Claims,
+    device: Device,
+    found: Sequence[Candidate],
+    version: Version | None,
 ) -> Release:
-    """The release that candidates come to, as a run settles them; raises with the reasons."""
+    """The release that candidates come to, as a run settles them; raises with the reasons.
+
+    `version` is the one asked for, None where it is whatever is current.
+    """
     looks: dict[Tag, Look] = {}
     nothing = Record(device, "")
     while True:
@@ -116,12 +140,14 @@ async def _settled(
             case Stands(release):
                 return release
             case Nothing():
-                raise _why_nothing(device, looks)
+                raise _why_nothing(device, version, looks)
             case _:
                 assert_never(step)
 
 
-def _why_nothing(device: Device, looks: Mapping[Tag, Look]) -> OtaFluxError:
+def _why_nothing(
+    device: Device, version: Version | None, looks: Mapping[Tag, Look]
+) -> OtaFluxError:
     """Why no candidate can be used, one after the other."""
     reasons = []
     for tag, look in looks.items():
@@ -142,6 +168,5 @@ def _why_nothing(device: Device, looks: Mapping[Tag, Look]) -> OtaFluxError:
                 assert_never(look)
     if reasons:
         return Unusable("; ".join(reasons))
-    return Undecided(
-        f"No firmware for device '{device}'", hint="`otaflux list` shows what there is"
-    )
+    asked = f"No release {version} of device" if version else "No firmware for device"
+    return Undecided(f"{asked} '{device}'", hint="`otaflux list` shows what there is")

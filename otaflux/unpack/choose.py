@@ -40,7 +40,12 @@ FIRMWARE_NAME = "firmware.bin"
 _IN_TOTO = "application/vnd.in-toto"
 _COMPRESSED_TYPE = re.compile(r"(?:.*[/.+-])?(?:gzip|gz|zstd|zst|tgz)")
 _COMPRESSED_TITLE = re.compile(r".*\.(?:gz|gzip|zst|zstd|tgz|tzst)", re.DOTALL)
-_TAR_TITLE = re.compile(r".*\.(?:tar(?:\.(?:gz|gzip|zst|zstd))?|tgz|tzst)", re.DOTALL)
+# With a packing that is not unpacked it says tar all the same, and boards cannot read it either.
+_TAR_TITLE = re.compile(
+    r".*\.(?:tar(?:\.(?:gz|gzip|zst|zstd|xz|lzma|bz2?|bzip2|lz|lz4|lzo|br|z))?"
+    r"|t(?:gz|zst|xz|lz|bz2?|az))",
+    re.DOTALL,
+)
 _FIRMWARE_TITLE = re.compile(
     r"firmware(?P<file>\.bin)?(?P<packing>(?:\.(?:tar|gz|gzip|zst|zstd|tgz|tzst))*)"
 )

@@ -35,7 +35,9 @@ from otaflux.wording import quoted
 MAX_PACKINGS = 3  # inside each other
 
 _PIECE = 256 << 10  # bytes that are summed and written at once, at least
-_MEND = f"Push it under a name that fits, or set {UNPACK}=false to serve it as it is"
+_AS_IT_IS = f"set {UNPACK}=false to serve it as it is"
+_MEND = f"Push it under a name that fits, or {_AS_IT_IS}"
+_BY_PATH = f"the annotation {FIRMWARE_PATH}"
 
 
 class Extraction:
@@ -93,7 +95,7 @@ class Extraction:
         if not self._plan.unpack:
             return self._write(source, descriptor)
         said = promise(descriptor, is_image=self._plan.is_image)
-        says_tar = said.tar or (f"the annotation {FIRMWARE_PATH}" if self._plan.path else "")
+        says_tar = said.tar or (_BY_PATH if self._plan.path else "")
         head = source.peek(LOOK)
         packing = packing_of(head, expect_tar=bool(says_tar))
         if said.compressed and packing not in {Packing.GZIP, Packing.ZSTD}:
@@ -122,9 +124,7 @@ class Extraction:
         in_image = is_layer and self._plan.is_image
         if packing is None and not (in_image and not head):  # nothing at all is an empty layer
             if says_tar and head:
-                raise Unusable(
-                    f"The layer holds no tar{_instead(head)}, but {says_tar} says so. {_MEND}"
-                )
+                raise self._no_tar(head, says_tar)
             return self._write(source, blob)
         if depth == MAX_PACKINGS:
             raise Unusable(
@@ -139,6 +139,15 @@ class Extraction:
         with closing(inner):
             inside = Stream(partial(next, inner, b""))
             return self._unpack(inside, depth + 1, says_tar, is_layer=is_layer)
+
+    def _no_tar(self, head: bytes, says_tar: str) -> Unusable:
+        if self._plan.is_image:
+            mend = f"Push the file itself as an artifact, without an image's config, or {_AS_IT_IS}"
+        elif says_tar == _BY_PATH:
+            mend = "Take the annotation away, or push the tar that it means"
+        else:
+            mend = _MEND
+        return Unusable(f"The layer holds no tar{_instead(head)}, but {says_tar} says so. {mend}")
 
     def _counted(self, source: Stream) -> memoryview:
         """A tar that is not compressed counts as it is read, others where they are unpacked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -168,11 +169,33 @@ def test_a_pull_is_what_a_device_would_get(tmp_path: Path) -> None:
         done = otaflux("pull", *arguments, "-o", "out", cwd=tmp_path, **data)
         assert done.returncode == code
         assert len(done.stderr.splitlines()) == 1
+        if arguments == ("lamp:9.9.9",):
+            assert "No release 9.9.9 of device 'lamp'" in done.stderr
     nowhere = otaflux("pull", "lamp", "-o", "nowhere/out", cwd=tmp_path, **data)
     assert (nowhere.returncode, nowhere.stderr) == (
         2, "otaflux: -o nowhere/out: there is no folder nowhere\n",
     )  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["build.bin", "data"]
+
+
+def test_a_pull_takes_the_place_of_files_only(tmp_path: Path) -> None:
+    """What is no regular file stays what it is, and a link goes on leading where it led."""
+    data = {"DATA_DIR": str(tmp_path / "data")}
+    pushed(tmp_path, "1.0.0", b"one")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "current.bin").write_bytes(b"before")
+    (tmp_path / "link").symlink_to("current.bin")
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, words in (("pipe", "is no regular file"), ("to-pipe", "is no"), ("loop", "nowhere")):
+        done = otaflux("pull", "lamp", "-o", name, cwd=tmp_path, **data)
+        assert done.returncode == 2
+        assert words in done.stderr
+    assert (tmp_path / "pipe").is_fifo()
+    done = otaflux("pull", "lamp", "-o", "link", cwd=tmp_path, **data)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "current.bin").read_bytes() == b"one"
 
 
 def test_forget_needs_the_server_stopped(tmp_path: Path) -> None:

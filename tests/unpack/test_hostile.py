@@ -262,7 +262,7 @@ HOSTILE = [
     Hostile(
         "an annotated path in a file that is no tar",
         lambda: artifact(PLAIN, "", annotations={FIRMWARE_PATH: "fw.img"}),
-        "the annotation io.otaflux.firmware.path says so",
+        "the annotation io.otaflux.firmware.path says so. Take the annotation away",
     ),
     # titles and types that lie
     _file(
@@ -276,6 +276,15 @@ HOSTILE = [
     _file("a title that says tar.gz", gzip.compress(PLAIN), "holds no tar", "fw.tar.gz"),
     _file("a title that says tar.gz of a tar", WHOLE_TAR, "no gzip or zstd", "fw.tar.gz"),
     _file("a tar.xz", b"\xfd7zXZ\0" + PLAIN, "it is xz, which is not unpacked", "fw.tar.xz.tar"),
+    *(
+        _file(
+            f"a title that says {ending}",
+            b"\xfd7zXZ\0" + PLAIN,
+            f"(it is xz, which is not unpacked), but its title 'fw.{ending}' says so",
+            f"fw.{ending}",
+        )
+        for ending in ("tar.xz", "txz", "TAR.XZ", "tar.bz2", "tbz", "tar.lz4", "tar.lzma", "tar.Z")
+    ),
     Hostile(
         "a media type that says gzip",
         lambda: artifact(PLAIN, "firmware.bin", GZIP_TYPE),
@@ -284,7 +293,7 @@ HOSTILE = [
     Hostile(
         "a container image whose layer is no tar",
         lambda: image(PLAIN),
-        "holds no tar, but being a container image's layer says so",
+        "holds no tar, but being a container image's layer says so. Push the file itself as an",
     ),
     Hostile(
         "a container image whose layer is not compressed as it says",
