@@ -8,8 +8,12 @@ goes with the process anyway: a tenth of the time of a short command.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+
+LONG = 0.01  # seconds that one look may take
+WHOLE = 2  # the generation whose look is one at all there is
 
 
 def set_aside() -> None:
@@ -31,3 +35,31 @@ def uncollected() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def setting_aside(
+    *, longer: float = LONG, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[None]:
+    """Set aside what is there after each whole look that took longer than so many seconds.
+
+    A server that hears of devices as it runs has as much that stays as one that found it at its
+    start, and polls wait for each look at it. What is in a cycle by then, and becomes garbage
+    later, is never collected: that is little, and a long look comes only after much was made.
+    """
+    began = clock()
+
+    def heard(phase: str, about: Mapping[str, int]) -> None:
+        nonlocal began
+        if about["generation"] != WHOLE:
+            return
+        if phase == "start":
+            began = clock()
+        elif clock() - began > longer:
+            gc.freeze()
+
+    gc.callbacks.append(heard)
+    try:
+        yield
+    finally:
+        gc.callbacks.remove(heard)

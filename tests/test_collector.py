@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from otaflux.collector import set_aside, uncollected
+from otaflux.collector import set_aside, setting_aside, uncollected
 
 
 def test_what_stays_is_looked_at_no_more() -> None:
@@ -42,3 +42,21 @@ def test_the_collector_rests_and_goes_on() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_takes_long_to_look_at_is_looked_at_once() -> None:
+    """After a whole look that took longer than it may, and not after others, nor later."""
+    seconds = iter((0.0, 1.0, 1.02, 2.0, 2.2))
+    before = gc.get_freeze_count()
+    try:
+        with uncollected(), setting_aside(longer=0.1, clock=lambda: next(seconds)):
+            gc.collect(0)
+            gc.collect()
+            assert gc.get_freeze_count() <= before
+            gc.collect()
+            assert gc.get_freeze_count() > before
+        gc.unfreeze()
+        gc.collect()
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.unfreeze()

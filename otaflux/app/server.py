@@ -20,7 +20,7 @@ from otaflux.app.controller import Controller
 from otaflux.app.edge import Edge
 from otaflux.app.operators import Observation, OperatorSide
 from otaflux.app.parts import Assembly
-from otaflux.collector import set_aside
+from otaflux.collector import set_aside, setting_aside
 from otaflux.errors import BadSetting, Undecided
 from otaflux.freed import give_back
 from otaflux.log import Event, log
@@ -164,21 +164,24 @@ class _Server:
         stop = _stop_signals()
         # Now, for what was found on the disk is no change.
         link = self._broker()
-        async with self._saver, self._operators_port, self._port, asyncio.TaskGroup() as tasks:
-            self._say_started()
-            controller = tasks.create_task(self._controller.run(), name="controller")
-            giving = tasks.create_task(give_back(self._controller.machine.in_thread), name="freed")
-            broker = tasks.create_task(link.run(), name="broker") if link else None
-            await stop.wait()
-            stopping()
-            self._operators.live.end()
-            self._edge.long_polls.close()
-            log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
-            controller.cancel()
-            giving.cancel()
-            if link and broker:
-                await link.flush(FLUSH)
-                broker.cancel()
+        with setting_aside():
+            async with self._saver, self._operators_port, self._port, asyncio.TaskGroup() as tasks:
+                self._say_started()
+                controller = tasks.create_task(self._controller.run(), name="controller")
+                giving = tasks.create_task(
+                    give_back(self._controller.machine.in_thread), name="freed"
+                )
+                broker = tasks.create_task(link.run(), name="broker") if link else None
+                await stop.wait()
+                stopping()
+                self._operators.live.end()
+                self._edge.long_polls.close()
+                log.info(Event.SERVER_STOPPING, downloads=self._edge.downloads.under_way)
+                controller.cancel()
+                giving.cancel()
+                if link and broker:
+                    await link.flush(FLUSH)
+                    broker.cancel()
         log.info(Event.SERVER_STOPPED)
 
     def _say_started(self) -> None:
