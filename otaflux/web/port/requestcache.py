@@ -147,13 +147,13 @@ class RequestCache:
         return known
 
     def _hear(self, known: CachedAnswer, unit: bytes, runs: bytes) -> None:
-        """A unit polled, of whose request that was cut out."""
+        """A unit polled, of whose request that was cut out; its name may have been left there."""
         if known.ask is not None:
-            device = known.ask.device
+            device, name = known.ask.device, unit or known.name
             if runs:
                 self.counts.said(device, runs)
-            if unit:
-                self._hearing.note(device, known.tells, unit, runs or known.says)
+            if name:
+                self._hearing.note(device, known.tells, name, runs or known.says)
 
     def answer(self, known: CachedAnswer) -> tuple[bytes, CachedAnswer | None]:
         """The bytes for it now, and what the connection knows after it.

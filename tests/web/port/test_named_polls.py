@@ -19,6 +19,8 @@ POLLS = (
     ("&current=0.9.0", {"RAUC-Serial": "g(1)"}, "g(1)", "0.9.0"),
     ("", {"x-ESP32-STA-MAC": "h~1", "RAUC-Serial": "other"}, "h~1", ""),
     ("&unit=i&current=%20", {}, "i", ""),
+    ("&unit=hall/2&current=0.9.3", {}, "hall/2", "0.9.3"),
+    ("&current=0.9.4", {"rauc-serial": "S/N 0042 b"}, "S/N 0042 b", "0.9.4"),
 )
 
 
@@ -37,3 +39,19 @@ async def test_units_are_remembered_whoever_answers(
     seen = {each.unit: (each.runs, each.told) for each in server.units.page(0, 99)[0]}
     expected = {name: (runs, "1.0.0") for _, _, name, runs in POLLS if name}
     assert seen == expected
+
+
+@pytest.mark.parametrize(("query", "headers", "name", "runs"), POLLS)
+async def test_a_unit_alone_is_remembered(
+    tmp_path: Path, query: str, headers: dict[str, str], name: str, runs: str
+) -> None:
+    """Also where no other board's poll was read before; each poll says what runs then."""
+    async with PortServer(tmp_path) as server:
+        server.publish(release("lamp", "1.0.0"))
+        async with await server.connect() as connection:
+            for later in (False, True):
+                said = query.replace("=0.9", "=0.8") if later else query
+                await connection.get(f"/version?device=lamp{said}", headers)
+        server.side.cache.report()
+    (seen,) = server.units.page(0, 9)[0]
+    assert (seen.unit, seen.runs) == (name, runs.replace("0.9", "0.8"))
