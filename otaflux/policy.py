@@ -17,10 +17,9 @@ class Policy:
     """Which devices, channels and releases there are, and how often they are looked at.
 
     `channels` are those besides the stable one, `default_channel` is that of polls that name none;
-    `keep_versions` releases stay on disk below the current ones. Where
-    channels `never_fall`, what one was told is told on until something higher can be.
-    `withdraw_after` is how many
-    seconds a tag has to be missing where no hook said that it was deleted. `recheck_interval` is in
+    `keep_versions` releases stay on disk below the current ones. Where channels `never_fall`,
+    what one was told is told on until something higher can be. `withdraw_after` is how many seconds
+    a tag has to be missing where no hook said that it was deleted. `recheck_interval` is in
     seconds, `registry_rate` in devices a second, `registry_concurrency` in devices at once; the
     embedded folder is looked at each `folder_looks` seconds. A run looks at `most_looks` tags and
     gives its place back. `limits` bound what one artifact may unpack to, and `judged_by` names what

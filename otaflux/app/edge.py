@@ -69,8 +69,7 @@ class DeviceSide:
     """What answers devices; its parts hear of each record from the moment they are built.
 
     `secure` says that the port has TLS, `observer` hears of requests, `admission` says who may
-    ask, and `patience` is how many
-    seconds a poll waits for a first look.
+    ask, and `patience` is how many seconds a poll waits for a first look.
     """
 
     def __init__(

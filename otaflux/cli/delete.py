@@ -67,7 +67,7 @@ async def _delete(
             where = settings.registry_url or "the embedded folder"
             click.confirm(f"Delete {device}:{tag} from {where}?", abort=True, err=True)
         try:
-            deleted = await source.delete(device, tag)
+            digest = await source.delete(device, tag)
         except NotFound as error:
             if notice is not None:
                 _say(await notice.send(Action.DELETE, device, tag))
@@ -75,9 +75,9 @@ async def _delete(
             hint = f"There are {', '.join(there[:MAX_NAMED])}" if there else ""
             more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
             raise Undecided(str(error), hint=hint + more) from None
-    click.echo(f"Deleted {device}:{tag}, which was {deleted.digest}")
+    click.echo(f"Deleted {device}:{tag}, which was {digest}")
     if notice is not None:
-        _say(await notice.send(Action.DELETE, device, tag, deleted.digest))
+        _say(await notice.send(Action.DELETE, device, tag, digest))
     elif settings.registry_url is not None:
         _say(
             "A server hears of it by the registry's hook for deletions or by --notify, and"

@@ -49,16 +49,6 @@ class Attached(msgspec.Struct, frozen=True):
 Attach = Callable[[Digest], Attached]  # from a manifest's digest to what is attached to it
 
 
-class Deleted(msgspec.Struct, frozen=True):
-    """A tag that was taken back. `digest` is what it stood for, as text.
-
-    `with_bytes` says that the manifest went too, and not the tag alone.
-    """
-
-    digest: str
-    with_bytes: bool
-
-
 class BlobReader(Protocol):
     """A blob's bytes for a thread, checked on the way: nobody reaches the end of bad ones."""
 
@@ -167,8 +157,8 @@ class Changeable(Source, Protocol):
         """What repositories begin with, under the prefix or not; empty where none are listed."""
         ...
 
-    async def delete(self, device: Device, tag: Tag) -> Deleted:
-        """Take one tag back, and no other one with it.
+    async def delete(self, device: Device, tag: Tag) -> str:
+        """Take one tag back, and no other one with it; returns the digest it stood for, as text.
 
         Raises `NotFound` where it is not there, `Refused` where others would go with it, and
         `Undecided` where the source does not delete; the message says what to set.

@@ -260,17 +260,11 @@ class Store:
 
     def sweep(self, referenced: Callable[[Digest], bool]) -> int:
         """Remove every file that nobody names or claims; returns how many. Blocks."""
-        unnamed = [digest for digest in self._held() if not referenced(digest)]
-        return self.remove_unreferenced(unnamed, referenced)
-
-    def used(self) -> int:
-        """The bytes that all files take. Blocks."""
-        return sum(self._disk.size(self.path(digest)) for digest in self._held())
-
-    def _held(self) -> list[Digest]:
         with durable.explained(f"read {self._folder}"):
             names = self._disk.names(self._folder)
-        return [Digest("sha256", name) for name in names if len(name) == _DIGITS]
+        held = [Digest("sha256", name) for name in names if len(name) == _DIGITS]
+        unnamed = [digest for digest in held if not referenced(digest)]
+        return self.remove_unreferenced(unnamed, referenced)
 
     def _claim(self, digest: Digest) -> None:
         with self._lock:

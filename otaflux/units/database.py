@@ -2,8 +2,8 @@
 
 A row is a place of the table in memory, so the file is as bounded as that is, and a unit that takes
 another's place takes its row. What cannot be read is thrown away and begun anew, and so is a file
-of another version. A file that was taken away while it was open is missed at the
-next write. Only a regular file is opened, and no link is followed.
+of another version. A file that was taken away while it was open is missed at the next write. Only
+a regular file is opened, and no link is followed.
 """
 
 from __future__ import annotations

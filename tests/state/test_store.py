@@ -40,7 +40,7 @@ def test_a_file_of_another_size_is_not_there(store: Store) -> None:
     assert not store.has(made)
 
 
-def test_what_is_claimed_or_named_is_not_swept(store: Store) -> None:
+def test_what_is_claimed_or_named_is_not_swept(store: Store, tmp_path: Path) -> None:
     """The sweep takes what nobody names, and waits for those about to name it."""
     named, claimed, free = (stored(store, text) for text in (b"named", b"claimed", b"free"))
 
@@ -52,7 +52,7 @@ def test_what_is_claimed_or_named_is_not_swept(store: Store) -> None:
         assert store.sweep(names) == 1
         assert (store.has(named), store.has(claimed), store.has(free)) == (True, True, False)
     assert store.sweep(names) == 1
-    assert store.used() == len(b"named")
+    assert list((tmp_path / "sha256").iterdir()) == [store.path(named.firmware_digest)]
 
 
 def test_a_claim_on_a_file_twice_lasts_until_both_end(store: Store) -> None:

@@ -11,11 +11,13 @@ from otaflux.errors import NotFound
 from otaflux.files import durable
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout.writing import Writing
-from otaflux.registry.source import Deleted
 
 
-def delete(work: Writing, device: Device, tag: Tag) -> Deleted:
-    """Take the tag out; raises `NotFound` where nothing has it, `Undecided` as the disk does."""
+def delete(work: Writing, device: Device, tag: Tag) -> str:
+    """Take the tag out; returns the digest that the index had for it, as text.
+
+    Raises `NotFound` where nothing has it, `Undecided` as the disk does.
+    """
     missing = NotFound(f"{device} has no tag {tag} in the embedded folder")
     if not work.place.index.exists():
         raise missing
@@ -25,4 +27,4 @@ def delete(work: Writing, device: Device, tag: Tag) -> Deleted:
         if named is None:
             raise missing
         durable.write(work.place.index, index.without_tag(tag).encode(), disk=work.disk)
-    return Deleted(named.digest_text, with_bytes=False)
+    return named.digest_text

@@ -29,7 +29,7 @@ from otaflux.registry.layout.manifests import READ_AGAIN, LayoutManifests, read_
 from otaflux.registry.layout.places import DevicePlace, Stamp
 from otaflux.registry.layout.push import LayoutPush
 from otaflux.registry.layout.writing import Writing
-from otaflux.registry.source import LONGER, Attach, Deleted, File, Unchanged
+from otaflux.registry.source import LONGER, Attach, File, Unchanged
 from otaflux.threads import InThread, to_its_end
 
 LARGE_INDEX = 32 * 1024  # bytes, from which on an index is parsed in a thread, one at a time
@@ -205,8 +205,8 @@ class Layout:
         """Nothing: here each device lies under its own name, whatever the prefix."""
         return frozenset()
 
-    async def delete(self, device: Device, tag: Tag) -> Deleted:
-        """Take a tag out of the index, under the device's lock; its blobs stay.
+    async def delete(self, device: Device, tag: Tag) -> str:
+        """Take a tag out of the index, under the device's lock; its blobs stay. Returns its digest.
 
         Raises `NotFound` where nothing has that tag.
         """

@@ -27,7 +27,7 @@ from otaflux.registry.remote.pages import oci_codes, oci_reason
 from otaflux.registry.remote.requests import Call, RegistryAnswer, Requests
 from otaflux.registry.remote.resolving import ACCEPT, RegistryResolver
 from otaflux.registry.remote.ways import Scope
-from otaflux.registry.source import Deleted, Unchanged
+from otaflux.registry.source import Unchanged
 
 AT_ONCE = 8  # tags that are looked up at once
 MAX_NAMED = 5  # tags that a refusal names
@@ -63,8 +63,8 @@ class Deletion:
         self._scope = scope
         self._sleep = sleep
 
-    async def __call__(self, tag: Tag, listing: Listing) -> Deleted:
-        """Take the tag back; `listing` is what lies beside it.
+    async def __call__(self, tag: Tag, listing: Listing) -> str:
+        """Take the tag back; returns what it stood for. `listing` is what lies beside it.
 
         Raises `NotFound` where it is not there, `Refused` where others would go with it, and
         `Undecided` where the registry does not delete or fails.
@@ -73,7 +73,7 @@ class Deletion:
         by_tag = await self._delete(tag)
         if by_tag.status in _DONE:
             await self._see_gone(tag)
-            return Deleted(str(digest), with_bytes=False)
+            return str(digest)
         if by_tag.status not in _CANNOT:
             raise self._error(by_tag, tag)
         await self._check_alone(tag, digest, listing)
@@ -81,7 +81,7 @@ class Deletion:
         if by_digest.status not in _DONE:
             raise self._error(by_digest, tag)
         await self._see_gone(tag)
-        return Deleted(str(digest), with_bytes=True)
+        return str(digest)
 
     async def _digest(self, tag: Tag) -> Digest:
         """What the tag stands for, readable or not: computed over the bytes."""

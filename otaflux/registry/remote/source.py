@@ -40,7 +40,7 @@ from otaflux.registry.remote.resolving import RegistryResolver
 from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.ways import Scope
 from otaflux.registry.remote.wire import OnRequest, Wire
-from otaflux.registry.source import Attach, BlobReader, Deleted, File, Unchanged
+from otaflux.registry.source import Attach, BlobReader, File, Unchanged
 
 PING = Scope("")  # of no repository: a token for nothing, which still takes a good login
 SPARE_CONNECTIONS = 8  # beside one for each place: blobs under way, and tokens
@@ -222,7 +222,7 @@ class Remote:
                     hint="Is REGISTRY_URL a registry, and not a web page or a log-in portal?",
                 )
 
-    async def delete(self, device: Device, tag: Tag) -> Deleted:
+    async def delete(self, device: Device, tag: Tag) -> str:
         """Take one tag back; see `otaflux.registry.remote.deleting`."""
         from otaflux.registry.remote.deleting import Deletion
 

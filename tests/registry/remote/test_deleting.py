@@ -12,7 +12,6 @@ from registry_client import SENSOR, remote
 
 from otaflux.errors import NotFound, Refused, Undecided
 from otaflux.model.names import Tag
-from otaflux.registry.source import Deleted
 
 ROBOT = ("robot", "s3cret")
 REPOSITORY = "acme/sensor"
@@ -38,8 +37,10 @@ async def test_a_tag_is_taken_back(auth: Any, deletes: Any) -> None:
     async with FakeRegistry(auth=auth) as registry, remote(registry, login=ROBOT) as client:
         digest = filled(registry)
         registry.uploads.deletes = deletes
-        assert await client.delete(SENSOR, ONE) == Deleted(digest, with_bytes=deletes == "digest")
+        assert await client.delete(SENSOR, ONE) == digest
         assert tags(registry) == {"2.0.0"}
+        last = registry.seen("manifest", method="DELETE")[-1].reference
+        assert last == ("1.0.0" if deletes == "tag" else digest)
 
 
 async def test_a_tag_whose_bytes_are_shared_goes_alone() -> None:
@@ -53,7 +54,7 @@ async def test_a_tag_whose_bytes_are_shared_goes_alone() -> None:
         assert tags(registry) == {"1.0.0", "2.0.0", "latest"}
         assert [x.reference for x in registry.seen("manifest", method="DELETE")] == ["1.0.0"]
         registry.uploads.deletes = "tag"
-        assert await client.delete(SENSOR, ONE) == Deleted(digest, with_bytes=False)
+        assert await client.delete(SENSOR, ONE) == digest
         assert tags(registry) == {"2.0.0", "latest"}
 
 
@@ -140,4 +141,7 @@ async def test_a_repository_that_goes_with_its_last_tag_is_a_tag_that_is_gone() 
 
         registry.content.put("acme/sensor", ONE.text, layers=[b"x"])
         async with remote(registry, sleep=forgets) as client:
-            assert not (await client.delete(SENSOR, ONE)).with_bytes
+            await client.delete(SENSOR, ONE)
+            assert [seen.reference for seen in registry.seen("manifest", method="DELETE")] == [
+                "1.0.0"
+            ]
