@@ -169,3 +169,8 @@ class Incomplete(Unusable):
 
 class Withheld(Unusable):
     """A policy of the registry withholds it, for lack of a signature or a scan say; it may stop."""
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of the system or of a library says; where it says nothing, its type's name."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

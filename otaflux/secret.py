@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from otaflux.errors import Undecided
+from otaflux.errors import Undecided, reason_of
 from otaflux.log import Event, log
 
 MAX_FILE = 1 << 20  # bytes; no secret, key or chain of certificates is larger
@@ -111,7 +111,7 @@ class Reread(Generic[T]):
 
     def _last_good(self, error: Exception) -> T:
         where = " and ".join(str(path) for path in self._paths)
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         if self._good is None:
             raise Undecided(f"{self._name}: cannot read {where}: {reason}")
         if not self._complained:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 import click
 
 from otaflux.cli.flags import ASKING_THE_SERVER, uses
-from otaflux.errors import BadSetting, Undecided
+from otaflux.errors import BadSetting, Undecided, reason_of
 from otaflux.settings import Address, Settings
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -49,9 +49,8 @@ def command(settings: Settings, path: str) -> int:
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Undecided(
-            f"no answer from {address}: {reason}",
+            f"no answer from {address}: {reason_of(error)}",
             hint=f"Does `otaflux serve` run, with this {name}?",
         ) from None
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 from yarl import URL
 
-from otaflux.errors import BadSetting, Undecided
+from otaflux.errors import BadSetting, Undecided, reason_of
 from otaflux.model.event import Action
 from otaflux.model.names import Device, Namespace, Tag
 from otaflux.registry.remote.proxies import proxy_for
@@ -88,9 +88,8 @@ class Notice:
         try:
             status, answer = await self._post(url, json.dumps(body).encode())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Undecided(
-                f"{self._server} was not told of {device}:{tag}: {reason}",
+                f"{self._server} was not told of {device}:{tag}: {reason_of(error)}",
                 hint="Does `otaflux serve` run there? Without a hook it finds out at a re-check",
             ) from None
         if status == _ACCEPTED:

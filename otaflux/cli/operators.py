@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from otaflux.errors import BadSetting, Undecided
+from otaflux.errors import BadSetting, Undecided, reason_of
 from otaflux.settings import Settings
 from otaflux.settings.addresses import public_url
 from otaflux.settings.values import Wrong
@@ -61,9 +61,8 @@ class OperatorsAddress(msgspec.Struct, frozen=True):
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Undecided(
-                f"no answer from {self.shown}: {reason}",
+                f"no answer from {self.shown}: {reason_of(error)}",
                 hint="Does `otaflux serve` run, with this METRICS_LISTEN_ADDR?",
             ) from None
         try:

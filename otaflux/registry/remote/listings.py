@@ -9,9 +9,9 @@ registries put all tags on one page, and polls are answered meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -22,12 +22,12 @@ from otaflux.registry.remote import harbor, pages
 from otaflux.registry.remote.denials import Denied
 from otaflux.registry.remote.requests import MAX_BODY, Call, RegistryAnswer, Requests
 from otaflux.registry.remote.ways import CATALOG, Scope
+from otaflux.threads import InThread
 
 LARGE_PAGE = 32 * 1024  # bytes, from which on a page is for a thread
 LARGE_LISTING = 2000  # names, from which on sorting out devices is, and tags lie closer together
 
 T = TypeVar("T")
-InThread = Callable[..., Awaitable[Any]]
 
 _UNKNOWN = frozenset({"NAME_UNKNOWN", "NOT_FOUND"})  # the second is Harbor's
 # Of a name that it cannot have: Harbor's for one without a project, and the specification's.
@@ -122,5 +122,4 @@ async def _read(read: Callable[[bytes], T], body: bytes, in_thread: InThread) ->
     """What is on a page, read in a thread where that takes long."""
     if len(body) < LARGE_PAGE:
         return read(body)
-    names: T = await in_thread(read, body)
-    return names
+    return await in_thread(read, body)

@@ -23,7 +23,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import ParamSpec, Self, TypeVar
 
 from otaflux.errors import BadName, Undecided, Unreachable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
@@ -41,9 +41,12 @@ from otaflux.registry.remote.retries import SERVER, RetryPolicy
 from otaflux.registry.remote.ways import Scope
 from otaflux.registry.remote.wire import OnRequest, Wire
 from otaflux.registry.source import Attach, BlobReader, File, Unchanged
+from otaflux.threads import InThread, Work
 
 PING = Scope("")  # of no repository: a token for nothing, which still takes a good login
 SPARE_CONNECTIONS = 8  # beside one for each place: blobs under way, and tokens
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Remote:
@@ -73,7 +76,7 @@ class Remote:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: blobs.Sleep = asyncio.sleep,
-        in_thread: listings.InThread = asyncio.to_thread,
+        in_thread: InThread = asyncio.to_thread,
         chance: random.Random | None = None,
         lookup: Lookup = look_up,
     ) -> None:
@@ -146,10 +149,12 @@ class Remote:
                 continue
         return frozenset(found)
 
-    async def _beside_the_loop(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _beside_the_loop(
+        self, work: Work[P, T], /, *arguments: P.args, **options: P.kwargs
+    ) -> T:
         """Sort out a large listing in a thread; one at a time, for each takes memory."""
         async with self._one_large:
-            return await self._in_thread(work, *arguments)
+            return await self._in_thread(work, *arguments, **options)
 
     async def tags(self, device: Device) -> Listing:
         """All tags of a device, in no order."""

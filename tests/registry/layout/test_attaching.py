@@ -5,28 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
+from attaching import BUNDLE, signed
 
 from otaflux.model.artifact import Digest
 from otaflux.model.names import Device, Tag
 from otaflux.registry.layout import Layout
-from otaflux.registry.source import Attach, Attached, File
+from otaflux.registry.source import File
 
 LAMP = Device("lamp")
-BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-
-
-@pytest.fixture
-def firmware(tmp_path: Path) -> File:
-    """A file to push."""
-    path = tmp_path / "build.bin"
-    path.write_bytes(b"firmware" * 100)
-    return File(path, "firmware.bin", "application/octet-stream")
-
-
-def signed(by: str = "a") -> Attach:
-    """Something that looks like a signature."""
-    return lambda subject: Attached(f'{{"{by}": "{subject}"}}'.encode(), BUNDLE, {"by": by})
 
 
 async def test_a_signature_lies_beside_what_it_signs(tmp_path: Path, firmware: File) -> None:

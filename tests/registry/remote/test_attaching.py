@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from attaching import BUNDLE, signed
 from fake_registry import FakeRegistry
 from registry_client import SENSOR, remote
 
@@ -15,24 +15,10 @@ from otaflux.errors import Refused
 from otaflux.model.artifact import OCI_INDEX, Digest
 from otaflux.model.names import Tag
 from otaflux.registry.remote.source import Remote
-from otaflux.registry.source import Attach, Attached, File
+from otaflux.registry.source import Attach, File
 
 ONE = Tag("1.0.0")
 NAME = "acme/sensor"
-BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-
-
-@pytest.fixture
-def firmware(tmp_path: Path) -> File:
-    """A file to push."""
-    path = tmp_path / "build.bin"
-    path.write_bytes(b"firmware" * 100)
-    return File(path, "firmware.bin", "application/octet-stream")
-
-
-def signed(by: str = "a") -> Attach:
-    """Something that looks like a signature."""
-    return lambda subject: Attached(f'{{"{by}": "{subject}"}}'.encode(), BUNDLE, {"by": by})
 
 
 async def push(client: Remote, file: File, attach: Attach | None = None) -> Digest:
