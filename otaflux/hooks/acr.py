@@ -3,7 +3,7 @@
 One event, shaped as one of distribution's but without an envelope. Source: Microsoft's "Azure
 Container Registry webhook reference"; known from documentation only, for ACR's code is not public.
 
-What bites: a delete names a digest and no tag. A ping has no `target` at all.
+What bites: a delete names a digest and no tag. A ping has no `target` at all, or an empty one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Target(Lenient, frozen=True):
 
 class _Body(Lenient, frozen=True):
     action: str
-    target: _Target = _Target()
+    target: _Target | None = None
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -45,15 +45,15 @@ _BODY = msgspec.json.Decoder(_Body)
 def recognises(hook: Hook) -> bool:
     """By `action` and `target` without an envelope around them, or as a ping."""
     keys = hook.keys
-    if keys.has("action", "target"):
-        return is_object(keys.target)
+    if keys.has("action", "target") and is_object(keys.target):
+        return True
     return keys.has("timestamp") and text(keys.action) == "ping"
 
 
 def parse(headers: Headers, payload: bytes) -> tuple[Part, ...]:
     """Pushes and deletes; pings, quarantine and charts are noise."""
     body = read(_BODY, payload)
-    target = body.target
+    target = body.target or _Target()
     action = _ACTIONS.get(body.action)
     if action is None:
         return (Noise(target.repository or "", f"Azure's '{body.action}' asks for nothing"),)

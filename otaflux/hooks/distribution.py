@@ -59,12 +59,12 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 def recognises(hook: Hook) -> bool:
-    """By its `events`, or by its content type, for an envelope may be `{}`."""
+    """By its `events`, or by its content type or address, for an envelope may be `{}`."""
     if hook.headers.get("content-type", "").lower().startswith(_CONTENT_TYPE):
         return True
     if hook.keys.has("events"):
         return bytes(memoryview(hook.keys.events)[:1]) in _LIST_OR_NULL
-    return hook.named and hook.is_empty
+    return hook.named == "distribution" and hook.is_empty
 
 
 def parse(headers: Headers, payload: bytes) -> Iterator[Part]:

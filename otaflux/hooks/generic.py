@@ -19,9 +19,10 @@ from otaflux.hooks.payload import (
     as_json,
     event,
     is_text,
+    malformed,
     read,
 )
-from otaflux.model.event import Action, Noise
+from otaflux.model.event import Action
 
 
 class _Body(Lenient, frozen=True):
@@ -48,7 +49,8 @@ def parse(headers: Headers, payload: bytes) -> tuple[Part, ...]:
         case "delete":
             action = Action.DELETE
         case other:
-            return (Noise(body.repository, f"the action is push or delete, not '{other}'"),)
+            reason = f"the action is push or delete, not '{other}'"
+            return (malformed(body.repository, reason),)
     return (event(action, body.repository, tag=body.tag, digest=body.digest),)
 
 

@@ -35,6 +35,7 @@ from otaflux.hooks.payload import (
     event,
     items,
     joined,
+    malformed,
     read,
 )
 from otaflux.model.event import Action, Noise
@@ -144,8 +145,8 @@ def _artifacts(action: Action, data: _Data) -> Iterable[Part]:
 
     resources = items(data.resources)
     if not resources:
-        return (Noise(repository, "malformed event: it names no resources"),)
-    return each(resources, one)
+        return (malformed(repository, "malformed event: it names no resources"),)
+    return each(resources, one, repository)
 
 
 def _replicated(replication: _Replication) -> Iterable[Part]:
@@ -209,7 +210,7 @@ def _retained(retention: _Retention) -> Iterable[Part]:
 
 
 def _unnamed(project: str) -> Noise:
-    return Noise(project, "malformed event: its name_tag does not name a repository")
+    return malformed(project, "malformed event: its name_tag does not name a repository")
 
 
 def example(pushed: Pushed) -> Example:

@@ -62,18 +62,20 @@ _INSIDE = msgspec.json.Decoder(_Inside)
 class Hook:
     """A hook whose body is a JSON object; `type` is its `type`, where that is a text.
 
-    `named` says that the sender's address names the source, which then need not be told apart.
+    `named` is the source that the sender's address names, None where it takes all of them.
     """
 
     headers: Headers
     payload: bytes
     keys: Keys
     type: str
-    named: bool = False
+    named: str | None = None
 
     @classmethod
-    def of(cls, headers: Headers, payload: bytes, *, named: bool) -> Hook:
+    def of(cls, headers: Headers, payload: bytes, *, named: str | None) -> Hook:
         """Look at a body; raises `BadHook` where it is no JSON object."""
+        if not payload.strip():
+            raise BadHook("The body is empty, so it is no hook")
         try:
             keys = read(_KEYS, payload)
         except Malformed:

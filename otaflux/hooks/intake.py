@@ -28,8 +28,9 @@ import msgspec
 from otaflux.errors import BadName
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
-from otaflux.model.names import Channel, Device, Namespace, Tag, is_told
+from otaflux.model.names import Channel, Device, Namespace, Tag, can_be_tag, is_told
 from otaflux.model.version import Version, meant
+from otaflux.wording import quoted
 
 _DIGEST = re.compile(r"sha(?:256|512):[0-9a-f]+")
 
@@ -120,9 +121,14 @@ class Intake:
             version = Version.parse(tag.text)
         except BadName:
             probably = meant(tag.text)
-            if probably is not None:
+            if probably is not None and is_told(probably, self.channels):
                 raise _Nothing(
                     f"tag '{tag}' is no version; {probably} would have counted"
+                ) from None
+            if probably is not None:
+                raise _Nothing(
+                    f"tag '{tag}' is no version; {probably} would be one, a pre-release of channel"
+                    f" '{probably.pre_release}', which CHANNELS does not name"
                 ) from None
             raise _Nothing(f"tag '{tag}' is no version, such as 1.4.0 or v1.5.0-rc.1") from None
         if not is_told(version, self.channels):
@@ -136,7 +142,11 @@ def _reference(event: HookEvent) -> tuple[Tag | None, str]:
     """The tag and the digest of an event; raises `BadName` where the tag cannot be one."""
     if _DIGEST.fullmatch(event.tag) or (event.tag and event.tag == event.digest):
         return None, event.tag
-    return Tag.parse(event.tag) if event.tag else None, event.digest
+    if not event.tag:
+        return None, event.digest
+    if not can_be_tag(event.tag):
+        raise _Nothing(f"{quoted(event.tag)} cannot be a tag")
+    return Tag(event.tag), event.digest
 
 
 def _digest(text: str) -> Digest | None:

@@ -112,13 +112,18 @@ def items(array: msgspec.Raw) -> tuple[msgspec.Raw, ...]:
     return tuple(takewhile(lambda element: element is not ABSENT, found))
 
 
-def each(parts: Iterable[T], one: Callable[[T], Iterable[Part]]) -> Iterator[Part]:
-    """What every part says; a bad one becomes `Noise` with its reason, the others stand."""
+def each(
+    parts: Iterable[T], one: Callable[[T], Iterable[Part]], repository: str = ""
+) -> Iterator[Part]:
+    """What every part says; a bad one becomes `Noise` with its reason, the others stand.
+
+    `repository` is the one that they are all about, empty where each names its own.
+    """
     for part in parts:
         try:
             yield from one(part)
         except BadHook as error:
-            yield Noise("", str(error))
+            yield malformed(repository, str(error))
 
 
 def bounded(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -131,13 +136,18 @@ def bounded(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(said)
 
 
+def malformed(repository: str, reason: str) -> Noise:
+    """A part that makes no sense; `repository` is empty where it is not known."""
+    return Noise(repository, reason, is_malformed=True)
+
+
 def event(action: Action, repository: str, *, tag: str | None, digest: str | None = None) -> Part:
     """One event, its repository lower-cased: owners keep their capitals, repositories have none.
 
     Registries write "" for what is absent as often as they leave it out.
     """
     if not repository:
-        return Noise("", "malformed event: it names no repository")
+        return malformed("", "malformed event: it names no repository")
     return HookEvent(action, repository.lower(), tag or "", digest or "")
 
 

@@ -73,11 +73,11 @@ def parse(headers: Headers, payload: bytes) -> Iterable[Part]:
         if len(memoryview(body.updated_tags)) > _MAX_BY_TAG:
             return (Noise(repository, f"updated_tags has more than {_MAX_BY_TAG} bytes"),)
         by_tag = read(_BY_TAG, body.updated_tags)
-        return each(by_tag, named)
+        return each(by_tag, named, repository)
     tags = items(body.updated_tags)
     if not tags:
         return (Noise(repository, "a notification of Quay without updated_tags"),)
-    return each(tags, one)
+    return each(tags, one, repository)
 
 
 def example(pushed: Pushed) -> Example:

@@ -36,9 +36,10 @@ from otaflux.hooks.payload import (
     Pushed,
     bounded,
     form_json,
+    malformed,
     payload_of,
+    text,
 )
-from otaflux.model.event import Noise
 
 __all__ = [
     "EXAMPLES",
@@ -119,7 +120,7 @@ def parse(headers: Headers, body: bytes, source: str | None = None) -> Delivery:
     Raises `BadHook` where the body is no JSON, or has the shape of no source (or another's). A
     malformed event in a known envelope is no error but a part: registries retry errors for ever.
     """
-    hook = Hook.of(headers, payload_of(headers, body), named=source is not None)
+    hook = Hook.of(headers, payload_of(headers, body), named=source)
     asked = [SOURCES[source]] if source else []
     found = next((each for each in (*asked, *SOURCES.values()) if each.recognises(hook)), None)
     if found is None:
@@ -132,4 +133,4 @@ def parse(headers: Headers, body: bytes, source: str | None = None) -> Delivery:
     try:
         return Delivery(found.name, bounded(found.parse(headers, hook.payload)))
     except Malformed as error:
-        return Delivery(found.name, (Noise("", str(error)),))
+        return Delivery(found.name, (malformed(text(hook.keys.repository), str(error)),))

@@ -36,10 +36,14 @@ class HookEvent:
 
 
 class Noise(msgspec.Struct, frozen=True):
-    """A part of a known payload that asks for nothing; `repository` is empty where unknown."""
+    """A part of a known payload that asks for nothing; `repository` is empty where unknown.
+
+    `is_malformed` says that it asked for something, in a way that nobody understands.
+    """
 
     repository: str
     reason: str
+    is_malformed: bool = False
 
 
 class Priority(IntEnum):

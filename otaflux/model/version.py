@@ -26,7 +26,7 @@ _VERSION = re.compile(
     rf"(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
     rf"(?:[+_ ]({_BUILD}(?:\.{_BUILD})*))?"
 )
-_MEANT = re.compile(r"[vV]?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(-[^_+]*)?(?:[_+].*)?")
+_MEANT = re.compile(r"[vV]?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?:-([^_+]*))?(?:[_+].*)?")
 
 
 def _identifiers(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -124,13 +124,21 @@ def rank(text: str) -> Rank | None:
 def meant(tag: str) -> Version | None:
     """The version that was probably meant by a tag that is none, such as 1.2 or 2025.08.01.
 
-    A pre-release stays one: none is guessed for what cannot be one, such as 1.0.0-01.
+    A pre-release stays one, without the zeros that SemVer has at no number's beginning: 1.0.0-rc.1
+    for 1.0.0-rc.01. None is guessed for what cannot be one, such as 1.0.0-.
     """
     match = _MEANT.fullmatch(tag)
     if match is None:
         return None
     *numbers, pre = match.groups()
     major, minor, patch = (int(part or 0) for part in numbers)
+    dash = "" if pre is None else "-"
+    pre = ".".join(map(_without_zeros, (pre or "").split(".")))
     with suppress(BadName):
-        return Version.parse(f"{major}.{minor}.{patch}{pre or ''}")
+        return Version.parse(f"{major}.{minor}.{patch}{dash}{pre}")
     return None
+
+
+def _without_zeros(identifier: str) -> str:
+    """An identifier as SemVer has it, whose numbers begin with no zero."""
+    return (identifier.lstrip("0") or "0") if identifier.isdigit() else identifier

@@ -80,6 +80,8 @@ def _agrees(image: Image, version: Version) -> bool:
         maybe = meant(text)
         if maybe is None:
             return True
+        if maybe.precedence == version.precedence:
+            return True
         inside = Version(".".join(map(str, maybe.key[:3])))
     if image.kind is ImageKind.MCUBOOT:  # its header has no room for a pre-release
         return inside.key[:3] == version.key[:3]

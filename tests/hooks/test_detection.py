@@ -102,6 +102,26 @@ def test_the_content_type_is_never_needed(content_type: str) -> None:
             assert hooks.parse(headers, sent.body) == expected
 
 
+@pytest.mark.parametrize("source", [None, "generic", "quay", "harbor"])
+def test_an_empty_object_is_taken_for_no_other_source(source: str | None) -> None:
+    """Only at distribution's own address may an envelope be `{}`; an empty body is named so."""
+    with pytest.raises(BadHook, match="no known shape"):
+        hooks.parse({}, b"{}", source)
+    with pytest.raises(BadHook, match="The body is empty"):
+        hooks.parse({}, b" \n", source)
+    assert hooks.parse({}, b"{}", "distribution").parts == ()
+
+
+@pytest.mark.parametrize("target", [None, {}])
+def test_a_ping_of_azure_may_have_a_target_that_says_nothing(target: object) -> None:
+    """It is acknowledged like one without, and asks for nothing."""
+    body = json.dumps({"timestamp": "2026-11-27", "action": "ping", "target": target}).encode()
+    for source in (None, "acr"):
+        delivery = hooks.parse({}, body, source)
+        assert delivery.source == "acr"
+        assert delivery.parts == (Noise("", "Azure's 'ping' asks for nothing"),)
+
+
 def test_headers_of_an_event_that_a_gateway_took_away_are_not_needed() -> None:
     """GitHub's and Gitea's packages are told apart by their keys as well."""
     for file, source in (

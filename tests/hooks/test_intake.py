@@ -12,6 +12,7 @@ from otaflux.hooks.intake import Accepted, Ignored, Intake
 from otaflux.model.artifact import Digest
 from otaflux.model.event import Action, HookEvent, Priority, Touch
 from otaflux.model.names import Channel, Device, Namespace, Tag
+from otaflux.wording import quoted
 
 DIGEST = "sha256:" + "ab" * 32
 SIGNATURE_TAGS = [
@@ -65,13 +66,21 @@ def test_every_spelling_of_a_version_counts(tag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "counts"), [("1.2", "1.2.0"), ("2025.08.01", "2025.8.1"), ("v3.1-rc1", "3.1.0-rc1")]
+    ("tag", "counts"),
+    [("1.2", "1.2.0"), ("2025.08.01", "2025.8.1"), ("1.5.0-beta.01", "1.5.0-beta.1")],
 )
 def test_a_tag_that_looks_like_a_version_is_told_what_would_have_counted(
     tag: str, counts: str
 ) -> None:
     """Who meant a version learns which tag would have been one."""
-    assert reason(tag=tag) == f"tag '{tag}' is no version; {counts} would have counted"
+    said = reason(tag=tag, by=intake("beta"))
+    assert said == f"tag '{tag}' is no version; {counts} would have counted"
+
+
+def test_a_pre_release_that_was_meant_names_its_channel_where_nobody_is_told_it() -> None:
+    """Nobody is sent to push a tag that would be ignored as well."""
+    said = reason(tag="v3.1-rc1")
+    assert "3.1.0-rc1 would be one, a pre-release of channel 'rc1', which CHANNELS does not" in said
 
 
 @pytest.mark.parametrize("tag", ["latest", "stable", "main", "sha256-abc.sig", "x" * 128])
@@ -84,7 +93,7 @@ def test_any_other_tag_is_no_version(tag: str) -> None:
 @pytest.mark.parametrize("tag", ["-x", "a b", "x" * 129, "ü", "a/b", "sha256:zz", "\x00"])
 def test_what_cannot_be_a_tag_is_ignored(tag: str) -> None:
     """A hook's words are hostile; what the grammar has no such tag for is none."""
-    assert "cannot be a tag" in reason(tag=tag)
+    assert reason(tag=tag) == f"{quoted(tag)} cannot be a tag"
 
 
 def test_a_pre_release_counts_on_its_channel_only() -> None:

@@ -164,6 +164,9 @@ def test_reading_is_bounded() -> None:
         ("1.4.0-dirty", "1.4.0", True),
         ("1.4.0", "1.4.0-rc.1", True),
         ("1.5", "1.4.0", True),
+        ("1.5-rc.1", "1.5.0-rc.1", False),
+        ("1.5.0-rc.01", "1.5.0-rc.1", False),
+        ("1.5.0-rc.01", "1.5.0-rc.2", True),
     ],
 )
 @pytest.mark.parametrize("kind", [ImageKind.ESP, ImageKind.SWU, ImageKind.RAUC])

@@ -243,7 +243,9 @@ def _ignored(source: str, part: Ignored | Noise) -> dict[str, str]:
         "repository": plain(part.repository, MAX_SENTENCE),
         "reason": plain(part.reason, MAX_SENTENCE),
     }
-    write = log.debug if isinstance(part, Noise) else log.info
+    # A registry sends noise for all that it does; a part that is malformed was meant for us.
+    is_usual = isinstance(part, Noise) and not part.is_malformed
+    write = log.debug if is_usual else log.info
     write(Event.HOOK_IGNORED, source=source, **said)
     return said
 

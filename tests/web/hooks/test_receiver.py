@@ -621,6 +621,36 @@ async def test_noise_is_logged_for_debugging_only(server: Server, lines: list[An
     assert [(line["event"], line["log_level"]) for line in lines] == [("hook_ignored", "debug")]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("generic", {"repository": "acme/lamp", "tag": 1.0}),
+        ("generic", {"repository": "acme/lamp", "tag": "1.0.0", "action": "pushed"}),
+        ("quay", {"repository": "acme/lamp", "docker_url": "x", "updated_tags": [7]}),
+        (
+            "harbor",
+            {
+                "type": "PUSH_ARTIFACT",
+                "event_data": {
+                    "repository": {"repo_full_name": "acme/lamp"},
+                    "resources": [{"tag": 100}],
+                },
+            },
+        ),
+    ],
+)
+async def test_a_malformed_event_is_logged_with_its_repository(
+    server: Server, lines: list[Any], path: str, body: object
+) -> None:
+    """It was meant for us, and whoever looks for it in the log has to find it."""
+    status, text = await server.post(f"/hooks/registry/{path}", body=json.dumps(body))
+    assert status == 200
+    assert json.loads(text)["ignored"][0]["repository"] == "acme/lamp"
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("hook_ignored", "info")
+    assert line["repository"] == "acme/lamp"
+
+
 async def test_a_senders_text_is_shown_short_and_printable(
     server: Server, lines: list[Any]
 ) -> None:
