@@ -25,8 +25,8 @@ html_css_files = ["site.css"]
 
 HERE = Path(__file__).resolve().parents[2] / "docs"
 FOLDERS = {
-    "devices": "Devices, a page a client",
-    "registries": "Registries, a page each",
+    "devices": "Clients",
+    "registries": "Registries, one by one",
     "adr": "Decisions",
 }
 
