@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -95,7 +96,7 @@ def shelf_of(
         for each in choice.ignored(listed | served, found)
         if not each.tag.is_attachment
     )
-    rows.extend(_withdrawn(record, where))
+    rows.extend(_withdrawn(record, listed, where))
     return Shelf(record.device.name, tuple(rows), seen.problem)
 
 
@@ -243,9 +244,10 @@ def _told(
     )
 
 
-def _withdrawn(record: Record, where: str) -> Iterable[Row]:
+def _withdrawn(record: Record, listed: AbstractSet[Tag], where: str) -> Iterable[Row]:
+    """What went with its tag; a tag that is there again has a row of its own."""
     for retired in record.retired:
-        if retired.withdrawn:
+        if retired.withdrawn and retired.release.tag not in listed:
             release = retired.release
             yield Row(
                 release.tag.text,

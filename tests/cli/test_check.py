@@ -17,6 +17,7 @@ from signature_cases import ASSETS
 from signed_content import Shop, fingerprint, public
 
 from otaflux.app.parts import Assembly
+from otaflux.cli.checks.folder import folder
 from otaflux.cli.checks.listening import certificate
 from otaflux.cli.checks.release import MOST_LOOKED, release
 from otaflux.cli.checks.signers import signers
@@ -218,6 +219,25 @@ def test_a_folder_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     done = run(tmp_path, DATA_DIR="/proc/otaflux")
     assert done.returncode == 1
     assert "FAIL  data folder /proc/otaflux: cannot be written" in done.stdout
+
+
+def test_a_layout_that_no_device_can_have_is_told(tmp_path: Path) -> None:
+    """Other tools write to any folder; one with capitals in its name is served to nobody."""
+    for name in ("lamp", "Lamp/inner", "room/a b", "lamp/blobs/X"):
+        layout = tmp_path / "registry" / name
+        layout.mkdir(parents=True)
+        (layout / "index.json").write_text("{}")
+    said = [str(finding) for finding in folder(Settings(data_dir=tmp_path))]
+    told = [each for each in said if "is not served" in each]
+    assert [each.partition("registry/")[2].partition(":")[0] for each in told] == [
+        "Lamp/inner", "room/a b",
+    ]  # fmt: skip
+    assert "lower-case letters" in told[0]
+    assert not [
+        each
+        for each in folder(Settings(data_dir=tmp_path, registry_url="https://r.example"))
+        if "is not served" in str(each)
+    ]
 
 
 def test_who_may_sign_is_told() -> None:

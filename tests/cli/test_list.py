@@ -362,6 +362,17 @@ def test_what_is_told_on_and_what_is_too_low_is_said() -> None:
     assert "DOWNGRADES=never" in low.reason
 
 
+def test_a_tag_that_came_back_is_not_called_gone() -> None:
+    """What was withdrawn is told until its tag is there again, which then has one row."""
+    left = release("1.1.0", b"left")
+    retired = (Retired(left, 1_790_000_000.0, withdrawn=True),)
+    record = Record(left.device, "here", retired=retired)
+    no_tags: tuple[Tag, ...] = ()
+    for tags, states in ((no_tags, ["withdrawn"]), ((Tag("1.1.0"),), ["not tried"])):
+        shelf = shelf_of(record, Seen(Listing(tags)), (), "now", where="registry")
+        assert [row.state for row in shelf.releases] == states
+
+
 def test_what_is_known_of_an_older_version_is_said() -> None:
     """That its signature is not trusted any more or could not be asked about, or what it lacked."""
     told, left = release("2.0.0", b"told"), release("1.1.0", b"left")

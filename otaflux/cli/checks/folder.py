@@ -8,10 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from otaflux.cli.checks.finding import Finding, fails, note, works
+from otaflux.registry.layout.places import misnamed
 from otaflux.settings import Settings
+from otaflux.state.datafolder import DataFolder
+from otaflux.wording import MAX_NAMES, plain
 
 
 def folder(settings: Settings) -> Iterator[Finding]:
@@ -36,8 +40,19 @@ def folder(settings: Settings) -> Iterator[Finding]:
         yield works("room on its disk", says)
     else:
         yield fails("room on its disk", says, "Free space, or lower MAX_FIRMWARE_SIZE")
+    if settings.registry_url is None:
+        yield from _misnamed(DataFolder(root).registry)
     if (root / "lock").exists():
         yield note("server on this folder", _lock(root))
+
+
+def _misnamed(folder: Path) -> Iterator[Finding]:
+    """The first layouts in the embedded folder that are no device's."""
+    found = misnamed(folder)
+    for name, reason in islice(found.items(), MAX_NAMES):
+        yield note(f"folder {folder.name}/{plain(name)}", f"is not served: {reason}", "Rename it")
+    if len(found) > MAX_NAMES:
+        yield note(f"folder {folder}", f"has {len(found) - MAX_NAMES} more that are not served")
 
 
 def _advice(error: OSError, where: Path) -> str:

@@ -137,6 +137,20 @@ def stamps(root: Path) -> dict[Device, Stamp]:
     return found
 
 
+def misnamed(root: Path) -> dict[str, str]:
+    """Layouts that are no device's, and why their folder's name can be none's. Blocks."""
+    found: dict[str, str] = {}
+    for folder, inner, files in os.walk(root):
+        inner[:] = [name for name in inner if name not in RESERVED]
+        name = Path(folder).relative_to(root).as_posix()
+        if name != "." and (INDEX in files or MARKER in files):
+            try:
+                Device.parse(name)
+            except BadName as error:
+                found[name] = str(error)
+    return dict(sorted(found.items()))
+
+
 def _look_into(
     name: str,
     entries: list[os.DirEntry[str]],
