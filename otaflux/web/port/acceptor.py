@@ -1,10 +1,6 @@
-"""Connections as they arrive: accepted, counted, and looked at once, before asyncio.
+"""Connections as they arrive: accepted, counted, and made transports where they need to be.
 
-A board that connects anew for each poll is asyncio's dearest guest: a task, a future, a transport
-and a protocol, all for one read and one write. So a first read that is a whole poll, after which
-the connection closes, is answered on the bare socket. Every other connection becomes a transport
-once something came of it, with what was read and found so far; a silent one costs nothing but its
-file. On the event loop; nothing here is parsed either, see `requestcache.py`.
+What is done with a connection until it needs one stands in `bareconnection.py`. On the event loop.
 """
 
 from __future__ import annotations
@@ -13,17 +9,16 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from typing import Any
 
 from otaflux.folded import Folded
 from otaflux.log import Event
-from otaflux.web.port.cachedanswer import CachedAnswer
+from otaflux.web.port.bareconnection import BareConnection, Surroundings
 from otaflux.web.port.connection import PROMPT, Begun, Connections
-from otaflux.web.port.handler import KEEPALIVE
-from otaflux.web.port.reading import READ
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.secure import Secure
-from otaflux.web.port.turnedaway import SecureTurnedAway, TurnedAway, say_and_close
+from otaflux.web.port.turnedaway import SecureTurnedAway, TurnedAway
+from otaflux.web.port.watch import Watch
 
 ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
 RETRY = 1.0  # seconds until accepting is tried again where there were no files or memory left
@@ -34,8 +29,8 @@ Take = Callable[[Begun], asyncio.BaseProtocol]
 class Acceptor:
     """Accepts on listening sockets; `take` makes the protocol of a connection.
 
-    Without a `cache` nothing is answered here, without `secure` there is no TLS. `trusts` says
-    whether a peer is a trusted proxy.
+    Without a `cache` nothing is answered before there is a protocol, without `secure` there is no
+    TLS. `watch` is the acceptor's to close.
     """
 
     def __init__(
@@ -43,6 +38,7 @@ class Acceptor:
         take: Take,
         *,
         connections: Connections,
+        watch: Watch,
         cache: RequestCache | None = None,
         secure: Secure | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -53,10 +49,13 @@ class Acceptor:
         self._turned_away = TurnedAway()
         self._crowded = Folded(Event.CONNECTIONS_CROWDED, clock)
         self._listening: list[socket.socket] = []
-        self._adopting: dict[asyncio.Task[None], _Arriving] = {}
+        self._adopting: dict[asyncio.Task[None], BareConnection] = {}
         self._refusing: set[asyncio.Task[None]] = set()
-        self.cache = cache
-        self.clock = clock
+        self._cache = cache
+        self._watch = watch
+        self._surroundings = Surroundings(
+            connections, watch, clock, secure is not None, self._begin_to_adopt
+        )
 
     def listen(self, sock: socket.socket) -> None:
         """Accept what comes on `sock`, which is ours to close from now on."""
@@ -71,37 +70,44 @@ class Acceptor:
             sock.close()
         self._listening.clear()
         self._turned_away.close()
-        for arriving in list(self._adopting.values()):
-            arriving.abort()
+        self._watch.close()  # so that nothing gets a protocol from now on
+        for bare in list(self._adopting.values()):
+            bare.abort()
         for refusing in self._refusing:
             refusing.cancel()
         await asyncio.gather(*self._adopting, *self._refusing, return_exceptions=True)
 
-    def adopt(self, arriving: _Arriving, begun: Begun) -> None:
-        """Make a connection a transport, whose protocol goes on from there."""
-        task = asyncio.get_running_loop().create_task(self._adopt(arriving, begun))
-        self._adopting[task] = arriving
+    def _bare(self, sock: socket.socket, peer: Any) -> BareConnection:
+        caches = self._cache
+        cache = caches.of_peer(peer) if caches is not None else None
+        return BareConnection(
+            sock,
+            str(peer[0]),
+            self._surroundings,
+            # With TLS only its layer may take what came.
+            cache=cache if self._secure is None else None,
+            shared=cache is not caches,
+        )
+
+    def _begin_to_adopt(self, bare: BareConnection, begun: Begun) -> None:
+        task = asyncio.get_running_loop().create_task(self._adopt(bare, begun))
+        self._adopting[task] = bare
         task.add_done_callback(self._adopting.pop)
 
-    @property
-    def is_secure(self) -> bool:
-        """Whether TLS is spoken."""
-        return self._secure is not None
-
-    async def _adopt(self, arriving: _Arriving, begun: Begun) -> None:
+    async def _adopt(self, bare: BareConnection, begun: Begun) -> None:
         try:
             if self._secure is not None:
                 await self._secure.handshake(
-                    arriving.sock,
-                    arriving.client,
+                    bare.sock,
+                    bare.client,
                     lambda: self._take(begun),
-                    begun=arriving.secures,
+                    begun=bare.secures,
                 )
             else:
                 loop = asyncio.get_running_loop()
-                await loop.connect_accepted_socket(lambda: self._take(begun), arriving.sock)
+                await loop.connect_accepted_socket(lambda: self._take(begun), bare.sock)
         finally:
-            self._connections.leave(arriving)
+            self._connections.leave(bare)
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(ACCEPT):
@@ -119,7 +125,7 @@ class Acceptor:
             if self._connections.are_full and not self._makes_way():
                 self._turn_away(sock, peer)
             else:
-                _Arriving(sock, peer, self, self._connections).read()
+                self._bare(sock, peer).came()
 
     def _makes_way(self) -> bool:
         self._note_crowded("all places for connections are taken")
@@ -143,123 +149,3 @@ class Acceptor:
     def _resume(self, listening: socket.socket) -> None:
         if listening in self._listening:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
-
-
-class _Arriving:
-    """A connection before it has a protocol; counted while nothing came, and while it gets one."""
-
-    __slots__ = (
-        "_acceptor",
-        "_below",
-        "_connections",
-        "_ended",
-        "_peer",
-        "_reads",
-        "_since",
-        "sock",
-    )
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        peer: tuple[str, int],
-        acceptor: Acceptor,
-        connections: Connections,
-    ) -> None:
-        self.sock = sock
-        self._peer = peer
-        self._acceptor = acceptor
-        self._connections = connections
-        self._since = 0.0
-        self._reads = False
-        self._below: asyncio.BaseTransport | None = None
-        self._ended = False
-
-    @property
-    def client(self) -> str:
-        """The address at the other end."""
-        return str(self._peer[0])
-
-    def read(self) -> None:
-        """Answer what came, or pass it on; wait where nothing did."""
-        secure = self._acceptor.is_secure
-        try:
-            # With TLS only the layer of TLS may take what came.
-            data = self.sock.recv(1, socket.MSG_PEEK) if secure else self.sock.recv(READ)
-        except (BlockingIOError, InterruptedError):
-            self._wait()
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._leave()
-            self.sock.close()
-            return
-        caches = self._acceptor.cache
-        cache = caches.of_peer(self._peer) if caches is not None else None
-        shared = cache is not caches
-        if cache is None or secure:
-            self._adopt(Begun(b"" if secure else data, shared=shared))
-            return
-        known = cache.lookup(data)
-        if not isinstance(known, CachedAnswer) or not known.closes or known.wait:
-            self._adopt(Begun(data, known, shared=shared))
-            return
-        self._leave()
-        # Nothing is in the way of a connection's first bytes, unless its client is gone.
-        with suppress(OSError):
-            self.sock.send(cache.answer(known)[0])
-        self.sock.close()
-
-    def secures(self, below: asyncio.BaseTransport) -> None:
-        """Its handshake has begun on that transport."""
-        self._below = below
-        if self._ended:
-            self.abort()
-
-    def check_idle(self, now: float) -> None:
-        """End it when nothing came for `KEEPALIVE` seconds; a handshake bounds itself."""
-        if self._reads and now - self._since >= KEEPALIVE:
-            self.abort()
-
-    def turn_away(self) -> None:
-        """Make way for another: with an answer, but where TLS was to be spoken first."""
-        if self._reads and not self._acceptor.is_secure:
-            self._leave()
-            say_and_close(self.sock)
-        else:
-            self.abort()
-
-    def abort(self) -> None:
-        """End it; one that is about to have its protocol is that protocol's to end."""
-        self._ended = True
-        if self._reads:
-            self._leave()
-            self.sock.close()
-        elif isinstance(self._below, asyncio.Transport):
-            self._below.abort()
-
-    close_idle = abort
-
-    def _wait(self) -> None:
-        if not self._reads:
-            self._reads = True
-            self._since = self._acceptor.clock()
-            self._connections.enter(self)
-            asyncio.get_running_loop().add_reader(self.sock, self.read)
-
-    def _adopt(self, begun: Begun) -> None:
-        if self._reads:
-            self._stop_reading()
-        else:
-            self._connections.enter(self)
-        self._acceptor.adopt(self, begun)
-
-    def _leave(self) -> None:
-        if self._reads:
-            self._stop_reading()
-            self._connections.leave(self)
-
-    def _stop_reading(self) -> None:
-        self._reads = False
-        asyncio.get_running_loop().remove_reader(self.sock)

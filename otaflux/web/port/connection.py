@@ -95,13 +95,16 @@ class Begun(msgspec.Struct, frozen=True):
 
     `data` was read of it, and `found` is what the cache of requests knows that to be. A `shared`
     one is a trusted proxy's: many clients may use it. One that `asked` for something before need
-    not make way.
+    not make way; it was `told` that last, at `told_at`, and is `owed` the rest of the answer.
     """
 
     data: bytes = b""
     found: CachedAnswer | CachedDownload | RawRequestMessage | None = None
     shared: bool = False
     asked: bool = False
+    told: CachedAnswer | None = None
+    told_at: float = 0.0
+    owed: bytes = b""
 
 
 NOTHING = Begun()

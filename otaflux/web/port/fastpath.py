@@ -1,4 +1,4 @@
-"""Polls and downloads that can be answered at once, before aiohttp, by bytes that are ready.
+"""Polls and downloads on a transport that can be answered at once, by bytes that are ready.
 
 An `asyncio.Protocol` that parses nothing itself: the `RequestCache` knows whole requests by their
 bytes. Whatever else comes goes to aiohttp for good, as far as it was read; both ways give the same
@@ -23,7 +23,7 @@ from otaflux.web.port.turnedaway import busy_answer
 class FastPath(asyncio.Protocol):
     """One connection, until something comes that is for aiohttp; while open it is in `connections`.
 
-    `begun` is what was asked there already, and found.
+    `begun` is what became of it on its bare socket, see `bareconnection.py`.
     """
 
     __slots__ = (
@@ -54,24 +54,29 @@ class FastPath(asyncio.Protocol):
         self._connections = connections
         self._to_aiohttp = to_aiohttp
         self._begun = begun
-        self._told: CachedAnswer | None = None
-        self._silent = True
+        self._told = begun.told
+        self._silent = not begun.asked
         self._waits: CachedAnswer | None = None
         self._sends: CachedDownload | None = None
         self._behind = b""
         self._ends = False
-        self._last = cache.clock()
+        self._last = begun.told_at if begun.asked else cache.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         bound_reads(transport)
-        self._connections.enter(self)
         begun, self._begun = self._begun, NOTHING
+        self._connections.enter(self, asked=begun.asked)
         if isinstance(begun.found, CachedAnswer):
             self._take(begun.found)
+            self.changed()  # what it waits for may have come since it was found
         elif isinstance(begun.found, CachedDownload):
             self._send(begun.found, begun.data)
+        elif begun.data:
+            self._hand_over(begun)
+        elif begun.owed:
+            self._write(begun.owed)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -197,8 +202,11 @@ class FastPath(asyncio.Protocol):
         cache = self._cache
         self._note_asked()
         answer, self._told = cache.answer(known)
+        self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
         self._transport.write(answer)
-        if known.closes or self._told is None:
+        if self._told is None or self._told.closes:
             close(self._transport)
 
     def pause_writing(self) -> None:

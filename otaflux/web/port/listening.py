@@ -62,6 +62,8 @@ def _one(family: socket.AddressFamily, address: tuple[Any, ...], *, both: bool) 
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets have it from here: no answer waits until the one before was acknowledged.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so

@@ -13,7 +13,7 @@ import msgspec
 
 from otaflux.log import Event, log
 
-RESERVED = 256  # files: firmware, catalog, the registry, the broker, the operators' port
+RESERVED = 256  # files: firmware, catalog, the registry, the broker, the operators' port, epolls
 NR_OPEN = 1 << 20  # what Linux allows where no limit is set (`fs.nr_open`)
 
 

@@ -24,7 +24,6 @@ from otaflux.log import Event, log
 from otaflux.web.devices.downloads import Downloads
 from otaflux.web.port.acceptor import Acceptor
 from otaflux.web.port.addresses import Answers
-from otaflux.web.port.cachedanswer import CachedAnswer, CachedDownload
 from otaflux.web.port.connection import Begun, Connections
 from otaflux.web.port.expiry import Expiry
 from otaflux.web.port.fastpath import FastPath
@@ -33,6 +32,7 @@ from otaflux.web.port.listening import listen
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.secure import Secure
 from otaflux.web.port.tls import Certificate
+from otaflux.web.port.watch import watch
 
 LAST = 1.0  # seconds for handlers that were cut off to notice
 LOOK_EVERY = 5  # seconds between two looks at all connections and downloads
@@ -107,6 +107,7 @@ class Port:
         self._acceptor = Acceptor(
             self._protocol,
             connections=self._open,
+            watch=watch(),
             cache=self._cache,
             secure=secure,
             clock=self._clock,
@@ -160,8 +161,6 @@ class Port:
     def _protocol(self, begun: Begun) -> asyncio.BaseProtocol:
         """Whoever takes a new connection."""
         if self._cache is None:
-            return self._handler(begun)
-        if begun.data and not isinstance(begun.found, CachedAnswer | CachedDownload):
             return self._handler(begun)
         cache = self._cache.behind if begun.shared else self._cache
         return FastPath(cache, connections=self._open, to_aiohttp=self._handler, begun=begun)
