@@ -30,6 +30,7 @@ from rows import (
     day,
     ddi,
     downloads,
+    first_start,
     hooks,
     memory,
     operators,
@@ -61,6 +62,7 @@ MORE: dict[str, Part] = {
     "ddi": ddi.rows,
     "operators": operators.rows,
     "recheck": recheck.rows,
+    "first_start": first_start.rows,
     "broker": broker.rows,
     "replicas": replicas.rows,
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import io
 import json
 import random
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from parts.programs import LOAD_CORE, shell
 
 EMPTY = b"{}"
 CONFIG = "application/vnd.oci.empty.v1+json"
+IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+IMAGE_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -29,11 +34,14 @@ class Packing:
     pack: str = "cat"
     unpack: str = ""
     tools: str = ""
+    is_image: bool = False  # a layer of a container image among others, without its title
 
 
 PLAIN = Packing("firmware.bin")
 TAR_ZST = Packing("firmware.tar.zst", "zstd -qc", "| zstd -dc | tar -xO", ", zstd, tar")
 GZIP = Packing("firmware.bin.gz", "gzip -1c", "| gzip -dc", ", gzip")
+
+IMAGE = Packing("firmware.tar.gz", "gzip -1c", "| gzip -dc | tar -xO", ", gzip, tar", is_image=True)
 
 
 def write_firmware(path: Path, size: int) -> None:
@@ -99,6 +107,49 @@ async def push(
     async with session.put(f"{base}/manifests/{tag}", data=body, headers=headers) as answer:
         answer.raise_for_status()
     return digest
+
+
+async def push_image(
+    session: aiohttp.ClientSession, registry: str, repository: str, tag: str, path: Path
+) -> str:
+    """Push a container image as a build makes one; the digest of the blob that has the firmware.
+
+    `path` is the layer with the firmware. Below it lies a system of two thousand small files, above
+    it a layer of settings, as the last lines of a Containerfile make them.
+    """
+    base = f"{registry}/v2/{repository}"
+    config = json.dumps({"architecture": "arm64", "os": "linux", "rootfs": {"type": "layers"}})
+    layers = []
+    firmware = await asyncio.to_thread(path.read_bytes)
+    for content in (_layer("usr/lib", 2000), firmware, _layer("etc", 40)):
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        await _upload(session, base, digest, content)
+        layers.append({"mediaType": IMAGE_LAYER, "digest": digest, "size": len(content)})
+    named = f"sha256:{hashlib.sha256(config.encode()).hexdigest()}"
+    await _upload(session, base, named, config.encode())
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {"mediaType": IMAGE_CONFIG, "digest": named, "size": len(config)},
+        "layers": layers,
+    }
+    headers = {"Content-Type": MANIFEST}
+    body = json.dumps(document).encode()
+    async with session.put(f"{base}/manifests/{tag}", data=body, headers=headers) as answer:
+        answer.raise_for_status()
+    return str(layers[1]["digest"])
+
+
+def _layer(folder: str, count: int) -> bytes:
+    """A layer with so many files of 4 KiB, which pack to half."""
+    chance = random.Random(count)
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as tar:
+        for number in range(count):
+            entry = tarfile.TarInfo(f"{folder}/file{number}")
+            entry.size = 4096
+            tar.addfile(entry, io.BytesIO(chance.randbytes(2048) + bytes(2048)))
+    return made.getvalue()
 
 
 async def _upload(session: aiohttp.ClientSession, base: str, digest: str, content: Any) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from parts.blobs import GZIP, PLAIN, TAR_ZST, Packed, Packing, push
+from parts.blobs import GZIP, IMAGE, PLAIN, TAR_ZST, Packed, Packing, push, push_image
 from parts.by_hand import ByHand
 from parts.distribution import distribution
 from parts.effort import Effort, Rounds
@@ -32,6 +32,7 @@ KINDS = (
     ("plain", PLAIN, False, most(1.0)),
     ("in tar.zst", TAR_ZST, False, most(1.2)),
     ("in gzip", GZIP, False, most(0.6)),
+    ("in a gzip image", IMAGE, False, most(0.6)),
     ("plain over TLS", PLAIN, True, most(1.2)),
 )
 
@@ -68,8 +69,8 @@ class Pulling:
         self.number += 1
         version = f"1.0.{self.number}"
         path = await asyncio.to_thread(self.packed.next, self.number)
-        url = self.hand.registry
-        return version, await push(self.session, url, f"bench/{device}", version, path)
+        url, how = self.hand.registry, push_image if self.packing.is_image else push
+        return version, await how(self.session, url, f"bench/{device}", version, path)
 
     async def one(self) -> tuple[float, float]:
         """Seconds from a hook to told, and seconds by hand, who begins in turns."""

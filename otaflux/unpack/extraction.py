@@ -4,8 +4,9 @@ Whatever is wrong with the bytes is an `Unusable`, which is final for their dige
 only once the reader came to its verified end: bytes that were spoilt on their way look corrupt too,
 and that must stay `Undecided`. Unpacking itself stops at once; the rest is read and thrown away.
 
-Concurrency: everything here blocks, and is for one thread at a time. Memory is a few pieces of at
-most 1 MiB and a zstd stream's window, whatever the sizes of blob and firmware.
+Concurrency: everything here blocks, and is for one thread at a time; the sink is written in another
+one meanwhile (see `aside`), which has ended when a call returns or raises. Memory is a few pieces
+of at most 1 MiB and a zstd stream's window, whatever the sizes of blob and firmware.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from otaflux.errors import Undecided, Unusable
 from otaflux.model.artifact import FIRMWARE_PATH, UNPACK, Descriptor
 from otaflux.model.release import Firmware
+from otaflux.unpack.aside import Aside
 from otaflux.unpack.chip import chip_of
 from otaflux.unpack.choose import FIRMWARE_NAME, Plan, promise
 from otaflux.unpack.gunzip import gunzip
@@ -204,19 +206,26 @@ class Extraction:
         at_once = self._limits.summed_at_once
         if blob is not None and blob.size > at_once:
             at_once = 0  # it will be given up: do not begin
-        with SumsOf(known, at_once=at_once) as sums:
+        sums, size = SumsOf(known, at_once=at_once), 0
+
+        def take(piece: bytes | memoryview) -> None:
+            sums.add(piece)
+            self._sink.write(piece)
+
+        with Aside(take) as aside:
             for piece in _pieces(source):
-                if sums.size + len(piece) > most:
+                size += len(piece)
+                if size > most:
                     raise Unusable(
                         f"The firmware is larger than {most} bytes: make it smaller, or raise"
                         " MAX_FIRMWARE_SIZE"
                     )
                 head = head or bytes(piece[:HEAD])
-                sums.add(piece)
-                self._sink.write(piece)
-            if not sums.size:
-                raise Unusable("The firmware is empty: push a file that is not")
-            return Firmware(sums.sums(), chip_of(head), image_of(head, sums.size))
+                aside.put(piece)
+            aside.end()
+        if not size:
+            raise Unusable("The firmware is empty: push a file that is not")
+        return Firmware(sums.sums(), chip_of(head), image_of(head, size))
 
 
 def _pieces(source: Stream) -> Iterator[bytes | memoryview]:

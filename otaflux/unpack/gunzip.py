@@ -16,7 +16,7 @@ from otaflux.unpack.stream import Stream
 MAGIC = b"\x1f\x8b\x08"  # ID1, ID2, and the one compression method that there is
 
 _WITH_GZIP_HEADER = 31  # zlib's wbits: a 32 KiB window, and it checks header and trailer
-_INPUT = 64 << 10  # bytes given to zlib at once: it copies what it did not use
+_INPUT = 256 << 10  # bytes given to zlib at once: it copies what it did not use
 _OUTPUT = 512 << 10  # bytes taken from zlib at once, whatever the ratio
 
 
