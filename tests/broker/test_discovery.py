@@ -78,9 +78,9 @@ class HomeAssistant:
         """The state of an entity."""
         return self._seen.last.get(entity["state_topic"])
 
-    def states(self) -> list[Any]:
-        """The states of all update entities."""
-        return [self.state(entity) for entity in self.entities("update")]
+    def states(self, component: str = "update") -> list[Any]:
+        """The states of all entities of a kind."""
+        return [self.state(entity) for entity in self.entities(component)]
 
 
 @pytest.mark.real("mosquitto")
@@ -93,6 +93,8 @@ async def test_devices_and_units_are_entities(
     async with running(home), onlooker(broker.url, f"{topic}/#") as seen:
         assistant = HomeAssistant(seen, topic)
         await seen.until(lambda: None not in assistant.states() and len(assistant.states()) == 1)
+        await seen.until(lambda: len(assistant.states("sensor")) == 1)
+        await seen.until(lambda: None not in assistant.states("sensor"))
         (sensor,), (update,) = assistant.entities("sensor"), assistant.entities("update")
         assert set(sensor) <= SENSOR
         assert set(update) <= UPDATE

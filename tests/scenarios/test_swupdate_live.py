@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import swu
 from programs import Server, server
 from swu import HARDWARE, Signer
 
@@ -22,8 +23,7 @@ UNIT = "/gateway/controller/v1/dev1"
 
 def module_of_hawkbit() -> tuple[str, ...]:
     """How the protocol is named where swupdate has several, as on Debian 13 (one on 12)."""
-    said = subprocess.run(["swupdate", "--help"], capture_output=True, text=True, check=False)
-    return ("-S hawkbit",) if "--server" in said.stdout + said.stderr else ()
+    return ("-S hawkbit",) if "--server" in swu.options() else ()
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def swupdate(
     )
     command = ["swupdate", "-f", str(config), "-H", HARDWARE, "-v", "-M", "-m"]
     suricatta = " ".join((*module_of_hawkbit(), "-p 1", *options))
-    command += ["-k", str(folder / "signer.pem"), "-u", suricatta]
+    command += [*swu.trusting(folder / "signer.pem"), "-u", suricatta]
     with tempfile.TemporaryDirectory(prefix="swu") as short, said.open("ab") as out:
         env = {"PATH": os.environ["PATH"], "TMPDIR": short, "HOME": short}
         process = subprocess.Popen(command, cwd=short, env=env, stdout=out, stderr=out)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import subprocess
+from functools import cache
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +20,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HARDWARE = "test:1.0"
 _TRAILER = "TRAILER!!!"
+
+
+@cache
+def options() -> str:
+    """What the swupdate of this machine says of its options; each version has others."""
+    said = subprocess.run(["swupdate", "--help"], capture_output=True, text=True, check=False)
+    return said.stdout + said.stderr
+
+
+def trusting(certificate: Path) -> tuple[str, ...]:
+    """The options for updates that it signed; newer ones have to be told that it is no bare key."""
+    cms = ("--digest-provider", "opensslCMS") if "--digest-provider" in options() else ()
+    return ("-k", str(certificate), *cms)
 
 
 class Signer:

@@ -140,8 +140,8 @@ PACKINGS = [
     Packing("tar, appended to", "tar -cf t other.txt && tar -rf t firmware.bin && cat t"),
     Packing(
         "tar by python",
-        'python3 -c \'import sys, tarfile as t; t.open("t", "w").add("firmware.bin")\' && cat t'
-        " && head -c 1024 /dev/zero",
+        'python3 -c \'import tarfile as t; x = t.open("t", "w"); x.add("firmware.bin"); x.close()\''
+        " && cat t && head -c 1024 /dev/zero",
         "firmware.tar",
         ("python3",),
     ),

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from device_port import PortServer
 from device_server import Connection, release, sums
-from swu import HARDWARE, Signer
+from swu import HARDWARE, Signer, trusting
 
 from otaflux.model.names import STABLE, Device
 from otaflux.web.devices.continuity import Downloader
@@ -502,7 +502,7 @@ async def test_swupdate_downloads_and_resumes(server: PortServer, tmp_path: Path
         options = f"-u http://127.0.0.1:{port}/firmware?device=gateway -r 5 -t 10"
         code, said = await run(
             *("swupdate", "-H", HARDWARE, "-v", "-M", "-m"),
-            *("-k", str(tmp_path / "signer.pem"), "-d", options),
+            *(*trusting(tmp_path / "signer.pem"), "-d", options),
             folder=Path(short),
         )
     relay.close()
