@@ -43,6 +43,21 @@ COMMANDS = {
     "get": "otaflux.cli.get",
     "hook-example": "otaflux.cli.hook_example",
 }
+# What each does, for who asks which there are: a shell that completes should not load them all.
+SUMMARIES = {
+    "serve": "Run the server; it is what otaflux does without a command.",
+    "push": "Publish a firmware file as DEVICE:TAG.",
+    "delete": "Take a release back, and say what devices are told instead.",
+    "list": "Show devices, their releases, and which one is current.",
+    "pull": "Pull what a device would be given.",
+    "wait": "Wait until devices are told a release.",
+    "units": "Show the units heard of, and what each runs.",
+    "forget": "Remove what DATA_DIR knows of a device.",
+    "verify": "Say who signed a release.",
+    "check": "Try the settings: registry, credentials, keys, broker, disk.",
+    "get": "Ask the running server for a path, such as /health.",
+    "hook-example": "Print the hook that a registry sends.",
+}
 DEFAULT = "serve"
 
 _FLAGS_FIRST = "otaflux.flags_first"  # the command that a line names behind flags, if it does
@@ -61,6 +76,10 @@ class _Commands(click.Group):
         with uncollected():
             command: click.Command = importlib.import_module(module).command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*SUMMARIES.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
@@ -82,9 +101,16 @@ class _Commands(click.Group):
             raise click.UsageError(f"{said}; {after}", error.ctx) from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        found = super().shell_complete(ctx, incomplete)
-        serve = self.get_command(ctx, DEFAULT)
-        if not incomplete.startswith("-") or serve is None:
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=summary)
+            for name, summary in SUMMARIES.items()
+            if name.startswith(incomplete)
+        ]
+        found += click.Command.shell_complete(self, ctx, incomplete)
+        serve = self.get_command(ctx, DEFAULT) if incomplete.startswith("-") else None
+        if serve is None:
             return found
         known = {item.value for item in found}
         with click.Context(serve, info_name=DEFAULT, parent=ctx) as below:

@@ -32,6 +32,27 @@ def test_help_lists_every_command(tmp_path: Path) -> None:
         assert f"\n  {name} " in done.stdout
 
 
+def test_a_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
+    """Neither `--help` nor a shell that completes waits for all that they need."""
+    assert [*cli.SUMMARIES] == [*cli.COMMANDS]
+    listed = (
+        "import sys; from click.shell_completion import BashComplete;"
+        " from otaflux.cli.main import commands, main; main(['--help']);"
+        " BashComplete(commands, {}, 'otaflux', '_X').get_completions([], '');"
+        " print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", listed],
+        cwd=tmp_path,
+        env=environment(tmp_path, {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {*done.stdout.split()}
+    assert loaded.isdisjoint({*cli.COMMANDS.values(), "asyncio", "otaflux.settings"})
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_each_command_starts_by_itself(tmp_path: Path, name: str) -> None:
     """Each command finds what it needs, whatever other commands would have loaded."""
