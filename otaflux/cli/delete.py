@@ -80,8 +80,8 @@ async def _delete(
         _say(await notice.send(Action.DELETE, device, tag, digest))
     elif settings.registry_url is not None:
         _say(
-            "A server hears of it by the registry's hook for deletions or by --notify, and"
-            " withdraws it some 13 s later; without either it has to be missing for WITHDRAW_AFTER"
+            "A server withdraws it some 13 s after the registry's hook for deletions, or after"
+            " --notify; without either when WITHDRAW_AFTER has passed"
         )
 
 

@@ -11,9 +11,9 @@ from otaflux.reconcile.choice import Candidate
 
 # docs/rollback.md has the same as a table, with what to do.
 BOARDS = (
-    "Boards go back to a lower version only where their program does: ESPHome, Arduino and Tasmota"
-    " do; esp32-home-sensor does not, nor what forbids it (ESP-IDF's and MCUboot's anti-rollback,"
-    " RAUC's higher-semver, SWUpdate's no-downgrading). For these push the old firmware under a"
+    "Boards go back to a lower version only if their program does so. ESPHome, Arduino and Tasmota"
+    " do. esp32-home-sensor does not, nor do boards with ESP-IDF's or MCUboot's anti-rollback,"
+    " RAUC's higher-semver or SWUpdate's no-downgrading: for these push the old firmware under a"
     " higher version"
 )
 

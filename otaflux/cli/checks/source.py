@@ -67,8 +67,8 @@ async def source(settings: Settings, device: Device | None) -> AsyncIterator[Fin
     elif listed is None:
         yield note(
             "listing",
-            "the registry lists no devices, or is not asked to without REPOSITORY_PREFIX",
-            "A device is known once DEVICES, a hook or a poll names it",
+            "the registry lists no devices; without REPOSITORY_PREFIX it is not asked to",
+            "OtaFlux knows a device when DEVICES, a hook or a poll names it",
         )
     yield _round(settings, len({*names, *records}))
 
@@ -187,10 +187,10 @@ def _under(beginnings: frozenset[str], prefix: str) -> Finding:
 def _round(settings: Settings, devices: int) -> Finding:
     seconds = devices / settings.registry_rate
     long = seconds > settings.recheck_interval
-    many = "1 device takes" if devices == 1 else f"{devices} devices take"
+    many = "1 device" if devices == 1 else f"{devices} devices"
     return note(
         "re-checks",
-        f"{many} {seconds:.0f} s at REGISTRY_RATE {settings.registry_rate:g},"
-        f" of RECHECK_INTERVAL {settings.recheck_interval:g} s",
+        f"each {settings.recheck_interval:g} s (RECHECK_INTERVAL); to look at {many} takes"
+        f" {seconds:.0f} s at REGISTRY_RATE {settings.registry_rate:g}",
         "Raise REGISTRY_RATE, or let hooks do it and raise RECHECK_INTERVAL" if long else "",
     )
