@@ -122,7 +122,8 @@ class TrustChanged(msgspec.Struct, frozen=True):
 class ReleaseRefused(msgspec.Struct, frozen=True):
     """A look found that a release cannot be served, or not yet; told at each such look.
 
-    `digest` is None where the registry withholds that too.
+    `digest` is None where the registry withholds that too. `for_tag` says that it is refused for
+    its tag, and that the same bytes may be served under another.
     """
 
     device: Device
@@ -131,6 +132,7 @@ class ReleaseRefused(msgspec.Struct, frozen=True):
     digest: Digest | None
     reason: str
     hooks: tuple[str, ...] = ()
+    for_tag: bool = False
 
 
 class FoundUsable(msgspec.Struct, frozen=True):

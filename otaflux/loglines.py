@@ -129,8 +129,8 @@ class LogLines:
             case ReleaseRefused():
                 self._refuse(happening)
             case FoundUsable(device, tag, digest):
-                self._refused.forget((device, tag))
-                self._refused.forget((device, digest))
+                self._refused.forget((device, tag, False))
+                self._refused.forget((device, digest, False))
                 self._lapsed.forget((device, digest))
             case TagUnclear(device, tag, reason, hooks):
                 self._fail((device, tag), device, tag, reason, hooks)
@@ -189,8 +189,12 @@ class LogLines:
             )
 
     def _refuse(self, refused: ReleaseRefused) -> None:
-        """A release that cannot be served: once for each digest and reason, whatever its tags."""
-        key = (refused.device, refused.digest or refused.tag)
+        """A release that cannot be served: once for each digest and reason, whatever its tags.
+
+        What is refused for its tag alone is none the less known where its bytes are usable under
+        another one, at each look.
+        """
+        key = (refused.device, refused.digest or refused.tag, refused.for_tag)
         if self._refused.is_new(key, refused.reason):
             log.warning(
                 Event.RELEASE_REFUSED,

@@ -95,6 +95,15 @@ def test_a_refusal_is_said_once_whatever_the_tags_are() -> None:
     assert levels(LogLines(), *refusals) == ["warning"]
 
 
+def test_what_is_refused_for_its_tag_is_said_once_though_its_bytes_are_usable() -> None:
+    """A signed manifest under a tag that it was not signed for is news once, not at each look."""
+    said = LogLines()
+    digest = Digest("sha256", "0" * 64)
+    usable = FoundUsable(device(1), Tag("0.9.0"), digest)
+    under_another = replace(refused(1), for_tag=True)
+    assert levels(said, *[usable, under_another] * 3) == ["warning"]
+
+
 def test_what_is_remembered_is_bounded() -> None:
     """Names are cheap for whoever polls them: what was said first is forgotten first."""
     said = LogLines()

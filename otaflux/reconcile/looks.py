@@ -202,10 +202,10 @@ class Looks:
             case Unfit(digest, reason):
                 if self.is_news(look, record):
                     self._refuse(candidate, digest, reason)
-            case (
-                AwaitsSignature(digest, reason) | Unbound(digest, reason) | Lacking(digest, reason)
-            ):
+            case AwaitsSignature(digest, reason) | Lacking(digest, reason):
                 self._refuse(candidate, digest, reason)
+            case Unbound(digest, reason):
+                self._refuse(candidate, digest, reason, for_tag=True)
             case HeldBack(reason):
                 self._refuse(candidate, None, reason)
             case Gone():
@@ -213,6 +213,10 @@ class Looks:
             case _:
                 assert_never(look)
 
-    def _refuse(self, candidate: Candidate, digest: Digest | None, reason: str) -> None:
+    def _refuse(
+        self, candidate: Candidate, digest: Digest | None, reason: str, *, for_tag: bool = False
+    ) -> None:
         tag, version, hooks = candidate.tag, candidate.version, self._touch.hooks
-        self._events.tell(ReleaseRefused(self._device, tag, version, digest, reason, hooks))
+        self._events.tell(
+            ReleaseRefused(self._device, tag, version, digest, reason, hooks, for_tag)
+        )

@@ -236,6 +236,9 @@ def _check_titles(titles: Sequence[str]) -> None:
     for title in titles:
         parts = title.split("/")
         if not title.isprintable() or any(part in {"", ".", ".."} for part in parts):
-            raise Refused(f"{title!r} cannot be a file's title: it is a relative path, or a name")
+            raise Refused(
+                f"{title!r} cannot be a file's title, which is a name or a relative path, in"
+                " characters that can be printed: TITLE=FILE gives it another"
+            )
     if len(set(titles)) < len(titles):
         raise Refused("two files have the same title; each needs its own")

@@ -59,7 +59,8 @@ def check_head(
         raise Unproven("The secret is wrong: none of WEBHOOK_SECRET was sent")
     raise Unproven(
         "A secret is missing: send one of WEBHOOK_SECRET as 'Authorization', as"
-        " 'X-Webhook-Secret', or as the key of an HMAC"
+        " 'X-Webhook-Secret', or as the key of an HMAC;"
+        " a secret in the address counts for dockerhub, generic and quay only"
     )
 
 
