@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import otaflux
+from otaflux import roots
 from otaflux.app.trusted import trusted
 from otaflux.collector import uncollected
 from otaflux.events import Events, RequestSent
@@ -119,7 +120,7 @@ class Assembly:
 
             yield Layout(self.folder.registry)
             return
-        with uncollected():
+        with uncollected(), roots.unread():
             from otaflux.registry.remote.retries import COMMAND, SERVER
             from otaflux.registry.remote.source import Remote
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 import otaflux
+from otaflux import roots
 from otaflux.cli import streams
 from otaflux.collector import uncollected
 from otaflux.errors import BadSetting, OtaFluxError, Refused, Undecided
@@ -73,7 +74,7 @@ class _Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        with uncollected():
+        with uncollected(), roots.unread():
             command: click.Command = importlib.import_module(module).command
         return command
 

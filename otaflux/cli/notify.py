@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -102,12 +103,16 @@ class Notice:
         headers = {"Content-Type": "application/json", "X-Webhook-Secret": self._secret}
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         proxy = proxy_for(url, os.environ)
+        schemes = {url.scheme, proxy.url.scheme if proxy is not None else ""}
+        # With the system's roots, which aiohttp's own context lacks here: see `otaflux.roots`.
+        context = ssl.create_default_context() if "https" in schemes else True
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
                 url,
                 data=body,
                 headers=headers,
+                ssl=context,
                 proxy=proxy.url if proxy is not None else None,
                 allow_redirects=False,
             ) as response,

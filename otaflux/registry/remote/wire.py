@@ -91,16 +91,14 @@ class Wire:
         self._connections = connections
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
-        # For aiohttp: its own context with the system's roots, or its own that believes everybody.
-        # It loads both when it is imported, so that one more here would cost each command time.
-        self._others: ssl.SSLContext | bool = True
-        self._own: ssl.SSLContext | bool = True
+        # With the system's roots, made when TLS is first spoken: see `otaflux.roots`.
+        self._checking: ssl.SSLContext | None = None
+        self._one_makes_it = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Read the certificates and open the session; raises `BadSetting`."""
         if self._ca_cert_path is not None:
-            self._others = await asyncio.to_thread(_with_root, self._ca_cert_path)
-        self._own = False if self._insecure else self._others
+            self._checking = await asyncio.to_thread(_with_root, self._ca_cert_path)
         tracing = aiohttp.TraceConfig()
         tracing.on_request_end.append(self._ended)
         tracing.on_request_exception.append(self._failed)
@@ -169,11 +167,24 @@ class Wire:
             headers=dict(headers),
             data=pace.of(data) if isinstance(data, AsyncIterator) else data,
             allow_redirects=False,
-            ssl=self._own if url.host == self._own_host else self._others,
+            ssl=await self._trust(url, proxy),
             proxy=proxy.url if proxy is not None else None,
             trace_request_ctx={"kind": kind},
             middlewares=(pace.bounded,),
         )
+
+    async def _trust(self, url: URL, proxy: Proxy | None) -> ssl.SSLContext | bool:
+        """Whom aiohttp should believe on the way there; False is everybody."""
+        if self._insecure and url.host == self._own_host:
+            return False
+        if url.scheme != "https" and (proxy is None or proxy.url.scheme != "https"):
+            return True  # no TLS
+        if self._checking is not None:
+            return self._checking
+        async with self._one_makes_it:
+            if self._checking is None:
+                self._checking = await asyncio.to_thread(ssl.create_default_context)
+            return self._checking
 
     async def _ended(
         self,

@@ -102,6 +102,17 @@ async def test_a_root_of_ones_own_is_trusted_beside_the_systems(
             assert (await client.tags(SENSOR)).tags
 
 
+async def test_the_systems_roots_are_read_when_tls_is_spoken(
+    authority: trustme.CA, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that there are then, whatever there was when the program was loaded."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(root))
+    async with FakeRegistry(tls=tls(authority, "127.0.0.1")) as registry:
+        put(registry)
+        async with remote(registry) as client:
+            assert (await client.tags(SENSOR)).tags
+
+
 async def test_an_unknown_certificate_is_refused_and_the_setting_named(
     authority: trustme.CA,
 ) -> None:
