@@ -206,6 +206,18 @@ VALUES = (
     "otaflux.registry.url=https://r,replicaCount=3,otaflux.mqtt.url=mqtt://b",
     "ingress.enabled=true,persistence.enabled=false,otaflux.webhookSecret=s",
     "otaflux.existingSecret=mine,otaflux.cosignPubKey=x,settings.KEEP_VERSIONS=5",
+    (
+        "volumes[0].name=tls,volumes[0].secret.secretName=tls,volumeMounts[0].name=tls,"
+        "volumeMounts[0].mountPath=/tls,settings.TLS_CERT_PATH=/tls/tls.crt"
+    ),
+    (
+        "service.type=LoadBalancer,resources.limits.memory=512Mi,tolerations[0].operator=Exists,"
+        "nodeSelector.disk=ssd,imagePullSecrets[0].name=mine,podLabels.team=boards"
+    ),
+    (
+        "podSecurityContext=null,securityContext.runAsUser=null,securityContext.runAsGroup=null,"
+        "livenessProbe=null,serviceAccount.create=false"
+    ),
 )
 
 
