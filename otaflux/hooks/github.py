@@ -100,8 +100,9 @@ def _part(action: str, package: _Package) -> Part:
     if not repository:
         owner = (package.owner or _Owner()).login or package.namespace
         repository = joined(owner, package.name)
-    kinds = {(package.package_type or "").lower(), (package.ecosystem or "").lower()}
-    if not kinds & _CONTAINER and version.container_metadata is None:
+    kinds = {(package.package_type or "").lower(), (package.ecosystem or "").lower()} - {""}
+    is_container = bool(kinds & _CONTAINER) if kinds else version.container_metadata is not None
+    if not is_container:
         return Noise(repository.lower(), "this package is no container")
     if action not in _PUSHES:
         return Noise(repository.lower(), f"the package was {action}, which asks for nothing")

@@ -150,9 +150,12 @@ def test_without_metadata_the_address_tells_the_tag() -> None:
 
 def test_packages_of_other_kinds_are_noise() -> None:
     """An npm package of the same organisation is acknowledged, and nothing else."""
-    (part,) = github(package_type="npm", ecosystem="npm", container_metadata=None)
-    assert isinstance(part, Noise)
-    assert "no container" in part.reason
+    for more in ({"container_metadata": None}, {}):
+        (part,) = github(package_type="npm", ecosystem="npm", **more)
+        assert isinstance(part, Noise)
+        assert "no container" in part.reason
+    (part,) = github(package_type="", ecosystem=None)
+    assert isinstance(part, HookEvent)  # its kind left out, and a container by what else is there
 
 
 @pytest.mark.parametrize("action", ["deleted", "", None])
