@@ -76,7 +76,7 @@ async def test_notifications_of_a_real_registry(tmp_path: Path) -> None:
         }
         with server(tmp_path, **settings) as running:
             await rising(registry, running, lambda _: None)
-            published = [e for e in running.log() if e["event"] == "release_published"]
+            published = running.logged("release_published", 3)
             accepted = {e["hook"] for e in running.log() if e["event"] == "hook_accepted"}
             assert [e["version"] for e in published] == ["1.0.0", "1.1.0", "1.2.0+build.7"]
             # The first poll of a device not known yet looks too, and may be quicker than its hook.
@@ -155,7 +155,7 @@ async def test_a_deleted_tag_is_told_until_two_looks_agree(tmp_path: Path) -> No
             assert running.hook(hook.encode(), secret=SECRET).status == 202
             running.told("sensor", "1.0.0", within=20)
             assert time.monotonic() - began > 9
-            (line,) = [e for e in running.log() if e["event"] == "release_withdrawn"]
+            (line,) = running.logged("release_withdrawn")
             assert (line["tag"], line["device"]) == ("1.1.0", "sensor")
             kept = Path(line["file"]).read_bytes()  # noqa: ASYNC240 - the loop has nothing else
             assert kept == firmware("1.1.0")

@@ -199,6 +199,14 @@ class Server:
         lines = (self.folder / "log").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
+    def logged(self, event: str, times: int = 1, within: float = 10.0) -> list[dict[str, Any]]:
+        """The lines of an event, once there are so many: lines are written a moment later."""
+        deadline = time.monotonic() + within
+        while len(found := [line for line in self.log() if line["event"] == event]) < times:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+        return found
+
 
 @contextmanager
 def server(folder: Path, *, fresh: bool = False, **settings: str) -> Iterator[Server]:
