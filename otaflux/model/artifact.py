@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import msgspec
@@ -89,16 +88,18 @@ class Platform(msgspec.Struct, frozen=True):
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """Points at bytes: what they are, their digest, their size in bytes."""
 
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default_factory=lambda: NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = NO_ANNOTATIONS
     platform: Platform | None = None
     artifact_type: str = ""
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.media_type, self.size))
 
     @property
     def title(self) -> str:
@@ -106,8 +107,7 @@ class Descriptor:
         return self.annotations.get(TITLE, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """One artifact: its layers, in the order of the manifest.
 
     `digest` is computed over the bytes that were read, `size` is their number. `artifact_type` is
@@ -120,8 +120,11 @@ class Manifest:
     artifact_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=lambda: NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = NO_ANNOTATIONS
     subject: Descriptor | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def is_container_image(self) -> bool:
@@ -131,24 +134,25 @@ class Manifest:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """Several manifests under one digest, usually one a platform."""
 
     digest: Digest
     size: int
     media_type: str
     manifests: tuple[Descriptor, ...]
-    annotations: Mapping[str, str] = field(default_factory=lambda: NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = NO_ANNOTATIONS
     subject: Descriptor | None = None
     artifact_type: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
 
 Artifact = Manifest | Index
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """The tags of a repository.
 
     `tags` are those that the OCI grammar allows, in no order; very many are a `TagList`.

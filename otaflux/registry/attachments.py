@@ -8,8 +8,9 @@ for the order, and nothing is left out for them. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from otaflux.model.artifact import (
     BUNDLE_TYPE,

@@ -19,11 +19,12 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import ParamSpec, Self, TypeVar
+
+from msgspec.structs import replace
 
 from otaflux.errors import BadName, Undecided, Unreachable
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
