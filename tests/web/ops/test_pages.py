@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from device_server import release
+from simulation.program import EPOCH
 from simulation.registry import Shape
 from watched import Watched, run_watched
 
@@ -17,6 +18,7 @@ from otaflux.model.event import Action
 from otaflux.model.names import STABLE, Device, Tag
 from otaflux.reason import Cause as Why
 from otaflux.reason import Reason
+from otaflux.web.ops.moments import iso
 
 LAMP = Device("lamp")
 HOSTILE = "<script>alert('x')</script> \"&amp;' <img src=x onerror=alert(1)>"
@@ -70,6 +72,22 @@ def test_the_first_thing_is_what_is_wrong_and_what_to_do() -> None:
         assert order == sorted(order)
 
     run_watched(test, "lamp", "door", devices=("lamp", "door"))
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_a_hook_that_was_ignored_is_nothing_wrong(level: str) -> None:
+    """Whatever LOG_LEVEL is, it stands below the devices."""
+
+    async def test(rig: Watched) -> None:
+        rig.push("lamp", "1.0.0")
+        await rig.look("lamp")
+        at = iso(EPOCH + asyncio.get_running_loop().time())
+        rig.overheard.note({"timestamp": at, "level": level, "event": "hook_ignored"})
+        text = await text_of(rig)
+        assert "<h1>Nothing is wrong</h1>" in text
+        assert text.index("<h2>The log said besides</h2>") < text.index("A hook was ignored")
+
+    run_watched(test)
 
 
 def test_five_planted_faults_are_found_at_a_look() -> None:

@@ -16,7 +16,7 @@ from htpy import Element, Node
 
 from otaflux.model.names import STABLE, Device
 from otaflux.model.record import Record
-from otaflux.overheard import Warned
+from otaflux.overheard import LEVELS, Warned
 from otaflux.web.answers import Answer
 from otaflux.web.ops import advice
 from otaflux.web.ops.attention import FaultKind, signers_of
@@ -166,7 +166,7 @@ class Overview:
                 continue
             at = seconds_of(line.at)
             lately = at is not None and now - at < LATELY
-            is_wrong = line.level != "info" and (line.event in advice.STAYS or lately)
+            is_wrong = line.level in LEVELS and (line.event in advice.STAYS or lately)
             (wrong if is_wrong else said).append(line)
         return wrong, said[:10]
 
