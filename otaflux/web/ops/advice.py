@@ -62,7 +62,7 @@ _ADVICE: Mapping[str, str] = {
         "Nothing, if the push was not meant for devices; else mend what the reason says and push"
         " again: the tag, or REPOSITORY_PREFIX and DEVICES"
     ),
-    Event.RELEASE_WITHDRAWN: "If that was no intention, push it again; its file is kept for a week",
+    Event.RELEASE_WITHDRAWN: "If you did not want that, push it again; its file is kept for a week",
     Event.DISK_FAILED: "Make room on the disk of DATA_DIR, and look whether it can be written",
     Event.LOG_LINES_LOST: "Look at where the log goes: is its disk full, is its reader slow",
     Event.RECORD_LEFT_OUT: "Look at REGISTRY_URL, REPOSITORY_PREFIX and DEVICES",
