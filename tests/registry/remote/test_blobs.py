@@ -32,6 +32,7 @@ from fake_faults import (
 from fake_registry import FakeRegistry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from property_runs import examples
 from registry_client import SENSOR, remote
 
@@ -98,10 +99,10 @@ async def test_a_sha512_digest_is_checked() -> None:
         blob = put(registry)
         long = Digest("sha512", hashlib.sha512(CONTENT).hexdigest())
         registry.content.repository("acme/sensor").blobs[str(long)] = CONTENT
-        assert await read(client, replace(blob, digest=long)) == CONTENT
+        assert await read(client, structs.replace(blob, digest=long)) == CONTENT
         registry.content.repository("acme/sensor").blobs[str(long)] = CONTENT[:-1] + b"!"
         with pytest.raises(Undecided):
-            await read(client, replace(blob, digest=long))
+            await read(client, structs.replace(blob, digest=long))
 
 
 async def test_a_blob_above_the_limit_is_not_asked_for() -> None:
@@ -296,7 +297,7 @@ async def test_bytes_of_the_right_digest_prove_a_manifest_wrong(size: int, fault
         if fault is not None:
             registry.fail("blob", fault)
         with pytest.raises(Unusable, match=f"has {size} bytes, and it has {len(CONTENT)}"):
-            await read(client, replace(blob, size=size))
+            await read(client, structs.replace(blob, size=size))
 
 
 async def test_bytes_of_another_digest_prove_nothing() -> None:
@@ -305,7 +306,7 @@ async def test_bytes_of_another_digest_prove_nothing() -> None:
         blob = put(registry)
         registry.fail("blob", Page(), times=None)
         with pytest.raises(Undecided):
-            await read(client, replace(blob, size=1))
+            await read(client, structs.replace(blob, size=1))
 
 
 async def test_a_wrong_start_and_a_right_rest_do_not_pass() -> None:

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from otaflux.errors import Undecided
 from otaflux.model.artifact import Artifact, Descriptor, Digest, Gone, Listing
 from otaflux.model.event import Priority, Touch
@@ -113,7 +115,7 @@ class DeafRegistry(SimulatedRegistry):
 
     async def tags(self, device: Device) -> Listing:
         """Leave it out."""
-        return replace(await super().tags(device), is_cache=False)
+        return structs.replace(await super().tags(device), is_cache=False)
 
 
 class CredulousRegistry(SimulatedRegistry):
