@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 LONG = 0.01  # seconds that one look may take
+MORE = 2000  # things that stay; to look at them takes about that long
 WHOLE = 2  # the generation whose look is one at all there is
 
 
@@ -39,23 +40,29 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def setting_aside(
-    *, longer: float = LONG, clock: Callable[[], float] = time.perf_counter
+    stays: Callable[[], int],
+    *,
+    more: int = MORE,
+    longer: float = LONG,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[None]:
-    """Set aside what is there after each whole look that took longer than so many seconds.
+    """Set aside what is there after a whole look that took longer than so many seconds.
 
     A server that hears of devices as it runs has as much that stays as one that found it at its
-    start, and polls wait for each look at it. What is in a cycle by then, and becomes garbage
-    later, is never collected: that is little, and a long look comes only after much was made.
+    start, and polls wait for each look at it. `stays` counts that, and only where there is so much
+    `more` of it than ever before is anything set aside. For what is in a cycle by then, and becomes
+    garbage later, is never collected: connections are, and clients make as many as they like.
     """
-    began = clock()
+    began, most = clock(), stays()
 
     def heard(phase: str, about: Mapping[str, int]) -> None:
-        nonlocal began
+        nonlocal began, most
         if about["generation"] != WHOLE:
             return
         if phase == "start":
             began = clock()
-        elif clock() - began > longer:
+        elif clock() - began > longer and stays() >= most + more:
+            most = stays()
             gc.freeze()
 
     gc.callbacks.append(heard)

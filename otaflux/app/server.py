@@ -77,6 +77,7 @@ class _Server:
 
     def __init__(self, parts: Assembly, source: Source, seen: Observation) -> None:
         self._settings = settings = parts.settings
+        self._seen = seen
         self._source = source
         self._controller = Controller(
             source,
@@ -159,12 +160,16 @@ class _Server:
         await self._controller.load()
         set_aside()
 
+    def _stays(self) -> int:
+        """How much there is that stays: a record and some notes of each device."""
+        return len(self._controller.catalog.devices()) + len(self._seen.journal.noted())
+
     async def run(self, stopping: Callable[[], None]) -> None:
         """Listen, and keep devices up to date, until told to stop."""
         stop = _stop_signals()
         # Now, for what was found on the disk is no change.
         link = self._broker()
-        with setting_aside():
+        with setting_aside(self._stays):
             async with self._saver, self._operators_port, self._port, asyncio.TaskGroup() as tasks:
                 self._say_started()
                 controller = tasks.create_task(self._controller.run(), name="controller")
