@@ -17,7 +17,7 @@ from otaflux.web.port.bareconnection import BareConnection, Surroundings
 from otaflux.web.port.connection import PROMPT, Begun, Connections
 from otaflux.web.port.requestcache import RequestCache
 from otaflux.web.port.secure import Secure
-from otaflux.web.port.turnedaway import SecureTurnedAway, TurnedAway
+from otaflux.web.port.turnedaway import SecureTurnedAway, TurnedAway, say_and_close
 from otaflux.web.port.watch import Watch
 
 ACCEPT = 128  # connections accepted in one go; a herd must not hold up those that are there
@@ -103,6 +103,8 @@ class Acceptor:
                     lambda: self._take(begun),
                     begun=bare.secures,
                 )
+            elif bare.makes_way:  # its place went to one that came right behind it
+                say_and_close(bare.sock)
             else:
                 loop = asyncio.get_running_loop()
                 await loop.connect_accepted_socket(lambda: self._take(begun), bare.sock)

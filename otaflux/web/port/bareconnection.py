@@ -44,7 +44,8 @@ class BareConnection:
     """A connection until it has a protocol; `client` is the address at the other end.
 
     Without a `cache` nothing is taken of it, for others want all that comes. A `shared` one is a
-    trusted proxy's. It is counted while it waits, and while it gets a protocol.
+    trusted proxy's. It is counted while it waits, and while it gets a protocol. One that `makes_way`
+    for another gets none any more.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class BareConnection:
         "_told",
         "_waits",
         "client",
+        "makes_way",
         "sock",
     )
 
@@ -81,6 +83,7 @@ class BareConnection:
         self._told: CachedAnswer | None = None
         self._below: asyncio.BaseTransport | None = None
         self._ended = False
+        self.makes_way = False
 
     def came(self) -> None:
         """Answer the poll that came, or pass on what did; wait where nothing did."""
@@ -121,6 +124,7 @@ class BareConnection:
 
     def turn_away(self) -> None:
         """Make way for another: with an answer, but where TLS was to be spoken first."""
+        self.makes_way = True
         if self._waits and not self._surroundings.is_secure:
             self._leave()
             say_and_close(self.sock)

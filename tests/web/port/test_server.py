@@ -256,6 +256,24 @@ async def test_silent_sockets_take_no_files_from_others(tmp_path: Path) -> None:
             sock.close()
 
 
+async def test_a_herd_that_asks_at_once_takes_no_more_places_than_there_are(tmp_path: Path) -> None:
+    """Those whose place went to the next are told to come again, also before they are anybody's."""
+    async with PortServer(tmp_path, max_connections=3) as server:
+        most = 0
+        clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
+        for client in clients:
+            client.sendall(POLL[:-2])
+        for _ in range(50):
+            await asyncio.sleep(0)
+            most = max(most, server.port_.connections)
+        for client in clients[:50]:
+            client.settimeout(1)
+            assert b" 503 " in client.recv(1000)
+        for client in clients:
+            client.close()
+        assert most <= 2 * 3
+
+
 def open_files() -> int:
     """How many files this process has open, the sockets of its clients included."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
