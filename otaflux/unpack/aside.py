@@ -4,9 +4,10 @@ Unpacking is what takes longest, and one thread does it. To sum and to write wha
 half as long again, and needs nothing but the pieces.
 
 Concurrency: `work` runs in one thread at a time, in the order of the pieces: for the first one in
-the caller's, since small files need no other, then in the new one. At most `_AHEAD` pieces wait.
-Pieces of 256 KiB and more let go of the interpreter's lock while they are summed and written. The
-thread yields to others as much as the one that began it.
+the caller's, since small files need no other, then in the new one, or on in the caller's while there
+is none to be had. At most `_AHEAD` pieces wait. Pieces of 256 KiB and more let go of the
+interpreter's lock while they are summed and written. The thread yields to others as much as the one
+that began it.
 """
 
 from __future__ import annotations
@@ -47,19 +48,27 @@ class Aside:
         Raises what the work raised, of this piece or of one before; what comes after is dropped.
         """
         self._check()
-        if not self._begun:
-            self._begun = True
-            self._work(piece)
+        if self._begun and self._has_thread():
+            self._pieces.put(piece)
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="aside", daemon=True)
-            self._thread.start()
-        self._pieces.put(piece)
+        self._begun = True
+        self._work(piece)
 
     def end(self) -> None:
         """Wait until each piece was taken. Raises what the work raised."""
         self._join()
         self._check()
+
+    def _has_thread(self) -> bool:
+        """Whether there is a thread, now; where none can be had, the next piece tries again."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="aside", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the limit on threads
+                return False
+            self._thread = thread
+        return True
 
     def _check(self) -> None:
         if self._error is not None:

@@ -47,3 +47,18 @@ def test_leaving_it_ends_the_thread() -> None:
         aside.put(b"two")
         raise KeyError
     assert all(thread.name != "aside" for thread in threading.enumerate())
+
+
+def test_where_no_thread_can_be_had_the_caller_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on threads, as containers have one, costs time and no firmware."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    taken: list[bytes | memoryview] = []
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Aside(taken.append) as aside:
+        for number in range(5):
+            aside.put(b"%d" % number)
+        aside.end()
+    assert taken == [b"%d" % number for number in range(5)]
