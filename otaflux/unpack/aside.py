@@ -4,8 +4,8 @@ Unpacking is what takes longest, and one thread does it. To sum and to write wha
 half as long again, and needs nothing but the pieces.
 
 Concurrency: `work` runs in one thread at a time, in the order of the pieces: for the first one in
-the caller's, since small files need no other, then in the new one, or on in the caller's while there
-is none to be had. At most `_AHEAD` pieces wait. Pieces of 256 KiB and more let go of the
+the caller's, since small files need no other, then in the new one, or on in the caller's while
+there is none to be had. At most `_AHEAD` pieces wait. Pieces of 256 KiB and more let go of the
 interpreter's lock while they are summed and written. The thread yields to others as much as the one
 that began it.
 """

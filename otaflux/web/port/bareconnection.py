@@ -44,8 +44,8 @@ class BareConnection:
     """A connection until it has a protocol; `client` is the address at the other end.
 
     Without a `cache` nothing is taken of it, for others want all that comes. A `shared` one is a
-    trusted proxy's. It is counted while it waits, and while it gets a protocol. One that `makes_way`
-    for another gets none any more.
+    trusted proxy's. It is counted while it waits, and while it gets a protocol. One that
+    `makes_way` for another gets none any more.
     """
 
     __slots__ = (
