@@ -208,7 +208,7 @@ ROWS = (
             "ok    firmware of lamp:1.0.0",
             "note  release lamp:1.0.0: cannot be served",
             "left.bin",
-            "-> Mend what the reason says",
+            "-> Correct what the reason says",
         ),
         list=("1.0.0  unusable", "left.bin", "right.bin"),
         works=True,
@@ -216,7 +216,7 @@ ROWS = (
             "lamp has a release that is refused",
             "left.bin",
             "right.bin",
-            "Mend what the reason says",
+            "Correct what the reason says",
         ),
     ),
     Row(

@@ -28,7 +28,7 @@ MOST_TAGS = 3  # that are looked at, from the highest down, until one can be ser
 MOST_LOOKED = 16 << 20  # bytes of a blob that is pulled
 
 SIGN = "Sign it (docs/signing.md), or look at COSIGN_PUB_KEY_PATH and COSIGN_IDENTITY"
-MEND = "Mend what the reason says, and push it again or a higher version"
+MEND = "Correct what the reason says, and push it again or a higher version"
 REBUILD = "Build the tag's version into the image, and push it under a higher one"
 
 

@@ -149,7 +149,7 @@ class LayoutIndex:
         except Unusable as error:
             raise Undecided(
                 f"what the index says of {tag} is not clear: {error}",
-                hint="Push it once more, or mend the index.json of the device's folder",
+                hint="Push it once more, or correct the index.json of the device's folder",
             ) from None
         return named[0]
 

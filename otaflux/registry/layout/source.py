@@ -250,8 +250,8 @@ class Layout:
         if isinstance(index, Undecided):
             raise Undecided(
                 f"the index of {device}, {place.index}, says nothing: {index}",
-                hint="Is another tool writing it? Else mend it, or remove the device's folder and"
-                " push again",
+                hint="Is another tool writing it? Else correct it, or remove the device's folder"
+                " and push again",
             )
         if index is None:
             await self._in_thread(places.check_absent, self._root, place)

@@ -96,7 +96,7 @@ class Writing:
         if isinstance(index, Undecided):
             raise Undecided(
                 f"cannot change {self.place.index}: {index}",
-                hint="Mend it, or remove the device's folder and push again",
+                hint="Correct it, or remove the device's folder and push again",
             )
         return index
 

@@ -109,7 +109,7 @@ def _of_proxy(error: Exception, where: str, url: URL, proxy: Proxy) -> Trouble |
         case aiohttp.ClientProxyConnectionError():
             return Trouble(
                 f"cannot connect to the proxy {there}: {_reason(error.os_error)}",
-                f"Look at {name}: is the proxy running? Mend it, {around}",
+                f"Look at {name}: is the proxy running? Correct it, {around}",
             )
         case _:
             return None

@@ -59,7 +59,7 @@ _ADVICE: Mapping[str, str] = {
         "Give the registry's hook a secret of WEBHOOK_SECRET, and the address /hooks/registry"
     ),
     Event.HOOK_IGNORED: (
-        "Nothing, if the push was not meant for devices; else mend what the reason says and push"
+        "Nothing, if the push was not meant for devices; else correct what the reason says and push"
         " again: the tag, or REPOSITORY_PREFIX and DEVICES"
     ),
     Event.RELEASE_WITHDRAWN: "If you did not want that, push it again; its file is kept for a week",
@@ -70,8 +70,8 @@ _ADVICE: Mapping[str, str] = {
     Event.FIRMWARE_DAMAGED: "Look at the disk of DATA_DIR; the file is pulled again",
     Event.FIRMWARE_MISSING: "Look who else writes to DATA_DIR; the file is pulled again",
     Event.CONNECTIONS_CROWDED: "Raise the limit on open files",
-    Event.SECRET_KEPT: "Mend the file; until then the last good one counts",
-    Event.CREDENTIALS_FILE_SKIPPED: "Mend or remove the file",
+    Event.SECRET_KEPT: "Correct the file; until then the last good one stays in use",
+    Event.CREDENTIALS_FILE_SKIPPED: "Correct or remove the file",
     Event.CREDENTIAL_HELPER_SKIPPED: "Set REGISTRY_USERNAME and REGISTRY_PASSWORD",
     Event.REQUEST_FAILED: "Look at the disk of DATA_DIR",
 }

@@ -20,7 +20,7 @@ from otaflux.model.record import Record, Standing
 from otaflux.model.version import Version
 from otaflux.state.catalog import Catalog
 
-MEND = "Mend what the reason says, and push it again or a higher version"
+MEND = "Correct what the reason says, and push it again or a higher version"
 NOTHING = (
     "Push a release, such as `otaflux push DEVICE:1.0.0 FILE`; if there is one, does"
     " REPOSITORY_PREFIX fit, and is its tag a version?"
@@ -28,11 +28,11 @@ NOTHING = (
 LEFT_ALONE = "Add it to DEVICES, or set REPOSITORY_PREFIX"
 LOOPING = (
     "Its image says another version than its tag, or the board goes back after it starts: build"
-    " the version into the image that the tag has, and push it under a higher one"
+    " the image again with the version of its tag in it, and push it under a higher version"
 )
 ODD = (
-    "After a moved tag push a higher version if boards should notice; else build the image again,"
-    " with the version of its tag in it, and push it under a higher one"
+    "If the tag was moved, push a higher version, so that boards notice; else build the image"
+    " again with the version of its tag in it, and push it under a higher version"
 )
 SHOWN = "…"  # stands for the device's name in what is alike
 

@@ -215,7 +215,7 @@ async def test_an_index_that_does_not_parse_is_not_written_over(
     (root / "lamp" / "index.json").write_bytes(b'{"schemaVersion":2,')
     with pytest.raises(Undecided) as caught:
         await push(layout, [file(tmp_path)])
-    assert "Mend" in caught.value.hint
+    assert "Correct it" in caught.value.hint
     assert (root / "lamp" / "index.json").read_bytes() == b'{"schemaVersion":2,'
 
 

@@ -66,7 +66,7 @@ def test_the_first_thing_is_what_is_wrong_and_what_to_do() -> None:
         assert main.startswith('<div class="verdict"><h1>3 things are wrong</h1>')
         order = [main.index(words) for words in (
             "cannot be brought up to date</h3>", "no answer", "has a release that is refused</h3>",
-            "The manifest has no layer", "Mend what the reason says", "A setting is misspelt",
+            "The manifest has no layer", "Correct what the reason says", "A setting is misspelt",
             "Is REGISTRY_PASSWORD meant?", "<h2>Devices</h2>",
         )]  # fmt: skip
         assert order == sorted(order)
