@@ -62,6 +62,7 @@ class Handler(web.RequestHandler):
         "_ended",
         "_head",
         "_heard_out",
+        "_holds",
         "_is_alone",
         "_owed",
         "_owed_since",
@@ -99,13 +100,11 @@ class Handler(web.RequestHandler):
         self._heard_out = asyncio.Event()
         self._body: StreamReader = EMPTY_PAYLOAD
         self._answered = True
-        self._is_alone = False
+        self._is_alone = self._holds = False  # the parser, maybe, the beginning of a head
         self._behind = b""
+        self._ended = self._secure = False
         self._drops = False  # whatever comes, once nothing more is answered
-        self._ended = False
-        self._secure = False
-        self._head = 0
-        self._owed = 0
+        self._head = self._owed = 0
         self._owed_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -139,7 +138,7 @@ class Handler(web.RequestHandler):
             return
         if data and not self._head and self._body.is_eof():
             self._began = data[:BEGINNING]
-        begins = not self._head
+        begins, self._holds = not (self._head or self._holds), False
         self._feed(data)
         if not self._answered:
             self._head = 0
@@ -284,6 +283,7 @@ class Handler(web.RequestHandler):
         """Take what came behind a request that was answered, and read on where that was all."""
         if not self._is_alone:
             self._feed(b"")  # what the parser has
+            self._holds = not self._messages
         if not self._messages and self._behind:
             behind, self._behind = self._behind, b""
             self.data_received(behind)

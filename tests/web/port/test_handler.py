@@ -109,6 +109,32 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
             assert statuses == [200, 404, 400]
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 20])
+async def test_a_head_that_is_cut_behind_a_request_hides_none_behind_it(
+    tmp_path: Path, cut: int
+) -> None:
+    """Its rest may come with one more whole request, while the first is still being answered."""
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.BaseRequest) -> web.StreamResponse:
+        began.set()
+        await goes_on.wait()
+        return web.Response(text="slow")
+
+    async with (
+        PortServer(tmp_path, routes=[("/slow", slow)]) as server,
+        await server.connect() as connection,
+    ):
+        second, third = get(b"/nothing"), get(b"/health")
+        await connection.send(get(b"/slow") + second[:-cut])
+        await asyncio.wait_for(began.wait(), 5)
+        await connection.send(second[-cut:] + third)
+        await asyncio.sleep(0.01)
+        goes_on.set()
+        async with asyncio.timeout(2):
+            assert [(await connection.reply()).status for _ in range(3)] == [200, 404, 200]
+
+
 @pytest.mark.parametrize("shortcut", [True, False])
 async def test_polls_in_one_read_before_an_end_are_all_answered(
     tmp_path: Path, shortcut: bool
