@@ -107,7 +107,12 @@ class Acceptor:
                 say_and_close(bare.sock)
             else:
                 loop = asyncio.get_running_loop()
-                await loop.connect_accepted_socket(lambda: self._take(begun), bare.sock)
+                made, _ = await loop.connect_accepted_socket(lambda: self._take(begun), bare.sock)
+                if not made.is_reading():
+                    # Before Python 3.11.4 asyncio reads on where it was told not to at the
+                    # beginning: say it again.
+                    made.resume_reading()
+                    made.pause_reading()
         finally:
             self._connections.leave(bare)
 
