@@ -14,6 +14,7 @@ from otaflux.web.observer import Observer, Polled, Said
 from otaflux.web.port.cachedanswer import CachedAnswer
 
 AT_ONCE = 100  # kinds, a millisecond or so
+STEPS = 64  # at most, however many kinds there are: what is told too slowly would pile up
 
 
 class PollCounts:
@@ -26,6 +27,7 @@ class PollCounts:
         self._said: dict[tuple[Device, bytes], int] = {}
         self._polls: list[tuple[CachedAnswer, int, int]] = []
         self._versions: list[tuple[tuple[Device, bytes], int]] = []
+        self._at_once = AT_ONCE
         self.answered = self._answers.append
         self.put_off = self._refusals.append
 
@@ -44,9 +46,11 @@ class PollCounts:
         self._polls += [(known, count, busy) for known, count in refused.items()]
         self._versions += self._said.items()
         self._said = {}
+        self._at_once = max(AT_ONCE, 1 + max(len(self._polls), len(self._versions)) // STEPS)
 
-    def tell_some(self, most: int = AT_ONCE) -> bool:
-        """Tell of so many kinds; whether there are more."""
+    def tell_some(self) -> bool:
+        """Tell of a few kinds; whether there are more."""
+        most = self._at_once
         polled: Counter[Polled] = Counter()
         said: Counter[Said] = Counter()
         for known, count, status in self._polls[-most:]:

@@ -13,7 +13,7 @@ from otaflux.model.names import Device
 from otaflux.web.devices.ask import Ask
 from otaflux.web.observer import Nobody, Polled, Said
 from otaflux.web.port.cachedanswer import CachedAnswer
-from otaflux.web.port.pollcounts import PollCounts
+from otaflux.web.port.pollcounts import STEPS, PollCounts
 
 
 class Counting(Nobody):
@@ -50,14 +50,29 @@ def test_kinds_are_told_some_at_a_time() -> None:
         counts.said(Device(f"lamp-{number}"), b"1.0.0")
     counts.gather()
     steps = 1
-    while counts.tell_some(100):
+    while counts.tell_some():
         steps += 1
     assert steps == 3
     assert [len(told) for told in observer.told] == [100, 100, 50]
     assert [len(told) for told in observer.versions] == [100, 100, 50]
     assert sum((Counter(told) for told in observer.told), Counter()) == expected
-    assert not counts.tell_some(100)
+    assert not counts.tell_some()
     assert len(observer.told) == 3
+
+
+def test_however_many_kinds_there_are_they_are_told_in_few_steps() -> None:
+    """Or those of the next second would wait behind them, and so on."""
+    observer = Counting()
+    counts = PollCounts(observer)
+    for number in range(20_000):
+        counts.answered(answer(f"lamp-{number}"))
+        counts.said(Device(f"lamp-{number}"), b"1.0.0")
+    counts.gather()
+    steps = 1
+    while counts.tell_some():
+        steps += 1
+    assert steps <= STEPS
+    assert sum(map(len, observer.told)) == sum(map(len, observer.versions)) == 20_000
 
 
 def test_requests_of_a_device_are_one_kind_each_status() -> None:
