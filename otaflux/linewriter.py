@@ -22,6 +22,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+from otaflux import daemon
+
 MAX_QUEUED = 1 << 20  # bytes of lines that wait
 TOGETHER = select.PIPE_BUF  # bytes that are written at once: a pipe keeps so many in one piece
 REST = 0.02  # seconds between two writes, unless more waits than is written at once
@@ -82,13 +84,8 @@ class LineWriter:
     def _is_running(self) -> bool:
         """Whether there is a thread, now; where none can be had, the next line tries again."""
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="log", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the limit on threads
-                return False
-            self._thread = thread
-        return True
+            self._thread = daemon.begun(self._run, "log")
+        return self._thread is not None
 
     def _run(self) -> None:
         while lines := self._next():

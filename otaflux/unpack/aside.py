@@ -18,6 +18,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from otaflux import daemon
+
 _AHEAD = 2  # pieces; each is held in memory until it was taken
 
 
@@ -62,13 +64,8 @@ class Aside:
     def _has_thread(self) -> bool:
         """Whether there is a thread, now; where none can be had, the next piece tries again."""
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name="aside", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the limit on threads
-                return False
-            self._thread = thread
-        return True
+            self._thread = daemon.begun(self._run, "aside")
+        return self._thread is not None
 
     def _check(self) -> None:
         if self._error is not None:

@@ -18,6 +18,19 @@ from otaflux.cli import main as cli
 from otaflux.errors import BadSetting, Refused, Undecided, Unusable
 
 
+def printed(folder: Path, script: str) -> set[str]:
+    """The words that a script prints in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=environment(folder, {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {*done.stdout.split()}
+
+
 def test_the_version_is_told(tmp_path: Path) -> None:
     """`--version` says name and version."""
     done = otaflux("--version", cwd=tmp_path, fresh=True)
@@ -41,15 +54,7 @@ def test_a_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
         " BashComplete(commands, {}, 'otaflux', '_X').get_completions([], '');"
         " print(*sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", listed],
-        cwd=tmp_path,
-        env=environment(tmp_path, {}),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    loaded = {*done.stdout.split()}
+    loaded = printed(tmp_path, listed)
     assert loaded.isdisjoint({*cli.COMMANDS.values(), "asyncio", "otaflux.settings"})
 
 
@@ -64,15 +69,7 @@ def test_each_command_starts_by_itself(tmp_path: Path, name: str) -> None:
 def test_a_command_on_the_folder_loads_neither_http_client_nor_log(tmp_path: Path) -> None:
     """What only a registry over HTTP or lines of the log need is not loaded: it takes longest."""
     listed = "import sys; from otaflux.cli.main import main; main(['list']); print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", listed],
-        cwd=tmp_path,
-        env=environment(tmp_path, {}),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    loaded = set(done.stdout.split())
+    loaded = printed(tmp_path, listed)
     assert "otaflux.registry.layout.source" in loaded
     assert not loaded & {"aiohttp", "yarl", "prometheus_client", "cryptography", "structlog"}
 
